@@ -1,0 +1,177 @@
+import { OptionsError } from "./errors.ts";
+import type { HandlerDescriptor } from "./handlers.ts";
+import { type AnyMessageType, NAME_PATTERN, parseRetry, type RetryOptions } from "./message.ts";
+import type { Middleware } from "./middleware/chain.ts";
+import { anything, integer, listOf, object, optional, parseOptions, record, string } from "./options.ts";
+import type { RetryStrategy } from "./retry/strategy.ts";
+import type { Serializer } from "./serializer.ts";
+
+export interface TransportConfig {
+  /** `postgres://…`, `embedded:`, `memory:` or `sync:`; the scheme picks the transport package. */
+  readonly dsn: string;
+  /** Options of that transport; they beat the query parameters of the DSN. */
+  readonly options?: Readonly<Record<string, unknown>>;
+  readonly retry?: RetryOptions | RetryStrategy;
+  readonly serializer?: Serializer;
+}
+
+/** The worker's share of the configuration; flags and environment beat it. Names as in the environment. */
+export interface WorkerConfig {
+  readonly batchSize?: number;
+  readonly maxConcurrency?: number;
+  readonly pollInterval?: number;
+  readonly processes?: number | "auto";
+  readonly threads?: number;
+  readonly queues?: readonly string[];
+  readonly messageLimit?: number;
+  readonly timeLimit?: number;
+  readonly memoryLimit?: number;
+  readonly failureLimit?: number;
+  /** Messages after which a worker process is replaced by a fresh one. */
+  readonly recycleMessages?: number;
+  /** Milliseconds after which a worker process is replaced by a fresh one. */
+  readonly recycleTime?: number;
+  /** Seconds, as in `SYMPHONY_SHUTDOWN_TIMEOUT`. */
+  readonly shutdownTimeout?: number;
+}
+
+export interface MessengerConfig {
+  readonly transports: Readonly<Record<string, TransportConfig>>;
+  /** Message name, `prefix.*` or `*` → transport or transports. The most specific pattern wins. Default: `*` → the only transport. */
+  readonly routing?: Readonly<Record<string, string | readonly string[]>>;
+  readonly handlers?: readonly HandlerDescriptor[];
+  /** Types that are dispatched here and handled elsewhere; those of `handlers` need not be repeated. */
+  readonly messages?: readonly AnyMessageType[];
+  readonly middleware?: readonly Middleware[];
+  readonly schedules?: readonly unknown[];
+  /** Queues to set up beside those that message types name. */
+  readonly queues?: readonly string[];
+  readonly worker?: WorkerConfig;
+  /** Of the admin API, which parses it. */
+  readonly auth?: unknown;
+  readonly defaults?: {
+    /** Milliseconds for one attempt, when neither handler nor message type says otherwise. Default 300000. */
+    readonly timeoutMs?: number;
+  };
+}
+
+/** A configuration after parsing: defaults filled in, routing normalised, frozen. */
+export interface ParsedConfig {
+  readonly transports: Readonly<Record<string, ParsedTransportConfig>>;
+  readonly routing: Readonly<Record<string, readonly string[]>>;
+  readonly handlers: readonly HandlerDescriptor[];
+  readonly messages: readonly AnyMessageType[];
+  readonly middleware: readonly Middleware[];
+  readonly queues: readonly string[];
+  readonly worker: WorkerConfig;
+  readonly auth?: unknown;
+  readonly defaults: { readonly timeoutMs: number };
+}
+
+export interface ParsedTransportConfig {
+  readonly dsn: string;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly retry?: RetryOptions | RetryStrategy;
+  readonly serializer?: Serializer;
+}
+
+const senders = {
+  parse(value: unknown, path: string): readonly string[] {
+    if (typeof value === "string") return Object.freeze([value]);
+    if (Array.isArray(value) && value.length > 0 && value.every((name) => typeof name === "string")) return Object.freeze([...value]);
+    throw new OptionsError(path, value, "must be a transport name or a list of them");
+  },
+};
+
+const transportSchema = object({
+  dsn: string(),
+  options: record(anything<unknown>(), { default: {} }),
+  retry: optional({ parse: parseRetry }),
+  serializer: optional(anything<Serializer>()),
+});
+
+export const workerConfigSchema = object({
+  batchSize: optional(integer({ min: 1, max: 10_000 })),
+  maxConcurrency: optional(integer({ min: 1, max: 10_000 })),
+  pollInterval: optional(integer({ min: 10, max: 3_600_000 })),
+  processes: optional({
+    parse: (value: unknown, path: string): number | "auto" =>
+      value === "auto" ? "auto" : integer({ min: 1, max: 256 }).parse(value, path),
+  }),
+  threads: optional(integer({ min: 1, max: 256 })),
+  queues: optional(listOf(string({ pattern: NAME_PATTERN }))),
+  messageLimit: optional(integer({ min: 1 })),
+  timeLimit: optional(integer({ min: 1 })),
+  memoryLimit: optional(integer({ min: 1 })),
+  failureLimit: optional(integer({ min: 1 })),
+  recycleMessages: optional(integer({ min: 1 })),
+  recycleTime: optional(integer({ min: 1 })),
+  shutdownTimeout: optional(integer({ min: 0, max: 86_400 })),
+});
+
+const handlerParser = {
+  parse(value: unknown, path: string): HandlerDescriptor {
+    if (typeof (value as HandlerDescriptor | null)?.handle !== "function")
+      throw new OptionsError(path, value, "must come from defineHandler");
+    return value as HandlerDescriptor;
+  },
+};
+
+const messageParser = {
+  parse(value: unknown, path: string): AnyMessageType {
+    if (typeof (value as AnyMessageType | null)?.name !== "string") throw new OptionsError(path, value, "must come from defineMessage");
+    return value as AnyMessageType;
+  },
+};
+
+/** Milliseconds: five minutes let an import run and still end what hangs on a dead socket. */
+export const DEFAULT_TIMEOUT_MS = 300_000;
+
+const configSchema = object({
+  transports: record(transportSchema),
+  routing: record(senders, { default: {} }),
+  handlers: listOf(handlerParser, { default: [] }),
+  messages: listOf(messageParser, { default: [] }),
+  middleware: listOf(anything<Middleware>(), { default: [] }),
+  schedules: listOf(anything<unknown>(), { default: [] }),
+  queues: listOf(string({ pattern: NAME_PATTERN }), { default: [] }),
+  worker: optional(workerConfigSchema),
+  defaults: optional(object({ timeoutMs: integer({ min: 1, max: 86_400_000, default: DEFAULT_TIMEOUT_MS }) })),
+  auth: optional(anything<unknown>()),
+});
+
+/** Gives an editor the types of the configuration; checked when it is used. */
+export function defineConfig(config: MessengerConfig): MessengerConfig {
+  return config;
+}
+
+/**
+ * Parses a configuration and checks that its parts fit together.
+ *
+ * @throws {OptionsError} `OPTIONS_INVALID`, naming the field.
+ */
+export function parseConfig(config: unknown): ParsedConfig {
+  const parsed = parseOptions(configSchema, config, "config");
+  const names = Object.keys(parsed.transports);
+  if (names.length === 0) throw new OptionsError("config.transports", {}, "must name at least one transport");
+  for (const name of names)
+    if (!NAME_PATTERN.test(name)) throw new OptionsError(`config.transports.${name}`, name, `must match ${NAME_PATTERN.source}`);
+  for (const [pattern, targets] of Object.entries(parsed.routing)) {
+    for (const target of targets) {
+      if (!names.includes(target))
+        throw new OptionsError(`config.routing["${pattern}"]`, target, `must name a configured transport (${names.join(", ")})`);
+    }
+  }
+  const only = names.length === 1 ? names[0] : names.includes("default") ? "default" : undefined;
+  const routing = parsed.routing["*"] === undefined && only !== undefined ? { ...parsed.routing, "*": [only] } : parsed.routing;
+  const messages = [...new Set([...parsed.messages, ...parsed.handlers.map((handler) => handler.message)])];
+  if (parsed.schedules.length > 0)
+    throw new OptionsError("config.schedules", parsed.schedules, "must be empty: recurring messages are not built yet");
+  return Object.freeze({
+    ...parsed,
+    routing,
+    messages,
+    worker: parsed.worker ?? {},
+    defaults: parsed.defaults ?? { timeoutMs: DEFAULT_TIMEOUT_MS },
+  }) as ParsedConfig;
+}

@@ -1,0 +1,286 @@
+import type { Clock } from "./clock.ts";
+import { type Decision, decide, toDecisionInput } from "./decide.ts";
+import { NO_TRIES } from "./delivery.ts";
+import { toErrorRecord } from "./error-record.ts";
+import { LeaseLostError, MessengerError } from "./errors.ts";
+import type { StopReason } from "./events.ts";
+import type { Executor, Outcome } from "./execute.ts";
+import type { LimitWatch } from "./limits.ts";
+import { Prefetch } from "./prefetch.ts";
+import type { RetryStrategy } from "./retry/strategy.ts";
+import { Settler } from "./settle.ts";
+import { redelivery, suspect } from "./stamps.ts";
+import type { Received } from "./transport.ts";
+import type { ParsedWorkerOptions } from "./worker-options.ts";
+import type { WorkerReport } from "./worker-report.ts";
+import { Batch, Gate } from "./worker-state.ts";
+
+const MAX_BACKOFF_MS = 10_000;
+const MANY_INTERRUPTIONS = 20;
+/** Receipts that ride with one receive at most; what is left goes with the next. */
+const MAX_RIDING_ACKNOWLEDGEMENTS = 5_000;
+
+export interface ConsumeLoopInput {
+  readonly options: ParsedWorkerOptions;
+  readonly executor: Executor;
+  readonly strategyFor: (type: string) => RetryStrategy;
+  readonly limits: LimitWatch;
+  readonly report: WorkerReport;
+  readonly workerId: string;
+  /** Called once when the loop finds that it should end. */
+  readonly onFinished: (reason: StopReason) => void;
+}
+
+/**
+ * The way of a message through a worker: receive → execute → decide → settle.
+ *
+ * One receive is under way at a time, and it starts before the messages of the last one are done, so that the database
+ * and the handlers work at the same time. Held at any moment: the messages in the slots, and the buffer, which is what
+ * one receive's time consumes.
+ */
+export class ConsumeLoop {
+  readonly settler: Settler;
+  readonly #o: ParsedWorkerOptions;
+  readonly #clock: Clock;
+  readonly #executor: Executor;
+  readonly #strategyFor: (type: string) => RetryStrategy;
+  readonly #limits: LimitWatch;
+  readonly #report: WorkerReport;
+  readonly #onFinished: (reason: StopReason) => void;
+  readonly #slots: number;
+  readonly #prefetch: Prefetch;
+  readonly #inFlight = new Map<Received, Batch>();
+  /** Opened by whatever the loop may be waiting for. */
+  readonly #gate = new Gate();
+  #buffer: { received: Received; batch: Batch }[] = [];
+  #abort = new AbortController();
+  #workerId: string;
+  #running = true;
+  #paused = false;
+  #woken = false;
+  #consecutiveFailures = 0;
+
+  constructor(input: ConsumeLoopInput) {
+    this.#o = input.options;
+    this.#clock = input.options.runtime.clock;
+    this.#executor = input.executor;
+    this.#strategyFor = input.strategyFor;
+    this.#limits = input.limits;
+    this.#report = input.report;
+    this.#workerId = input.workerId;
+    this.#onFinished = input.onFinished;
+    this.#slots = Math.min(this.#o.maxConcurrency, this.#executor.size);
+    this.#prefetch = new Prefetch(this.#o.prefetch, this.#o.batchSize);
+    this.settler = new Settler({ receiver: this.#o.transport, logger: this.#o.logger, onLost: ({ id }) => this.#report.leaseLost(id) });
+  }
+
+  /** Messages whose handlers run. */
+  get processing(): number {
+    return this.#inFlight.size;
+  }
+
+  /** Messages received and not decided. */
+  get held(): number {
+    return this.#inFlight.size + this.#buffer.length;
+  }
+
+  /** Receives whenever there is room, settles on the way, and waits when there is nothing to do. Ends with `end()`. */
+  async run(): Promise<void> {
+    while (this.#running) {
+      this.#gate.close();
+      const room = this.#room();
+      try {
+        if (room > 0) await this.#receiveSome(room);
+        else if (this.settler.waiting > 0) await this.settler.flush();
+        else await this.#gate.wait();
+        this.#consecutiveFailures = 0;
+      } catch (error) {
+        await this.#backOff(error);
+      }
+    }
+  }
+
+  end(): void {
+    this.#running = false;
+    this.#gate.open();
+  }
+
+  pause(paused: boolean): void {
+    this.#paused = paused;
+    this.#gate.open();
+  }
+
+  /** The transport says that there is something to receive. */
+  wake(): void {
+    this.#woken = true;
+    this.#gate.open();
+  }
+
+  /** Resolves when a message was decided, the loop was ended or woken. */
+  changed(): Promise<void> {
+    this.#gate.close();
+    return this.#gate.wait();
+  }
+
+  /** Aborts the signal of every handler that runs. */
+  abort(reason: MessengerError): void {
+    this.#abort.abort(reason);
+    this.#abort = new AbortController();
+  }
+
+  /** Everything held belongs to others now: aborts the handlers, forgets their outcomes, goes on under a new id. */
+  loseLease(newWorkerId: string): void {
+    this.abort(new LeaseLostError("all messages of this worker"));
+    for (const { received } of this.#buffer) this.#report.leaseLost(received.receipt.id);
+    for (const received of this.#inFlight.keys()) this.#report.leaseLost(received.receipt.id);
+    this.#buffer = [];
+    this.#inFlight.clear();
+    this.settler.discard();
+    this.#workerId = newWorkerId;
+    this.#gate.open();
+  }
+
+  /** Decides to release what was received and not started, uncounted. */
+  releaseBuffer(): void {
+    for (const { received } of this.#buffer) this.settler.add(received.receipt, { kind: "release", delayMs: 0, patch: {} });
+    this.#buffer = [];
+  }
+
+  /** Decides to release what still runs; its outcome will not count. */
+  abandonInFlight(): void {
+    for (const received of this.#inFlight.keys())
+      this.settler.add(received.receipt, this.#decide(received, { kind: "interrupted", reason: "shutdown" }));
+    this.#inFlight.clear();
+  }
+
+  #room(): number {
+    if (this.#paused) return 0;
+    const room = Math.min(this.#slots + this.#prefetch.size - this.held, this.#o.batchSize);
+    return Math.min(room, this.#limits.allowance(this.#report.counters.processed + this.held));
+  }
+
+  async #receiveSome(room: number): Promise<void> {
+    this.#woken = false;
+    if (this.settler.hasRejections) await this.settler.flush();
+    const acknowledge = this.settler.take(MAX_RIDING_ACKNOWLEDGEMENTS);
+    const startedAt = this.#clock.monotonic();
+    const ride = this.settler.ride(acknowledge);
+    let messages: readonly Received[];
+    try {
+      messages = await this.#o.transport.receive(room, {
+        workerId: this.#workerId,
+        ...(this.#o.queues === undefined ? {} : { queues: this.#o.queues }),
+        acknowledge,
+        onSettled: ride.settled,
+      });
+    } finally {
+      ride.end();
+    }
+    const now = this.#clock.monotonic();
+    this.#report.counters.polled();
+    this.#prefetch.observe({ atMs: now, receiveMs: now - startedAt, finished: this.#report.counters.processed });
+    const full = messages.length === room;
+    if (full) this.#o.fleet.onFull?.();
+    if (messages.length === 0) return this.#rest();
+    this.#accept(this.#withoutSuspects(messages));
+    // There is more: the next receive goes out first, and the handlers run while the database works on it.
+    if (full) setImmediate(() => this.#fillSlots());
+    else this.#fillSlots();
+  }
+
+  #withoutSuspects(messages: readonly Received[]): readonly Received[] {
+    const { isolate } = this.#o.fleet;
+    if (isolate === undefined || !messages.some(isSuspect)) return messages;
+    isolate(messages.filter(isSuspect));
+    return messages.filter((received) => !isSuspect(received));
+  }
+
+  #accept(messages: readonly Received[]): void {
+    if (messages.length === 0) return;
+    const batch = new Batch(messages.length, this.#clock.monotonic());
+    this.#report.counters.batches += 1;
+    this.#report.emit("batch_start", { size: messages.length });
+    for (const received of messages) this.#buffer.push({ received, batch });
+  }
+
+  /** Nothing was waiting: until a wake-up, something to settle, or the poll interval. */
+  async #rest(): Promise<void> {
+    if (this.#o.stopWhenEmpty && this.held === 0 && this.settler.pending === 0) return this.#onFinished("manual");
+    if (this.#woken || this.settler.waiting > 0) return;
+    const timer = this.#clock.schedule(this.#o.pollInterval, () => this.#gate.open());
+    await this.#gate.wait();
+    timer.cancel();
+  }
+
+  #fillSlots(): void {
+    if (!this.#running) return;
+    const free = Math.min(this.#buffer.length, this.#slots - this.#inFlight.size);
+    if (free <= 0) return;
+    for (const { received, batch } of this.#buffer.splice(0, free)) {
+      this.#inFlight.set(received, batch);
+      void this.#processOne(received, batch);
+    }
+  }
+
+  /** The way of one message. Never rejects. */
+  async #processOne(received: Received, batch: Batch): Promise<void> {
+    const startedAt = this.#clock.monotonic();
+    this.#report.emit("message_received", { received });
+    const outcome = await this.#execute(received);
+    // Gone from the map: the lease was lost or the shutdown handed it back, and the outcome does not count any more.
+    if (!this.#inFlight.delete(received)) return;
+    const decision = this.#decide(received, outcome);
+    this.settler.add(received.receipt, decision);
+    const now = this.#clock.monotonic();
+    this.#report.decided(received, outcome, decision, now - startedAt);
+    if (batch.done(decision.kind === "retry" || decision.kind === "deadLetter")) this.#report.emit("batch_complete", batch.summary(now));
+    const reached = this.#limits.reached(this.#report.counters.processed, this.#report.counters.failed);
+    if (reached !== undefined) this.#onFinished(reached);
+    this.#fillSlots();
+    this.#gate.open();
+  }
+
+  async #execute(received: Received): Promise<Outcome> {
+    try {
+      return await this.#executor.execute(received, this.#abort.signal);
+    } catch (error) {
+      // An executor must not throw; if one does all the same, its message must not hang.
+      return { kind: "failed", failure: { error: toErrorRecord(error) } };
+    }
+  }
+
+  #decide(received: Received, outcome: Outcome): Decision {
+    const { random } = this.#o.runtime;
+    return decide(
+      outcome,
+      toDecisionInput(received, { strategyFor: this.#strategyFor, workerId: this.#workerId, now: this.#clock.now(), random }),
+    );
+  }
+
+  /** Waits after an error of the transport; throws it when waiting cannot help. */
+  async #backOff(error: unknown): Promise<void> {
+    const code = error instanceof MessengerError ? error.code : undefined;
+    if (code === "QUEUE_NOT_FOUND" || code === "SCHEMA_VERSION_MISMATCH") throw error;
+    this.#report.error(error);
+    this.#consecutiveFailures += 1;
+    const longest = Math.min(MAX_BACKOFF_MS, 100 * 2 ** Math.min(this.#consecutiveFailures - 1, 10));
+    const until = this.#clock.monotonic() + longest * (0.5 + this.#o.runtime.random() / 2);
+    // Only the end may cut this short: every finished handler opens the gate, which would turn the pause into a hot loop.
+    while (this.#running && this.#clock.monotonic() < until) {
+      this.#gate.close();
+      const timer = this.#clock.schedule(until - this.#clock.monotonic(), () => this.#gate.open());
+      await this.#gate.wait();
+      timer.cancel();
+    }
+  }
+}
+
+/**
+ * It was in flight when a process died, or has killed one: the next time it may not have company. So may one that was
+ * interrupted so often that chance does not explain it: by itself it shows what it does.
+ */
+function isSuspect({ envelope }: Received): boolean {
+  if (envelope === undefined) return false;
+  const tries = envelope.last(redelivery)?.tries ?? NO_TRIES;
+  return envelope.last(suspect) !== undefined || tries.crashes > 0 || tries.interruptions >= MANY_INTERRUPTIONS;
+}

@@ -1,0 +1,29 @@
+/** How one message is to be sent. Everything has a default on the message type or in the routing. */
+export interface DispatchOptions {
+  readonly queue?: string;
+  /** 1 to 10, higher first. */
+  readonly priority?: number;
+  /** Not before so many milliseconds from now. */
+  readonly delayMs?: number;
+  /** Not before this time. Date or RFC 3339. Not together with `delayMs`. */
+  readonly scheduledAt?: Date | string;
+  /** 1 to 255 characters. The same key within the window gives the first message's id. */
+  readonly idempotencyKey?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  /** Name of a configured transport; overrides the routing. */
+  readonly transport?: string;
+  /** A `pg` client with an open transaction: the message is sent with its commit. */
+  readonly transaction?: unknown;
+}
+
+/** Tells where a message went. */
+export interface DispatchReceipt {
+  readonly messageId: string;
+  /** Where it was sent; empty for the sync transport. */
+  readonly transport: string;
+  readonly queue: string;
+  /** The idempotency key was known: nothing was sent, `messageId` is the first one's. */
+  readonly duplicate: boolean;
+  readonly scheduledAt?: Date;
+}

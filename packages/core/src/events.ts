@@ -1,0 +1,62 @@
+import type { Decision } from "./decide.ts";
+import type { Outcome } from "./execute.ts";
+import type { Received } from "./transport.ts";
+
+/** Why a worker stopped. */
+export type StopReason = "manual" | "signal" | "message_limit" | "time_limit" | "memory_limit" | "failure_limit" | "error";
+
+export interface WorkerHealth {
+  readonly running: boolean;
+  /** Messages whose handlers run now. */
+  readonly processing: number;
+  /** Milliseconds since the start. */
+  readonly uptime: number;
+  /** Resident set, MB. */
+  readonly memoryUsage: number;
+  readonly messagesProcessed: number;
+  readonly messagesSucceeded: number;
+  readonly messagesFailed: number;
+  readonly queueDepth: number;
+  readonly lastError: string | null;
+  /** RFC 3339, null before the first poll. */
+  readonly lastPollAt: string | null;
+}
+
+export interface WorkerProgress {
+  readonly processed: number;
+  readonly failed: number;
+  /** Settlements that were refused because the message had passed on. */
+  readonly leaseLost: number;
+  /** Received and not settled. */
+  readonly inFlight: number;
+  readonly lastError: string | null;
+  /** Milliseconds since a receive last succeeded, null before the first. */
+  readonly pollAgeMs: number | null;
+}
+
+export interface WorkerStats {
+  readonly totalProcessed: number;
+  readonly totalSucceeded: number;
+  readonly totalFailed: number;
+  /** Milliseconds, mean over all processed. */
+  readonly averageProcessingTime: number;
+  readonly currentQueueDepth: number;
+  readonly batches: number;
+  /** Milliseconds since the start. */
+  readonly uptime: number;
+  readonly stopReason: StopReason | null;
+}
+
+/** Every event of a worker and what its listeners get. Listeners run synchronously; what they throw is logged, not passed on. */
+export interface WorkerEvents {
+  start: [event: { workerId: string; queues: readonly string[] }];
+  stop: [event: { reason: StopReason; stats: WorkerStats }];
+  message_received: [event: { received: Received }];
+  /** After the decision, whatever it was. */
+  message_processed: [event: { received: Received; outcome: Outcome; decision: Decision; durationMs: number }];
+  batch_start: [event: { size: number }];
+  batch_complete: [event: { size: number; succeeded: number; failed: number; durationMs: number }];
+  /** A failed attempt (`received` is set), or a failure of the worker itself. */
+  error: [event: { error: { name: string; message: string; code?: string }; received?: Received; willRetry?: boolean }];
+  health_check: [event: WorkerHealth];
+}

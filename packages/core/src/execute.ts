@@ -1,0 +1,45 @@
+import type { ErrorRecord } from "./error-record.ts";
+import type { Received } from "./transport.ts";
+
+/** A failure as the executor saw it; plain data, so that it can come from another thread. */
+export interface FailureReport {
+  readonly error: ErrorRecord;
+  /** The error said "never again" (`UnrecoverableError`). */
+  readonly unrecoverable?: boolean;
+  /** The error said "always again" (`RecoverableError`). */
+  readonly recoverable?: boolean;
+  /** The error named its own delay, in milliseconds. */
+  readonly retryDelayMs?: number;
+}
+
+/** What happened to one attempt. A value; an executor never throws. */
+export type Outcome =
+  /** `settled`: the handler's transaction has already acknowledged the message. */
+  | { readonly kind: "handled"; readonly settled?: boolean }
+  /** `handled`: names of the handlers that succeeded all the same. */
+  | { readonly kind: "failed"; readonly failure: FailureReport; readonly handled?: readonly string[] }
+  | { readonly kind: "timedOut"; readonly timeoutMs: number; readonly handled?: readonly string[] }
+  | { readonly kind: "snoozed"; readonly delayMs: number }
+  /** The thread or process died. `guilty` is false when neighbours were running in it and nobody knows whose fault it was. */
+  | { readonly kind: "crashed"; readonly error: ErrorRecord; readonly guilty: boolean }
+  /** Not the message's fault: a shutdown, a lost lease, a neighbour that took the thread down. */
+  | { readonly kind: "interrupted"; readonly reason: "shutdown" | "lease_lost" | "neighbour" }
+  | { readonly kind: "undecodable"; readonly error: ErrorRecord }
+  | { readonly kind: "noHandler"; readonly error: ErrorRecord }
+  /** Written by a newer version of the program: left for workers that know it. */
+  | { readonly kind: "tooNew"; readonly error: ErrorRecord };
+
+/** Runs handlers: in this process, or in a pool of threads. */
+export interface Executor {
+  /**
+   * Runs one attempt and reports it. Never rejects.
+   *
+   * @param signal - Aborts when the result will not count any more (lease lost, shutdown deadline). The executor ends
+   *   the attempt within its grace time and reports `interrupted`.
+   */
+  execute(received: Received, signal: AbortSignal): Promise<Outcome>;
+  /** How many attempts may run at once. */
+  readonly size: number;
+  /** Ends what runs and frees everything. Idempotent. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,251 @@
+import { type AbortCause, Attempt, currentAttempt, execution } from "./attempt.ts";
+import { Snooze } from "./context.ts";
+import type { Envelope } from "./envelope.ts";
+import { toErrorRecord } from "./error-record.ts";
+import { LeaseLostError, MessengerError, ValidationError } from "./errors.ts";
+import type { Executor, FailureReport, Outcome } from "./execute.ts";
+import type { HandlerDescriptor } from "./handlers.ts";
+import type { Logger } from "./logger.ts";
+import type { AnyMessageType } from "./message.ts";
+import type { Messenger } from "./messenger.ts";
+import { HandlerFailedError } from "./middleware/handle.ts";
+import { busName, received as receivedStamp, redelivery, typeVersion } from "./stamps.ts";
+import { isTransactional, type Received } from "./transport.ts";
+
+export interface InProcessExecutorOptions {
+  readonly messenger: Messenger;
+  /** Where the messages come from. */
+  readonly transport: string;
+  /** Attempts at a time. */
+  readonly size: number;
+  readonly logger?: Logger;
+  /** Milliseconds between the abort of the signal and giving the attempt up. Default 1000 (design, section 3). */
+  readonly graceMs?: number;
+  /** Called when the timeout of an attempt starts, and again with each `context.heartbeat()`: for a watchdog outside the thread. */
+  readonly onArm?: (received: Received, timeoutMs: number) => void;
+}
+
+const DEFAULT_GRACE_MS = 1_000;
+const KEPT_SIGNALS = 16;
+
+/**
+ * Runs handlers in this process, or in this thread: the bus under a timeout and a signal.
+ *
+ * A handler that ignores its signal cannot be stopped here; its late result is ignored and its place is given away after
+ * the grace. The thread pool ends the thread instead.
+ */
+export function createInProcessExecutor(options: InProcessExecutorOptions): Executor {
+  return new InProcessExecutor(options);
+}
+
+class InProcessExecutor implements Executor {
+  readonly size: number;
+  readonly #messenger: Messenger;
+  readonly #transport: string;
+  readonly #logger: Logger;
+  readonly #graceMs: number;
+  readonly #onArm: ((received: Received, timeoutMs: number) => void) | undefined;
+  readonly #running = new Map<AbortSignal, Set<Attempt>>();
+  readonly #closing = new AbortController();
+
+  constructor(options: InProcessExecutorOptions) {
+    this.size = options.size;
+    this.#messenger = options.messenger;
+    this.#transport = options.transport;
+    this.#logger = options.logger ?? options.messenger.logger;
+    this.#graceMs = options.graceMs ?? DEFAULT_GRACE_MS;
+    this.#onArm = options.onArm;
+  }
+
+  async execute(received: Received, signal: AbortSignal): Promise<Outcome> {
+    const { envelope, decodeError } = received;
+    if (envelope === undefined) {
+      const error = toErrorRecord(decodeError ?? new MessengerError("RECORD_UNDECODABLE", "the record was not decoded"));
+      return { kind: decodeError?.code === "RECORD_TOO_NEW" ? "tooNew" : "undecodable", error };
+    }
+    const prepared = this.#prepare(received, envelope);
+    if ("kind" in prepared) return prepared;
+    if (signal.aborted) return { kind: "interrupted", reason: interruption(signal) };
+    return this.#attempt(received, prepared, signal);
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    for (const attempts of this.#running.values())
+      for (const attempt of attempts) attempt.abort({ kind: "interrupted", reason: "shutdown" });
+    this.#running.clear();
+  }
+
+  /** Type, version and handlers: what can end a message before any of its handlers runs. */
+  #prepare(
+    received: Received,
+    envelope: Envelope,
+  ): Outcome | { envelope: Envelope; handlers: readonly HandlerDescriptor[]; type: AnyMessageType } {
+    const name = envelope.message.type;
+    const type = this.#messenger.registry.get(name);
+    const bus = envelope.last(busName)?.bus;
+    const handlers =
+      type === undefined
+        ? []
+        : this.#messenger.handlers.for(type.name, { transport: this.#transport, ...(bus === undefined ? {} : { bus }) });
+    if (type === undefined || handlers.length === 0) {
+      const code = type === undefined ? "MESSAGE_TYPE_UNKNOWN" : "HANDLER_NOT_FOUND";
+      return { kind: "noHandler", error: toErrorRecord(new MessengerError(code, `no handler is registered for message "${name}"`)) };
+    }
+    const version = envelope.last(typeVersion)?.version ?? 1;
+    if (version > type.version) {
+      return {
+        kind: "tooNew",
+        error: toErrorRecord(new MessengerError("RECORD_TOO_NEW", `"${name}" has version ${version}, this worker knows ${type.version}`)),
+      };
+    }
+    try {
+      return { envelope: this.#adapt(received, envelope, type, version), handlers, type };
+    } catch (error) {
+      return { kind: "undecodable", error: toErrorRecord(error) };
+    }
+  }
+
+  #adapt(received: Received, envelope: Envelope, type: AnyMessageType, version: number): Envelope {
+    let payload = envelope.message.payload;
+    for (let from = version; from < type.version; from++) payload = type.upcast[from]?.(payload) ?? payload;
+    const current =
+      payload === envelope.message.payload && type.name === envelope.message.type
+        ? envelope
+        : envelope.withMessage({ type: type.name, payload });
+    return current.with(receivedStamp({ transport: this.#transport, queue: received.queue, receipt: received.receipt }));
+  }
+
+  #attempt(
+    received: Received,
+    prepared: { envelope: Envelope; handlers: readonly HandlerDescriptor[]; type: AnyMessageType },
+    signal: AbortSignal,
+  ): Promise<Outcome> {
+    const { envelope, handlers, type } = prepared;
+    const attempt = new Attempt({
+      received,
+      transport: this.#transport,
+      logger: this.#logger,
+      maxRetries: this.#messenger.retryStrategy(type.name, this.#transport).maxRetries,
+      clock: this.#messenger.runtime.clock,
+      timeoutMs: timeoutOf(handlers, type, this.#messenger.config.defaults.timeoutMs),
+      graceMs: this.#graceMs,
+      onArm: this.#onArm === undefined ? undefined : (timeoutMs) => this.#onArm?.(received, timeoutMs),
+    });
+    const running = this.#followers(signal);
+    running.add(attempt);
+    return new Promise<Outcome>((resolve) => {
+      attempt.start((cause) => resolve(abandoned(cause)));
+      void currentAttempt.run(attempt, () => this.#run(attempt, envelope, handlers)).then(resolve);
+    }).finally(() => {
+      attempt.finish();
+      running.delete(attempt);
+    });
+  }
+
+  /** The running attempts that this signal ends. One listener per signal: a worker passes the same one for thousands of messages. */
+  #followers(signal: AbortSignal): Set<Attempt> {
+    let attempts = this.#running.get(signal);
+    if (attempts === undefined) {
+      // A caller may pass a signal of its own with every message: those that are done with are let go.
+      if (this.#running.size >= KEPT_SIGNALS) for (const [idle, { size }] of this.#running) if (size === 0) this.#running.delete(idle);
+      const followers = new Set<Attempt>();
+      const onAbort = (): void => {
+        this.#running.delete(signal);
+        for (const attempt of followers) attempt.abort({ kind: "interrupted", reason: interruption(signal) });
+      };
+      signal.addEventListener("abort", onAbort, { once: true, signal: this.#closing.signal });
+      this.#running.set(signal, followers);
+      attempts = followers;
+    }
+    return attempts;
+  }
+
+  async #run(attempt: Attempt, envelope: Envelope, handlers: readonly HandlerDescriptor[]): Promise<Outcome> {
+    const stamped = envelope.with(execution({ attempt }));
+    try {
+      const done = envelope.last(redelivery)?.handled ?? [];
+      if (handlers.some((handler) => handler.transactional && !done.includes(handler.name)))
+        return await this.#runTransactional(attempt, stamped);
+      await this.#messenger.bus.dispatch(stamped);
+      return { kind: "handled" };
+    } catch (error) {
+      return classify(error, attempt.cause);
+    }
+  }
+
+  async #runTransactional(attempt: Attempt, envelope: Envelope): Promise<Outcome> {
+    const transport = this.#messenger.transport(this.#transport);
+    if (!isTransactional(transport))
+      throw new MessengerError(
+        "CAPABILITY_MISSING",
+        `transport "${this.#transport}" has no transactions: drop { transactional: true } or move the message`,
+      );
+    await transport.transaction(attempt.received.receipt, async (client) => {
+      attempt.db = client;
+      await this.#messenger.bus.dispatch(envelope);
+      // Past its time or its lease: the commit must not race with whoever has the message next.
+      if (attempt.cause !== undefined) throw new MessengerError("INTERRUPTED", "the attempt was aborted before its commit");
+    });
+    return { kind: "handled", settled: true };
+  }
+}
+
+function timeoutOf(handlers: readonly HandlerDescriptor[], type: AnyMessageType, otherwise: number): number {
+  let longest = 0;
+  for (const handler of handlers) longest = Math.max(longest, handler.timeoutMs ?? type.timeoutMs ?? otherwise);
+  return longest;
+}
+
+const interruption = (signal: AbortSignal): "shutdown" | "lease_lost" =>
+  signal.reason instanceof LeaseLostError ? "lease_lost" : "shutdown";
+
+function abandoned(cause: AbortCause): Outcome {
+  return cause.kind === "timedOut" ? { kind: "timedOut", timeoutMs: cause.timeoutMs } : { kind: "interrupted", reason: cause.reason };
+}
+
+/** What was thrown, as an outcome. An attempt that was aborted ended because of that, whatever it threw on the way out. */
+function classify(error: unknown, cause: AbortCause | undefined): Outcome {
+  if (error instanceof LeaseLostError) return { kind: "interrupted", reason: "lease_lost" };
+  const done = error instanceof HandlerFailedError ? error.handled : [];
+  if (cause?.kind === "interrupted") return { kind: "interrupted", reason: cause.reason };
+  if (cause?.kind === "timedOut") return { kind: "timedOut", timeoutMs: cause.timeoutMs, handled: done };
+  if (error instanceof ValidationError) return { kind: "undecodable", error: toErrorRecord(error) };
+  if (!(error instanceof HandlerFailedError)) return { kind: "failed", failure: toReport([error]) };
+  const thrown = error.failures.map((failure) => failure.error);
+  const snooze = thrown.find((one) => one instanceof Snooze);
+  if (snooze instanceof Snooze && thrown.length === 1) return { kind: "snoozed", delayMs: snooze.delayMs };
+  return { kind: "failed", failure: toReport(thrown.filter((one) => !(one instanceof Snooze))), handled: done };
+}
+
+interface Marked {
+  readonly unrecoverable?: unknown;
+  readonly recoverable?: unknown;
+  readonly retryDelayMs?: unknown;
+}
+
+/** One report for all that was thrown: final only when every error is, to be repeated when any is. */
+function toReport(thrown: readonly unknown[]): FailureReport {
+  const marks = thrown.map((one): Marked => (typeof one === "object" && one !== null ? readMarks(one) : {}));
+  const again = marks.some((mark) => mark.recoverable === true);
+  const final = !again && marks.every((mark) => mark.unrecoverable === true);
+  const delays = marks
+    .map((mark) => mark.retryDelayMs)
+    .filter((ms): ms is number => typeof ms === "number" && ms >= 0 && Number.isFinite(ms));
+  return {
+    error: toErrorRecord(thrown[0]),
+    ...(final ? { unrecoverable: true } : {}),
+    ...(again ? { recoverable: true } : {}),
+    ...(delays.length > 0 ? { retryDelayMs: Math.max(...delays) } : {}),
+  };
+}
+
+function readMarks(thrown: object): Marked {
+  try {
+    const { unrecoverable, recoverable, retryDelayMs } = thrown as Marked;
+    return { unrecoverable, recoverable, retryDelayMs };
+  } catch {
+    // A getter that throws says nothing about the failure: the strategy decides.
+    return {};
+  }
+}

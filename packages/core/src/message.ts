@@ -1,0 +1,144 @@
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { ConfigError, OptionsError } from "./errors.ts";
+import { func, integer, listOf, number, object, optional, parseOptions, record, string } from "./options.ts";
+import type { RetryStrategy } from "./retry/strategy.ts";
+
+/** How a failed message is tried again; every number has the same default as in Symfony Messenger. */
+export interface RetryOptions {
+  /** Attempts after the first, 0 to 1000000. Default 3. */
+  readonly maxRetries?: number;
+  /** Milliseconds before the second attempt. Default 1000. */
+  readonly delayMs?: number;
+  /** Each delay is the last one times this, at least 1. Default 2. */
+  readonly multiplier?: number;
+  /** No delay is longer, in milliseconds; 0: no limit. Default 0. */
+  readonly maxDelayMs?: number;
+  /** Share by which a delay is varied at random, 0 to 1. Default 0.1. */
+  readonly jitter?: number;
+}
+
+export interface MessageOptions<Schema extends StandardSchemaV1> {
+  /** Any Standard Schema: zod, valibot, arktype. Checked at dispatch and again before handling. */
+  readonly schema?: Schema;
+  /** Version of the payload, 1 or higher. Default 1. */
+  readonly version?: number;
+  /** Other wire names that mean this type: old names of renamed messages. */
+  readonly aliases?: readonly string[];
+  /** From a version to the next: `{ 1: (payload) => payloadOfVersion2 }`. */
+  readonly upcast?: Readonly<Record<number, (payload: unknown) => unknown>>;
+  /** Queue of the transport. Default "default". */
+  readonly queue?: string;
+  /** 1 to 10, higher first. Default 5. */
+  readonly priority?: number;
+  /** Milliseconds that one attempt may take. Default: the configuration's `defaults.timeoutMs`. */
+  readonly timeoutMs?: number;
+  readonly retry?: RetryOptions | RetryStrategy;
+}
+
+/** A registered message type; made by `defineMessage`. `Input` is what is dispatched, `Output` what the handler gets. */
+export interface MessageType<Input = unknown, Output = Input> {
+  readonly name: string;
+  readonly schema?: StandardSchemaV1<Input, Output>;
+  readonly version: number;
+  readonly aliases: readonly string[];
+  readonly upcast: Readonly<Record<number, (payload: unknown) => unknown>>;
+  readonly queue: string;
+  readonly priority: number;
+  readonly timeoutMs?: number;
+  readonly retry?: RetryOptions | RetryStrategy;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the top type of all message types; payloads are contravariant in schemas
+export type AnyMessageType = MessageType<any, any>;
+
+/** A wire name: what the contract allows and what is safe in URLs, labels and queue names. */
+export const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+export const DEFAULT_QUEUE = "default";
+export const DEFAULT_PRIORITY = 5;
+
+const retrySchema = object({
+  maxRetries: optional(integer({ min: 0, max: 1_000_000 })),
+  delayMs: optional(number({ min: 0 })),
+  multiplier: optional(number({ min: 1 })),
+  maxDelayMs: optional(number({ min: 0 })),
+  jitter: optional(number({ min: 0, max: 1 })),
+});
+
+const messageSchema = object({
+  schema: optional({ parse: (value: unknown, path: string) => parseSchema(value, path) }),
+  version: integer({ min: 1, max: 1_000_000, default: 1 }),
+  aliases: listOf(string({ pattern: NAME_PATTERN }), { default: [] }),
+  upcast: record(func(), { default: {} }),
+  queue: string({ pattern: NAME_PATTERN, default: DEFAULT_QUEUE }),
+  priority: integer({ min: 1, max: 10, default: DEFAULT_PRIORITY }),
+  timeoutMs: optional(integer({ min: 1, max: 86_400_000 })),
+  retry: optional({ parse: (value: unknown, path: string) => parseRetry(value, path) }),
+});
+
+/**
+ * Declares a message type: its wire name, payload and defaults.
+ *
+ * @param name - Mandatory and stable: it is stored with every message. `^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`.
+ * @throws {OptionsError} `OPTIONS_INVALID`, naming the field.
+ * @example
+ * export const Resize = defineMessage("image.resize", { schema: z.object({ url: z.url(), width: z.int() }) });
+ */
+export function defineMessage<Schema extends StandardSchemaV1 = StandardSchemaV1<unknown, unknown>>(
+  name: string,
+  options: MessageOptions<Schema> = {},
+): MessageType<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>> {
+  if (typeof name !== "string" || !NAME_PATTERN.test(name))
+    throw new OptionsError("message name", name, `must match ${NAME_PATTERN.source}`);
+  const parsed = parseOptions(messageSchema, options, `message "${name}"`);
+  for (const key of Object.keys(parsed.upcast)) {
+    const from = Number(key);
+    if (!Number.isInteger(from) || from < 1 || from >= parsed.version) {
+      throw new OptionsError(`message "${name}".upcast.${key}`, key, `must be a version from 1 to ${parsed.version - 1}`);
+    }
+  }
+  return Object.freeze({ name, ...parsed }) as MessageType<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>>;
+}
+
+export function parseRetry(value: unknown, path: string): RetryOptions | RetryStrategy {
+  if (isRetryStrategy(value)) return value;
+  return parseOptions(retrySchema, value, path) as RetryOptions;
+}
+
+export function isRetryStrategy(value: unknown): value is RetryStrategy {
+  return typeof value === "object" && value !== null && typeof (value as { isRetryable?: unknown }).isRetryable === "function";
+}
+
+function parseSchema(value: unknown, path: string): StandardSchemaV1 {
+  const standard = (value as { "~standard"?: { validate?: unknown } } | null)?.["~standard"];
+  if (typeof standard?.validate !== "function") throw new OptionsError(path, value, "must be a Standard Schema (zod, valibot, arktype)");
+  return value as StandardSchemaV1;
+}
+
+/** Name and alias → message type. */
+export class MessageRegistry {
+  readonly #types = new Map<string, AnyMessageType>();
+
+  constructor(types: Iterable<AnyMessageType>) {
+    for (const type of types) for (const name of [type.name, ...type.aliases]) this.#add(name, type);
+  }
+
+  get(name: string): AnyMessageType | undefined {
+    return this.#types.get(name);
+  }
+
+  /** Each type once, in order of registration. */
+  all(): AnyMessageType[] {
+    return [...new Set(this.#types.values())];
+  }
+
+  #add(name: string, type: AnyMessageType): void {
+    const known = this.#types.get(name);
+    if (known !== undefined && known !== type) {
+      throw new ConfigError(
+        `two message types claim the wire name "${name}" ("${known.name}" and "${type.name}"): rename one or drop the alias`,
+        { name },
+      );
+    }
+    this.#types.set(name, type);
+  }
+}

@@ -1,0 +1,215 @@
+import { Envelope, isSendable, type Stamp } from "./envelope.ts";
+import { DecodeError, MessengerError } from "./errors.ts";
+import { assertStorableJson, DEFAULT_PAYLOAD_LIMITS, type PayloadLimits } from "./json-guard.ts";
+import {
+  type AttemptRecord,
+  busName,
+  dispatched,
+  handled,
+  headers,
+  idempotencyKey,
+  lineage,
+  messageId,
+  metadata,
+  NO_TRIES,
+  redelivery,
+  suspect,
+  type Tries,
+  typeVersion,
+} from "./stamps.ts";
+
+/** Version of the wire record that this code writes; it reads this one and all before it. */
+export const WIRE_VERSION = 1;
+
+/**
+ * A message as it is stored. Small, plain JSON, versioned. Absent fields mean "none".
+ */
+export interface WireRecord {
+  readonly v: number;
+  readonly id: string;
+  /** Wire name of the message type. */
+  readonly type: string;
+  /** Version of the payload. */
+  readonly tv: number;
+  readonly payload: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly meta?: Readonly<Record<string, unknown>>;
+  /** First ancestor; the message itself when it has no parent. */
+  readonly root: string;
+  readonly parent?: string;
+  readonly depth: number;
+  /** When it was dispatched, milliseconds since 1970. */
+  readonly at: number;
+  readonly bus?: string;
+  readonly key?: string;
+  readonly tries?: Tries;
+  readonly history?: readonly AttemptRecord[];
+  /** Handlers that succeeded in an earlier attempt. */
+  readonly handled?: readonly string[];
+  /** Crashes of processes in which the message was one of several; absent or 0: none, or cleared. */
+  readonly suspect?: number;
+  /** Sendable stamps of the application, by name. */
+  readonly stamps?: Readonly<Record<string, readonly unknown[]>>;
+}
+
+/** Envelope ⇄ what is stored. A transport has one; an own one may read the messages of foreign producers. */
+export interface Serializer {
+  /** @throws {MessengerError} `PAYLOAD_NOT_JSON`, `PAYLOAD_TOO_LARGE`, `PAYLOAD_TOO_DEEP`, with path and limit. */
+  encode(envelope: Envelope): string;
+  /** @throws {DecodeError} `RECORD_UNDECODABLE`, or `RECORD_TOO_NEW` for a record of a newer program. */
+  decode(body: string): Envelope;
+}
+
+const KNOWN = new Set<string>(
+  [messageId, busName, dispatched, lineage, headers, metadata, typeVersion, idempotencyKey, redelivery, suspect].map(
+    (type) => type.stampName,
+  ),
+);
+
+export function createJsonSerializer(limits: PayloadLimits = DEFAULT_PAYLOAD_LIMITS): Serializer {
+  return {
+    encode: (envelope) => encode(envelope, limits),
+    decode: (body) => toEnvelope(parseRecord(body)),
+  };
+}
+
+function encode(envelope: Envelope, limits: PayloadLimits): string {
+  const { type, payload } = envelope.message;
+  assertStorableJson(payload, "payload", limits);
+  const record = toRecord(envelope);
+  if (record.headers !== undefined) assertStorableJson(record.headers, "headers", limits);
+  if (record.meta !== undefined) assertStorableJson(record.meta, "metadata", limits);
+  if (record.stamps !== undefined) assertStorableJson(record.stamps, "stamps", limits);
+  const body = JSON.stringify(record);
+  const bytes = Buffer.byteLength(body);
+  if (bytes > limits.maxBytes) {
+    throw new MessengerError(
+      "PAYLOAD_TOO_LARGE",
+      `message "${type}" has ${bytes} bytes as JSON, the limit is ${limits.maxBytes}: store the data elsewhere and send a reference`,
+      {
+        details: { path: "payload", bytes, maxBytes: limits.maxBytes },
+      },
+    );
+  }
+  return body;
+}
+
+function toRecord(envelope: Envelope): WireRecord {
+  const { type, payload } = envelope.message;
+  const id = envelope.last(messageId)?.id;
+  if (id === undefined)
+    throw new MessengerError("RECORD_UNDECODABLE", `message "${type}" has no messageId stamp: dispatch it through a bus`);
+  const line = envelope.last(lineage);
+  const past = envelope.last(redelivery);
+  const own = ownStamps(envelope.stamps);
+  const done = doneHandlers(envelope, past?.handled ?? []);
+  const record: Record<string, unknown> = { v: WIRE_VERSION, id, type, tv: envelope.last(typeVersion)?.version ?? 1 };
+  const add = (key: keyof WireRecord, value: unknown): void => {
+    if (value !== undefined) record[key] = value;
+  };
+  add("headers", envelope.last(headers));
+  add("meta", envelope.last(metadata));
+  add("root", line?.root ?? id);
+  add("parent", line?.parent);
+  add("depth", line?.depth ?? 0);
+  add("at", envelope.last(dispatched)?.at ?? 0);
+  add("bus", envelope.last(busName)?.bus);
+  add("key", envelope.last(idempotencyKey)?.key);
+  add("tries", past?.tries);
+  add("history", past !== undefined && past.history.length > 0 ? past.history : undefined);
+  add("handled", done.length > 0 ? done : undefined);
+  add("suspect", envelope.last(suspect)?.crashes);
+  add("stamps", own);
+  record.payload = payload === undefined ? null : payload;
+  return record as unknown as WireRecord;
+}
+
+function doneHandlers(envelope: Envelope, before: readonly string[]): readonly string[] {
+  const now = envelope.all(handled).map((stamp) => stamp.handler);
+  return now.length === 0 ? before : [...new Set([...before, ...now])];
+}
+
+function ownStamps(stamps: readonly Stamp[]): Record<string, unknown[]> | undefined {
+  // A map, not an object: a stamp may be called "__proto__" or "constructor".
+  let own: Map<string, unknown[]> | undefined;
+  for (const { name, value } of stamps) {
+    if (KNOWN.has(name) || !isSendable(name)) continue;
+    own ??= new Map();
+    const values = own.get(name);
+    if (values === undefined) own.set(name, [value]);
+    else values.push(value);
+  }
+  return own === undefined ? undefined : Object.fromEntries(own);
+}
+
+/** @throws {DecodeError} */
+export function parseRecord(body: string): WireRecord {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch (cause) {
+    throw new DecodeError("RECORD_UNDECODABLE", "the record is not JSON", { cause });
+  }
+  return checkRecord(value);
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+
+function checkRecord(value: unknown): WireRecord {
+  if (!isObject(value)) throw undecodable("the record is not an object");
+  if (!Number.isSafeInteger(value.v)) throw undecodable("v is not a number: this is no record of Symphony Messenger");
+  if ((value.v as number) > WIRE_VERSION) {
+    throw new DecodeError("RECORD_TOO_NEW", `the record has version ${String(value.v)}, this worker reads up to ${WIRE_VERSION}`, {
+      details: { v: value.v },
+    });
+  }
+  for (const field of ["id", "type", "root"] as const) {
+    if (typeof value[field] !== "string" || value[field] === "") throw undecodable(`${field} is not a string`);
+  }
+  if (value.suspect !== undefined && !isCount(value.suspect)) throw undecodable("suspect is not a whole number");
+  for (const field of ["tv", "depth", "at"] as const) if (!isCount(value[field])) throw undecodable(`${field} is not a whole number`);
+  if (!("payload" in value)) throw undecodable("payload is missing");
+  if (value.headers !== undefined && !(isObject(value.headers) && Object.values(value.headers).every((h) => typeof h === "string")))
+    throw undecodable("headers are not strings by name");
+  if (value.meta !== undefined && !isObject(value.meta)) throw undecodable("meta is not an object");
+  if (
+    value.tries !== undefined &&
+    !(
+      isObject(value.tries) &&
+      ["failures", "crashes", "interruptions"].every((c) => isCount((value.tries as Record<string, unknown>)[c] ?? 0))
+    )
+  )
+    throw undecodable("tries are not counters");
+  if (value.history !== undefined && !Array.isArray(value.history)) throw undecodable("history is not a list");
+  if (value.handled !== undefined && !(Array.isArray(value.handled) && value.handled.every((h) => typeof h === "string")))
+    throw undecodable("handled is not a list of names");
+  if (value.stamps !== undefined && !(isObject(value.stamps) && Object.values(value.stamps).every(Array.isArray)))
+    throw undecodable("stamps are not lists by name");
+  for (const field of ["parent", "bus", "key"] as const)
+    if (value[field] !== undefined && typeof value[field] !== "string") throw undecodable(`${field} is not a string`);
+  return value as unknown as WireRecord;
+}
+
+const undecodable = (what: string): DecodeError => new DecodeError("RECORD_UNDECODABLE", `the record cannot be read: ${what}`);
+
+function toEnvelope(record: WireRecord): Envelope {
+  const stamps: Stamp[] = [
+    messageId({ id: record.id }),
+    typeVersion({ version: record.tv }),
+    dispatched({ at: record.at }),
+    lineage({ root: record.root, ...(record.parent === undefined ? {} : { parent: record.parent }), depth: record.depth }),
+  ];
+  if (record.bus !== undefined) stamps.push(busName({ bus: record.bus }));
+  if (record.headers !== undefined) stamps.push(headers(record.headers));
+  if (record.meta !== undefined) stamps.push(metadata(record.meta));
+  if (record.key !== undefined) stamps.push(idempotencyKey({ key: record.key }));
+  if (record.tries !== undefined || record.history !== undefined || record.handled !== undefined) {
+    stamps.push(redelivery({ tries: { ...NO_TRIES, ...record.tries }, history: record.history ?? [], handled: record.handled ?? [] }));
+  }
+  if (record.suspect !== undefined && record.suspect > 0) stamps.push(suspect({ crashes: record.suspect }));
+  if (record.stamps !== undefined) {
+    for (const [name, values] of Object.entries(record.stamps)) for (const value of values) stamps.push({ name, value });
+  }
+  return Envelope.wrap({ type: record.type, payload: record.payload }, stamps);
+}

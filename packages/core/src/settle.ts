@@ -1,0 +1,148 @@
+import type { Decision } from "./decide.ts";
+import { MessengerError } from "./errors.ts";
+import type { Logger } from "./logger.ts";
+import type { Receipt, Receiver, Rejection, Settled } from "./transport.ts";
+
+/**
+ * Performs decisions; the only caller of `acknowledge` and `reject`. Decisions that come while a write is under way go
+ * out together with the next one, so that batches grow with the load and a single message at idle does not wait.
+ *
+ * A write that failed is repeated, never the handler: the caller calls `flush` again while the lease lives.
+ */
+export class Settler {
+  readonly #receiver: Receiver;
+  readonly #logger: Logger;
+  readonly #onLost: (receipt: Receipt) => void;
+  #acknowledgements: Receipt[] = [];
+  #rejections: Rejection[] = [];
+  #writing = 0;
+
+  constructor(o: { receiver: Receiver; logger: Logger; onLost: (receipt: Receipt) => void }) {
+    this.#receiver = o.receiver;
+    this.#logger = o.logger;
+    this.#onLost = o.onLost;
+  }
+
+  /** Decisions that are not recorded yet, those under way included. */
+  get pending(): number {
+    return this.#acknowledgements.length + this.#rejections.length + this.#writing;
+  }
+
+  /** Decisions that nobody is writing down yet. */
+  get waiting(): number {
+    return this.#acknowledgements.length + this.#rejections.length;
+  }
+
+  get hasRejections(): boolean {
+    return this.#rejections.length > 0;
+  }
+
+  add(receipt: Receipt, decision: Decision): void {
+    switch (decision.kind) {
+      case "acknowledge":
+        if (!decision.alreadySettled) this.#acknowledgements.push(receipt);
+        return;
+      case "retry":
+        this.#rejections.push({ receipt, retryInMs: decision.delayMs, patch: decision.patch });
+        return;
+      case "deadLetter":
+        this.#rejections.push({ receipt, deadLetter: decision.failure, patch: decision.patch });
+        return;
+      case "release":
+        if (decision.delayMs > 0) this.#rejections.push({ receipt, retryInMs: decision.delayMs, patch: decision.patch });
+        else this.#rejections.push({ receipt, release: true, patch: decision.patch });
+        return;
+    }
+  }
+
+  /** Takes waiting acknowledgements out, to be written by `ride` or `flush`. */
+  take(max: number): readonly Receipt[] {
+    const taken = this.#acknowledgements.splice(0, max);
+    this.#writing += taken.length;
+    return taken;
+  }
+
+  /** Follows receipts from `take` that ride with a receive: without a word of their outcome by the `end`, they go again. */
+  ride(receipts: readonly Receipt[]): { settled: (settled: readonly Settled[]) => void; end: () => void } {
+    let known = receipts.length === 0;
+    return {
+      settled: (settled) => {
+        known = true;
+        this.#report(settled);
+      },
+      end: () => {
+        this.#writing -= receipts.length;
+        if (!known) this.#acknowledgements.unshift(...receipts);
+      },
+    };
+  }
+
+  /**
+   * Writes what is waiting.
+   *
+   * @throws {TransportError} `TRANSPORT_UNAVAILABLE`; nothing is forgotten, call again.
+   */
+  async flush(): Promise<void> {
+    await Promise.all([this.#flushAcknowledgements(), this.#flushRejections()]);
+  }
+
+  async #flushAcknowledgements(): Promise<void> {
+    if (this.#acknowledgements.length === 0) return;
+    const receipts = this.take(this.#acknowledgements.length);
+    const ride = this.ride(receipts);
+    try {
+      ride.settled(await this.#receiver.acknowledge(receipts));
+    } finally {
+      ride.end();
+    }
+  }
+
+  async #flushRejections(): Promise<void> {
+    if (this.#rejections.length === 0) return;
+    const rejections = this.#rejections;
+    this.#rejections = [];
+    this.#writing += rejections.length;
+    try {
+      this.#report(await this.#receiver.reject(rejections));
+    } catch (error) {
+      if (isUnavailable(error) || rejections.length === 1) {
+        this.#rejections.unshift(...rejections);
+        throw error;
+      }
+      // One of them may be what the store cannot take: the others must not wait for it.
+      await this.#rejectOneByOne(rejections, error);
+    } finally {
+      this.#writing -= rejections.length;
+    }
+  }
+
+  async #rejectOneByOne(rejections: readonly Rejection[], cause: unknown): Promise<void> {
+    this.#logger.warn({ err: cause, count: rejections.length }, "a batch of rejections failed, writing them one by one");
+    for (const rejection of rejections) {
+      try {
+        this.#report(await this.#receiver.reject([rejection]));
+      } catch (error) {
+        if (isUnavailable(error)) this.#rejections.push(rejection);
+        else
+          this.#logger.error(
+            { err: error, message_id: rejection.receipt.id },
+            "a rejection cannot be written; the message comes back when this worker ends",
+          );
+      }
+    }
+  }
+
+  /** Forgets everything: the lease is gone, others have the messages. */
+  discard(): void {
+    for (const receipt of this.#acknowledgements) this.#onLost(receipt);
+    for (const { receipt } of this.#rejections) this.#onLost(receipt);
+    this.#acknowledgements = [];
+    this.#rejections = [];
+  }
+
+  #report(settled: readonly Settled[]): void {
+    for (const { receipt, status } of settled) if (status === "lease_lost") this.#onLost(receipt);
+  }
+}
+
+const isUnavailable = (error: unknown): boolean => error instanceof MessengerError && error.code === "TRANSPORT_UNAVAILABLE";

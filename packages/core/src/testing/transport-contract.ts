@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { capabilityTests } from "./contract/capabilities.ts";
+import { deadLetterTests } from "./contract/dead-letters.ts";
+import { fencingTests } from "./contract/fencing.ts";
+import type { TransportCapability, TransportContractHarness } from "./contract/harness.ts";
+import { idempotencyTests } from "./contract/idempotency.ts";
+import { type Claim, ContractKit, guards, unique } from "./contract/kit.ts";
+import { reapingTests } from "./contract/reaping.ts";
+import { receivingTests } from "./contract/receiving.ts";
+import { sendingTests } from "./contract/sending.ts";
+import { settlingTests } from "./contract/settling.ts";
+import { supervisingTests } from "./contract/supervising.ts";
+import { transactionTests } from "./contract/transactions.ts";
+
+const TEST_TIMEOUT_MS = 90_000;
+
+const CHAPTERS: Readonly<Record<string, (claim: Claim) => void>> = {
+  sending: sendingTests,
+  receiving: receivingTests,
+  settling: settlingTests,
+  fencing: fencingTests,
+  idempotency: idempotencyTests,
+  "dead letters": deadLetterTests,
+  capabilities: capabilityTests,
+  transactions: transactionTests,
+  reaping: reapingTests,
+  supervising: supervisingTests,
+};
+
+/**
+ * Registers the tests that every transport must pass, with `node:test`.
+ *
+ * What `transport.ts` says in prose is asserted here: whoever writes a transport calls this in a test file. Each test
+ * gets a fixture of its own. Optional capabilities are found with core's guards, and their tests are skipped when the
+ * transport does not have them, unless the harness lists them.
+ *
+ * @example
+ * describeTransportContract("pgboss", {
+ *   capabilities: ["listable", "countable", "closeable"],
+ *   create: async ({ queues }) => {
+ *     const transport = await createPgBossTransport({ connectionString, queues });
+ *     return { transport, close: () => transport.close() };
+ *   },
+ * });
+ */
+export function describeTransportContract(name: string, harness: TransportContractHarness): void {
+  describe(`transport contract: ${name}`, () => {
+    if (harness.capabilities !== undefined) declaredCapabilities(harness, harness.capabilities);
+    for (const [chapter, tests] of Object.entries(CHAPTERS)) describe(chapter, () => tests(claimOf(harness)));
+  });
+}
+
+function claimOf(harness: TransportContractHarness): Claim {
+  return (claim, body, options = {}) => {
+    test(claim, { timeout: TEST_TIMEOUT_MS }, async (t) => {
+      const queues = Array.from({ length: options.queues ?? 1 }, () => unique("q"));
+      const fixture = await harness.create({ queues });
+      t.after(() => fixture.close());
+      const kit = new ContractKit(fixture, queues);
+      const missing = options.needs?.find((need) => !kit.has(need));
+      if (missing === undefined) await body(kit);
+      else t.skip(`the transport is not ${missing}`);
+    });
+  };
+}
+
+function declaredCapabilities(harness: TransportContractHarness, declared: readonly TransportCapability[]): void {
+  test("has the capabilities that its harness declares, no more and no fewer", async (t) => {
+    const fixture = await harness.create({ queues: [unique("q")] });
+    t.after(() => fixture.close());
+    const found = (Object.keys(guards) as TransportCapability[]).filter((capability) => guards[capability](fixture.transport));
+    assert.deepEqual(found.sort(), [...declared].sort());
+  });
+}

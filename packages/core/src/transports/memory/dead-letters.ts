@@ -1,0 +1,60 @@
+import type { DeadLetterFilter, Failure } from "../../transport.ts";
+import type { StoredMessage } from "./stored-message.ts";
+
+export interface StoredDeadLetter {
+  /** Rises with every dead letter: the cursor of a listing. */
+  readonly place: number;
+  readonly message: StoredMessage;
+  /** The wire name, null when the record could not be decoded. */
+  readonly type: string | null;
+  readonly failure: Failure;
+  /** Wall clock, milliseconds. */
+  readonly failedAt: number;
+}
+
+const nameOf = (queue: string, id: string): string => `${queue}/${id}`;
+
+/** Dead letters in the order in which they failed. Listing looks at all of them; nothing on the way of a message does. */
+export class DeadLetters {
+  readonly #letters = new Map<string, StoredDeadLetter>();
+  #places = 0;
+
+  has(queue: string, id: string): boolean {
+    return this.#letters.has(nameOf(queue, id));
+  }
+
+  add(message: StoredMessage, about: { failure: Failure; type: string | null }, now: number): void {
+    this.#places += 1;
+    this.#letters.set(nameOf(message.queue, message.id), { ...about, message, place: this.#places, failedAt: now });
+  }
+
+  delete({ message }: StoredDeadLetter): void {
+    this.#letters.delete(nameOf(message.queue, message.id));
+  }
+
+  /** Oldest first. */
+  find(filter: DeadLetterFilter): StoredDeadLetter[] {
+    const ids = filter.ids === undefined ? undefined : new Set(filter.ids);
+    const since = filter.since === undefined ? Number.NEGATIVE_INFINITY : Date.parse(filter.since);
+    const until = filter.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(filter.until);
+    return [...this.#letters.values()].filter(
+      (letter) =>
+        (ids === undefined || ids.has(letter.message.id)) &&
+        (filter.type === undefined || letter.type === filter.type) &&
+        (filter.queue === undefined || letter.message.queue === filter.queue) &&
+        (filter.fingerprint === undefined || letter.failure.fingerprint === filter.fingerprint) &&
+        letter.failedAt >= since &&
+        letter.failedAt < until,
+    );
+  }
+
+  countByQueue(): Map<string, number> {
+    const counts = new Map<string, number>();
+    for (const { message } of this.#letters.values()) counts.set(message.queue, (counts.get(message.queue) ?? 0) + 1);
+    return counts;
+  }
+
+  clear(): void {
+    this.#letters.clear();
+  }
+}

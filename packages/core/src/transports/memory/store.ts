@@ -1,0 +1,266 @@
+import type { Clock } from "../../clock.ts";
+import type { QueueCounts, Receipt } from "../../transport.ts";
+import { DeadLetters } from "./dead-letters.ts";
+import { Heap } from "./heap.ts";
+import type { StoredMessage } from "./stored-message.ts";
+import { Workers } from "./workers.ts";
+
+/** A key is known while its message is there, and for the window after it was handled. */
+interface KnownKey {
+  readonly id: string;
+  readonly digest: string;
+}
+
+class Queue {
+  readonly name: string;
+  readonly ready = new Heap<StoredMessage>((a, b) => a.priority > b.priority || (a.priority === b.priority && a.age < b.age));
+  readonly scheduled = new Heap<StoredMessage>((a, b) => a.readyAt < b.readyAt || (a.readyAt === b.readyAt && a.age < b.age));
+  /** Everything that is not settled for good, leased or not. */
+  readonly live = new Map<string, StoredMessage>();
+  readonly keys = new Map<string, KnownKey>();
+  completed = 0;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** Moves what has become due to the ready messages. */
+  promote(now: number): void {
+    for (let next = this.scheduled.peek(); next !== undefined && next.readyAt <= now; next = this.scheduled.peek()) {
+      this.scheduled.pop();
+      this.ready.push(next);
+    }
+  }
+}
+
+export type Added =
+  | { readonly kind: "accepted" | "duplicate"; readonly id: string }
+  | { readonly kind: "conflict" }
+  | { readonly kind: "no_queue" };
+
+/** What a memory transport stores; transports of one name share it. Every method is one atomic step: none of them waits. */
+export class MemoryStore {
+  readonly deadLetters = new DeadLetters();
+  readonly workers: Workers;
+  readonly #clock: Clock;
+  readonly #windowMs: number;
+  readonly #queues = new Map<string, Queue>();
+  readonly #listeners = new Set<(queues: readonly string[]) => void>();
+  readonly #expiring: { readonly queue: Queue; readonly key: string; readonly id: string; readonly atMs: number }[] = [];
+  #expired = 0;
+  /** Whether a queue is made by its first message, because nobody said which ones there are. */
+  #open = true;
+  #age = 0;
+  #fence = 0;
+
+  constructor(clock: Clock, windowMs: number) {
+    this.#clock = clock;
+    this.#windowMs = windowMs;
+    this.workers = new Workers(clock);
+  }
+
+  declare(queues: readonly string[]): void {
+    this.#open = false;
+    for (const name of queues) this.#make(name);
+  }
+
+  add(message: Omit<StoredMessage, "age" | "lease">, digest: string | undefined): Added {
+    const queue = this.#queues.get(message.queue) ?? (this.#open ? this.#make(message.queue) : undefined);
+    if (queue === undefined) return { kind: "no_queue" };
+    if (message.key !== undefined && digest !== undefined) {
+      this.#forgetKeys();
+      const known = queue.keys.get(message.key);
+      if (known !== undefined) return known.digest === digest ? { kind: "duplicate", id: known.id } : { kind: "conflict" };
+    }
+    // The same message sent again, after an answer that got lost.
+    if (queue.live.has(message.id) || this.deadLetters.has(message.queue, message.id)) return { kind: "duplicate", id: message.id };
+    if (message.key !== undefined && digest !== undefined) queue.keys.set(message.key, { id: message.id, digest });
+    this.#age += 1;
+    this.#enqueue(queue, { ...message, age: this.#age, lease: undefined });
+    return { kind: "accepted", id: message.id };
+  }
+
+  /** Leases the next message of the queues: the first queue that has one, or the most urgent of all queues. */
+  lease(workerId: string, names: readonly string[] | undefined, accept: (message: StoredMessage) => boolean): StoredMessage | undefined {
+    const queue = names === undefined ? this.#mostUrgent() : this.#firstReady(names);
+    const next = queue?.ready.peek();
+    if (queue === undefined || next === undefined || !accept(next)) return undefined;
+    queue.ready.pop();
+    this.#hand(next, workerId);
+    return next;
+  }
+
+  /** Passes a leased message on to another worker, as a new delivery. */
+  pass(message: StoredMessage, workerId: string): void {
+    this.#unlease(message);
+    this.#hand(message, workerId);
+  }
+
+  hasReady(names: readonly string[] | undefined): boolean {
+    return (names === undefined ? this.#mostUrgent() : this.#firstReady(names)) !== undefined;
+  }
+
+  /** The message of a delivery that is current; undefined when the lease is lost. */
+  leased(receipt: Receipt): StoredMessage | undefined {
+    const message = this.#queues.get(receipt.queue)?.live.get(receipt.id);
+    return message?.lease?.fence === receipt.fence ? message : undefined;
+  }
+
+  finish(message: StoredMessage): void {
+    const queue = this.#end(message);
+    queue.completed += 1;
+    if (message.key !== undefined) {
+      this.#expiring.push({ queue, key: message.key, id: message.id, atMs: this.#clock.monotonic() + this.#windowMs });
+    }
+  }
+
+  /** Puts a leased message back; it keeps its age. */
+  giveBack(message: StoredMessage, delayMs: number): void {
+    this.#unlease(message);
+    if (delayMs > 0) message.readyAt = this.#clock.now() + delayMs;
+    this.#enqueue(this.#make(message.queue), message);
+  }
+
+  bury(message: StoredMessage, failure: Parameters<DeadLetters["add"]>[1]): void {
+    this.#end(message);
+    this.deadLetters.add(message, failure, this.#clock.now());
+  }
+
+  /** Puts a dead letter back into its queue, as the youngest of its priority. */
+  revive(message: StoredMessage): void {
+    this.#age += 1;
+    this.#enqueue(this.#make(message.queue), { ...message, age: this.#age, readyAt: this.#clock.now(), lease: undefined });
+  }
+
+  forgetKey(message: StoredMessage): void {
+    if (message.key !== undefined) this.#queues.get(message.queue)?.keys.delete(message.key);
+  }
+
+  depth(): number {
+    const now = this.#clock.now();
+    let depth = 0;
+    for (const queue of this.#queues.values()) {
+      queue.promote(now);
+      depth += queue.ready.size;
+    }
+    return depth;
+  }
+
+  counts(): QueueCounts[] {
+    const now = this.#clock.now();
+    const failed = this.deadLetters.countByQueue();
+    return [...this.#queues.values()].map((queue) => {
+      queue.promote(now);
+      let oldest = Number.POSITIVE_INFINITY;
+      for (const { readyAt } of queue.ready.values()) if (readyAt < oldest) oldest = readyAt;
+      return {
+        queue: queue.name,
+        ready: queue.ready.size,
+        scheduled: queue.scheduled.size,
+        active: queue.live.size - queue.ready.size - queue.scheduled.size,
+        failed: failed.get(queue.name) ?? 0,
+        completed: queue.completed,
+        oldestReadyAgeMs: queue.ready.size === 0 ? null : Math.max(0, now - oldest),
+        accuracy: "exact",
+      };
+    });
+  }
+
+  listen(listener: (queues: readonly string[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  wake(queues: Iterable<string>): void {
+    const names = [...new Set(queues)];
+    if (names.length === 0) return;
+    for (const listener of this.#listeners) {
+      // Not from within the sender's call: what a listener does, or throws, is not the sender's.
+      queueMicrotask(() => {
+        if (this.#listeners.has(listener)) listener(names);
+      });
+    }
+  }
+
+  clear(): void {
+    const names = [...this.#queues.keys()];
+    this.#queues.clear();
+    this.#expiring.length = 0;
+    this.#expired = 0;
+    this.deadLetters.clear();
+    this.workers.clear();
+    for (const name of names) this.#make(name);
+  }
+
+  isDue(message: { readonly readyAt: number }): boolean {
+    return message.readyAt <= this.#clock.now();
+  }
+
+  #make(name: string): Queue {
+    let queue = this.#queues.get(name);
+    if (queue === undefined) {
+      queue = new Queue(name);
+      this.#queues.set(name, queue);
+    }
+    return queue;
+  }
+
+  #enqueue(queue: Queue, message: StoredMessage): void {
+    queue.live.set(message.id, message);
+    (this.isDue(message) ? queue.ready : queue.scheduled).push(message);
+  }
+
+  #hand(message: StoredMessage, workerId: string): void {
+    this.#fence += 1;
+    message.lease = { workerId, fence: this.#fence, sinceMs: this.#clock.monotonic() };
+    this.workers.hold(workerId, message);
+  }
+
+  #end(message: StoredMessage): Queue {
+    const queue = this.#make(message.queue);
+    this.#unlease(message);
+    queue.live.delete(message.id);
+    return queue;
+  }
+
+  #unlease(message: StoredMessage): void {
+    if (message.lease !== undefined) this.workers.letGo(message.lease.workerId, message);
+    message.lease = undefined;
+  }
+
+  #firstReady(names: readonly string[]): Queue | undefined {
+    const now = this.#clock.now();
+    for (const name of names) {
+      const queue = this.#queues.get(name);
+      queue?.promote(now);
+      if (queue !== undefined && queue.ready.size > 0) return queue;
+    }
+    return undefined;
+  }
+
+  #mostUrgent(): Queue | undefined {
+    const now = this.#clock.now();
+    let best: { queue: Queue; message: StoredMessage } | undefined;
+    for (const queue of this.#queues.values()) {
+      queue.promote(now);
+      const message = queue.ready.peek();
+      if (message === undefined) continue;
+      const more = best === undefined ? 1 : message.priority - best.message.priority || best.message.age - message.age;
+      if (more > 0) best = { queue, message };
+    }
+    return best?.queue;
+  }
+
+  /** Drops keys whose window is over. The window is the same for all, so they end in the order in which they were added. */
+  #forgetKeys(): void {
+    const now = this.#clock.monotonic();
+    for (let next = this.#expiring[this.#expired]; next !== undefined && next.atMs <= now; next = this.#expiring[this.#expired]) {
+      if (next.queue.keys.get(next.key)?.id === next.id) next.queue.keys.delete(next.key);
+      this.#expired += 1;
+    }
+    if (this.#expired > 1000 && this.#expired * 2 > this.#expiring.length) {
+      this.#expiring.splice(0, this.#expired);
+      this.#expired = 0;
+    }
+  }
+}

@@ -1,0 +1,19 @@
+interface Lease {
+  readonly workerId: string;
+  readonly fence: number;
+  /** Monotonic clock. */
+  readonly sinceMs: number;
+}
+
+export interface StoredMessage {
+  readonly id: string;
+  readonly queue: string;
+  readonly priority: number;
+  readonly key: string | undefined;
+  body: string;
+  /** Rises with every message sent: the order of age. */
+  age: number;
+  /** Wall clock, milliseconds. */
+  readyAt: number;
+  lease: Lease | undefined;
+}

@@ -1,0 +1,467 @@
+import assert from "node:assert/strict";
+import type { EventEmitter } from "node:events";
+import { describe, test } from "node:test";
+import { z } from "zod";
+import type { MessengerConfig } from "./config.ts";
+import { RecoverableError, TransportError, UnrecoverableError } from "./errors.ts";
+import type { StopReason, WorkerEvents } from "./events.ts";
+import { defineHandler, type HandlerContext, type HandlerFunction } from "./handlers.ts";
+import { defineMessage, type RetryOptions } from "./message.ts";
+import { createMessenger, type Messenger } from "./messenger.ts";
+import type { ReceiveOptions } from "./transport.ts";
+import { createMemoryTransport } from "./transports/memory.ts";
+import { Worker } from "./worker.ts";
+import type { WorkerOptions } from "./worker-options.ts";
+
+type MemoryTransport = ReturnType<typeof createMemoryTransport>;
+
+interface Setup {
+  readonly messenger: Messenger;
+  readonly transport: MemoryTransport;
+  readonly worker: (options?: Partial<WorkerOptions>) => Worker;
+}
+
+const Task = defineMessage("task", { schema: z.object({ n: z.int() }) });
+
+async function setUp(
+  handle: HandlerFunction<{ n: number }>,
+  config: { retry?: RetryOptions; more?: Partial<MessengerConfig> } = {},
+): Promise<Setup> {
+  const transport = createMemoryTransport();
+  const messenger = await createMessenger(
+    {
+      transports: { default: { dsn: "memory:", ...(config.retry === undefined ? {} : { retry: config.retry }) } },
+      handlers: [defineHandler(Task, handle, { execution: "inline" })],
+      ...config.more,
+    },
+    { transports: { default: transport } },
+  );
+  return { messenger, transport, worker: (options = {}) => new Worker({ transport, messenger, pollInterval: 20, ...options }) };
+}
+
+const dispatchMany = (messenger: Messenger, count: number): Promise<unknown> =>
+  messenger.dispatchMany(Array.from({ length: count }, (_, n) => ({ type: Task, payload: { n } })));
+
+/** Like `events.once`, which would reject at the first `error` event. */
+function once<Name extends keyof WorkerEvents>(worker: Worker, name: Name): Promise<WorkerEvents[Name][0]> {
+  return new Promise((resolve) => (worker as EventEmitter).once(name, resolve));
+}
+
+async function run(worker: Worker): Promise<StopReason> {
+  const stopped = once(worker, "stop");
+  await worker.start();
+  return (await stopped).reason;
+}
+
+describe("Worker", () => {
+  test("handles every message once and stops when the queue is empty", async () => {
+    const seen: number[] = [];
+    const { messenger, worker } = await setUp(async ({ n }) => void seen.push(n));
+    await dispatchMany(messenger, 500);
+    const one = worker({ batchSize: 50, maxConcurrency: 20, stopWhenEmpty: true });
+    await run(one);
+    assert.deepEqual(
+      [...seen].sort((a, b) => a - b),
+      Array.from({ length: 500 }, (_, n) => n),
+    );
+    const stats = await one.getStats();
+    assert.equal(stats.totalProcessed, 500);
+    assert.equal(stats.totalSucceeded, 500);
+    assert.equal(stats.currentQueueDepth, 0);
+  });
+
+  test("never runs more than maxConcurrency handlers at a time", async () => {
+    let running = 0;
+    let most = 0;
+    const { messenger, worker } = await setUp(async () => {
+      most = Math.max(most, ++running);
+      await new Promise((resolve) => setImmediate(resolve));
+      running -= 1;
+    });
+    await dispatchMany(messenger, 200);
+    await run(worker({ batchSize: 100, maxConcurrency: 7, stopWhenEmpty: true }));
+    assert.equal(most, 7);
+  });
+
+  test("does not receive beyond its slots while handlers are slow", async () => {
+    const release = Promise.withResolvers<void>();
+    const { messenger, transport, worker } = await setUp(() => release.promise);
+    await dispatchMany(messenger, 50);
+    const one = worker({ batchSize: 50, maxConcurrency: 4 });
+    const started = run(one);
+    await once(one, "message_received");
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(one.inFlight, 4);
+    assert.equal(await transport.getQueueDepth(), 46);
+    release.resolve();
+    await one.stop();
+    await started;
+  });
+
+  test("starts no message beyond messageLimit and gives that as the reason", async () => {
+    let handled = 0;
+    const { messenger, transport, worker } = await setUp(async () => void handled++);
+    await dispatchMany(messenger, 30);
+    assert.equal(await run(worker({ batchSize: 8, maxConcurrency: 3, messageLimit: 10 })), "message_limit");
+    assert.equal(handled, 10);
+    assert.equal(await transport.getQueueDepth(), 20);
+  });
+
+  test("stops at timeLimit although it is idle", async () => {
+    const { worker } = await setUp(async () => {});
+    assert.equal(await run(worker({ timeLimit: 30, pollInterval: 3_600_000 })), "time_limit");
+  });
+
+  test("stops at memoryLimit after a message", async () => {
+    const { messenger, worker } = await setUp(async () => {});
+    await dispatchMany(messenger, 3);
+    assert.equal(await run(worker({ memoryLimit: 1 })), "memory_limit");
+  });
+
+  test("stops at failureLimit and counts failures", async () => {
+    const { messenger, worker } = await setUp(
+      () => {
+        throw new Error("no");
+      },
+      { retry: { delayMs: 60_000 } },
+    );
+    await dispatchMany(messenger, 10);
+    const one = worker({ maxConcurrency: 1, batchSize: 1, failureLimit: 3 });
+    assert.equal(await run(one), "failure_limit");
+    assert.equal((await one.getStats()).totalFailed, 3);
+  });
+
+  test("retries by strategy, then dead-letters with the history of its attempts", async () => {
+    const attempts: number[] = [];
+    const { messenger, transport, worker } = await setUp(
+      (_, context) => {
+        attempts.push(context.attempt);
+        throw new TypeError(`attempt ${context.attempt}`);
+      },
+      { retry: { maxRetries: 2, delayMs: 1, multiplier: 1, jitter: 0 } },
+    );
+    await dispatchMany(messenger, 1);
+    assert.equal(await run(worker({ messageLimit: 3 })), "message_limit");
+    assert.deepEqual(attempts, [1, 2, 3]);
+    const { deadLetters } = await transport.listDeadLetters({}, { limit: 10 });
+    assert.equal(deadLetters.length, 1);
+    assert.equal(deadLetters[0]?.failure.reason, "retries_exhausted");
+    assert.equal(deadLetters[0]?.failure.error.message, "attempt 3");
+    assert.equal(deadLetters[0]?.failure.attempts, 3);
+  });
+
+  test("dead-letters an UnrecoverableError on the first attempt, retries a RecoverableError beyond maxRetries", async () => {
+    let recoverable = 0;
+    const { messenger, transport, worker } = await setUp(
+      ({ n }) => {
+        if (n === 0) throw new UnrecoverableError("never");
+        if (++recoverable < 6) throw new RecoverableError({ retryDelayMs: 1 });
+      },
+      { retry: { maxRetries: 1, delayMs: 1 } },
+    );
+    await dispatchMany(messenger, 2);
+    await run(worker({ messageLimit: 7 }));
+    assert.equal(recoverable, 6);
+    const { deadLetters } = await transport.listDeadLetters({}, { limit: 10 });
+    assert.deepEqual(
+      deadLetters.map((letter) => letter.failure.reason),
+      ["unrecoverable"],
+    );
+  });
+
+  test("snooze brings a message back later without counting an attempt", async () => {
+    const attempts: number[] = [];
+    const { messenger, worker } = await setUp((_, context) => {
+      attempts.push(context.attempt);
+      if (attempts.length === 1) context.snooze(1);
+    });
+    await dispatchMany(messenger, 1);
+    await run(worker({ messageLimit: 1 }));
+    assert.deepEqual(attempts, [1, 1]);
+  });
+
+  test("runs only the handlers again that failed", async () => {
+    const calls: string[] = [];
+    const { messenger, worker } = await setUp(async () => void calls.push("first"), {
+      retry: { delayMs: 1 },
+      more: {
+        handlers: [
+          defineHandler(Task, async () => void calls.push("good"), { name: "good", priority: 1, execution: "inline" }),
+          defineHandler(
+            Task,
+            async () => {
+              calls.push("bad");
+              if (calls.filter((call) => call === "bad").length < 2) throw new Error("not yet");
+            },
+            { name: "bad", execution: "inline" },
+          ),
+        ],
+      },
+    });
+    await dispatchMany(messenger, 1);
+    await run(worker({ messageLimit: 2 }));
+    assert.deepEqual(calls, ["good", "bad", "bad"]);
+  });
+
+  test("times a handler out by its signal and retries", async () => {
+    let aborted = 0;
+    const Slow = defineMessage("slow", { timeoutMs: 20, retry: { maxRetries: 0 } });
+    const { messenger, transport, worker } = await setUp(async () => {}, {
+      more: {
+        handlers: [
+          defineHandler(
+            Slow,
+            (_, context: HandlerContext) =>
+              new Promise((_resolve, reject) => {
+                context.signal.addEventListener("abort", () => {
+                  aborted += 1;
+                  reject(context.signal.reason as Error);
+                });
+              }),
+            { execution: "inline" },
+          ),
+        ],
+      },
+    });
+    await messenger.dispatch(Slow, {});
+    await run(worker({ messageLimit: 1 }));
+    assert.equal(aborted, 1);
+    const { deadLetters } = await transport.listDeadLetters({}, { limit: 10 });
+    assert.equal(deadLetters[0]?.failure.reason, "timed_out");
+  });
+
+  test("dead-letters unknown types and schema mismatches on first sight, with their bytes", async () => {
+    const { messenger, transport, worker } = await setUp(async () => {});
+    const Stranger = defineMessage("stranger");
+    const Loose = defineMessage("task");
+    await messenger.dispatch(Stranger, { kept: true });
+    const foreign = await createMessenger(
+      { transports: { default: { dsn: "memory:" } }, messages: [Loose] },
+      { transports: { default: transport } },
+    );
+    await foreign.dispatch(Loose, { n: "not a number" });
+    await run(worker({ messageLimit: 2 }));
+    const { deadLetters } = await transport.listDeadLetters({}, { limit: 10 });
+    const byReason = Object.fromEntries(deadLetters.map((letter) => [letter.failure.reason, letter]));
+    assert.deepEqual(JSON.parse(byReason.no_handler?.body ?? "null").payload, { kept: true });
+    assert.deepEqual(JSON.parse(byReason.undecodable?.body ?? "null").payload, { n: "not a number" });
+  });
+
+  test("leaves a message of a newer version to newer workers, uncounted", async () => {
+    const { messenger, transport, worker } = await setUp(async () => {});
+    const Newer = defineMessage("task", { version: 2 });
+    const newer = await createMessenger(
+      { transports: { default: { dsn: "memory:" } }, messages: [Newer] },
+      { transports: { default: transport } },
+    );
+    await newer.dispatch(Newer, { n: 1 });
+    await messenger.dispatch(Task, { n: 2 });
+    await run(worker({ messageLimit: 1 }));
+    assert.equal((await transport.listDeadLetters({}, { limit: 10 })).total, 0);
+    const counts = await transport.getCounts();
+    assert.equal(
+      counts.reduce((sum, count) => sum + count.ready + count.scheduled, 0),
+      1,
+    );
+  });
+
+  test("stop waits for what is in flight, hands back the rest and receives nothing more", async () => {
+    const release = Promise.withResolvers<void>();
+    let finished = 0;
+    const { messenger, transport, worker } = await setUp(async () => {
+      await release.promise;
+      finished += 1;
+    });
+    await dispatchMany(messenger, 20);
+    const one = worker({ batchSize: 20, maxConcurrency: 3, prefetch: 5 });
+    const reason = run(one);
+    await once(one, "message_received");
+    await new Promise((resolve) => setImmediate(resolve));
+    const stopped = one.stop("signal");
+    assert.equal(finished, 0);
+    release.resolve();
+    await stopped;
+    assert.equal(await reason, "signal");
+    assert.equal(finished, 3);
+    assert.equal(await transport.getQueueDepth(), 17);
+  });
+
+  test("aborts at the shutdown timeout and hands back what ignores the signal, uncounted as a failure", async () => {
+    const { messenger, transport, worker } = await setUp(() => new Promise(() => {}));
+    await dispatchMany(messenger, 2);
+    const one = worker({ maxConcurrency: 2, shutdownTimeout: 50 });
+    const running = run(one);
+    await once(one, "message_received");
+    const startedAt = performance.now();
+    await one.stop("signal");
+    await running;
+    assert.ok(performance.now() - startedAt < 1_050, "within the timeout and a second");
+    assert.equal(await transport.getQueueDepth(), 2);
+    const attempts: number[] = [];
+    const second = await setUpOn(transport, async (_, context) => void attempts.push(context.attempt));
+    await run(second);
+    assert.deepEqual(attempts, [1, 1]);
+  });
+
+  test("a second stop with a shorter deadline cuts the wait", async () => {
+    const { messenger, worker } = await setUp(() => new Promise(() => {}));
+    await dispatchMany(messenger, 1);
+    const one = worker({ shutdownTimeout: 600_000 });
+    const running = run(one);
+    await once(one, "message_received");
+    void one.stop("signal");
+    await one.stop("signal", { deadlineMs: 0 });
+    await running;
+  });
+
+  test("records nothing of handlers that end after the lease was lost", async () => {
+    const release = Promise.withResolvers<void>();
+    const { messenger, transport, worker } = await setUp(() => release.promise);
+    await dispatchMany(messenger, 1);
+    const one = worker();
+    const running = run(one);
+    await once(one, "message_received");
+    one.loseLease("another-life");
+    release.resolve();
+    await one.stop();
+    await running;
+    assert.equal(transport.getAcknowledged().length, 0);
+    assert.equal((await one.getStats()).totalProcessed, 0);
+  });
+
+  test("writes a settlement again after the store was away, without running the handler again", async () => {
+    let handled = 0;
+    const { messenger, transport, worker } = await setUp(async () => void handled++);
+    await dispatchMany(messenger, 1);
+    const receive = transport.receive.bind(transport);
+    let failures = 0;
+    transport.receive = async (max: number, options: ReceiveOptions) => {
+      if ((options.acknowledge?.length ?? 0) > 0 && failures < 2) {
+        failures += 1;
+        throw new TransportError("TRANSPORT_UNAVAILABLE", "away");
+      }
+      return receive(max, options);
+    };
+    const one = worker({ stopWhenEmpty: true });
+    await run(one);
+    assert.equal(failures, 2);
+    assert.equal(handled, 1);
+    assert.equal(transport.getAcknowledged().length, 1);
+  });
+
+  test("picks up a message by wake-up long before the next poll", async () => {
+    const { messenger, worker } = await setUp(async () => {});
+    const one = worker({ pollInterval: 3_600_000 });
+    const running = run(one);
+    await once(one, "start");
+    await new Promise((resolve) => setImmediate(resolve));
+    const processed = once(one, "message_processed");
+    await messenger.dispatch(Task, { n: 1 });
+    await processed;
+    await one.stop();
+    await running;
+  });
+
+  test("pause receives nothing, resume goes on", async () => {
+    let handled = 0;
+    const { messenger, worker } = await setUp(async () => void handled++);
+    const one = worker();
+    one.pause();
+    const running = run(one);
+    await once(one, "start");
+    await dispatchMany(messenger, 3);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(handled, 0);
+    const processed = once(one, "message_processed");
+    one.resume();
+    await processed;
+    await one.stop();
+    await running;
+    assert.equal(handled, 3);
+  });
+
+  test("emits all eight events with their payloads, and a listener that throws does no harm", async () => {
+    const names: string[] = [];
+    const { messenger, worker } = await setUp(
+      ({ n }) => {
+        if (n === 1) throw new Error("second fails");
+      },
+      { retry: { maxRetries: 0 } },
+    );
+    await dispatchMany(messenger, 2);
+    const one = worker({ messageLimit: 2, healthCheckInterval: 10, shutdownTimeout: 1_000 });
+    for (const name of [
+      "start",
+      "stop",
+      "message_received",
+      "message_processed",
+      "batch_start",
+      "batch_complete",
+      "error",
+      "health_check",
+    ] as const) {
+      one.on(name, () => {
+        names.push(name);
+        throw new Error("a bad listener");
+      });
+    }
+    const idle = worker({ healthCheckInterval: 10 });
+    const health = once(idle, "health_check");
+    await run(one);
+    const idling = run(idle);
+    assert.equal((await health).running, true);
+    await idle.stop();
+    await idling;
+    assert.deepEqual([...new Set(names)].sort(), [
+      "batch_complete",
+      "batch_start",
+      "error",
+      "message_processed",
+      "message_received",
+      "start",
+      "stop",
+    ]);
+  });
+
+  test("cannot be started twice, and stop before start is harmless", async () => {
+    const { worker } = await setUp(async () => {});
+    const one = worker();
+    await one.stop();
+    await assert.rejects(one.start(), { code: "WORKER_MISUSED" });
+  });
+
+  test("refuses options that are out of range or unknown, naming them", async () => {
+    const { worker } = await setUp(async () => {});
+    assert.throws(() => worker({ batchSize: 0 }), { code: "OPTIONS_INVALID", path: "batchSize" });
+    assert.throws(() => worker({ maxConcurency: 3 } as Partial<WorkerOptions>), /did you mean "maxConcurrency"/);
+  });
+
+  test("children carry root, parent and depth of the message that dispatched them", async () => {
+    const lines: unknown[] = [];
+    const Child = defineMessage("child");
+    const { messenger, transport, worker } = await setUp(async () => {}, {
+      more: {
+        handlers: [
+          defineHandler(Task, async (_, context) => void (await context.dispatch(Child, {})), { execution: "inline" }),
+          defineHandler(Child, async () => {}, { execution: "inline" }),
+        ],
+      },
+    });
+    const { messageId } = await messenger.dispatch(Task, { n: 1 });
+    const one = worker({ stopWhenEmpty: true });
+    one.on("message_received", ({ received }) =>
+      lines.push(received.envelope?.message.type, received.envelope?.stamps.find((stamp) => stamp.name === "lineage")?.value),
+    );
+    await run(one);
+    assert.deepEqual(lines, ["task", { root: messageId, depth: 0 }, "child", { root: messageId, parent: messageId, depth: 1 }]);
+    assert.equal(transport.getAcknowledged().length, 2);
+  });
+});
+
+async function setUpOn(transport: MemoryTransport, handle: HandlerFunction<{ n: number }>): Promise<Worker> {
+  const messenger = await createMessenger(
+    { transports: { default: { dsn: "memory:" } }, handlers: [defineHandler(Task, handle, { execution: "inline" })] },
+    { transports: { default: transport } },
+  );
+  return new Worker({ transport, messenger, stopWhenEmpty: true, pollInterval: 20 });
+}
