@@ -1,0 +1,292 @@
+import { createHash } from "node:crypto";
+import { type Logger, type Runtime, type Timer, TransportError } from "@symphony/core";
+import pg from "pg";
+import { isStartupRefused, isTransient, toTransportError } from "./driver-errors.ts";
+import type { PgBossOptions } from "./options.ts";
+
+/** SQL with a name of its own, so that each connection parses and plans it once; "" for what is not worth keeping. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
+}
+
+export function statement(label: string, text: string): Statement {
+  // The text is part of the name: PostgreSQL refuses one name for two texts, and two schemas share a pool in no program, but in tests.
+  return { name: `${label}_${createHash("sha1").update(text).digest("hex").slice(0, 16)}`, text };
+}
+
+export type Row = readonly unknown[];
+
+/** What a statement is run on: a pool, or the client of a transaction. */
+export interface Queryable {
+  query(config: pg.QueryArrayConfig): Promise<{ rows: Row[] }>;
+}
+
+/** What we need to know about the other end before the first statement. */
+export interface ServerFacts {
+  readonly version: string;
+  /** As pg-boss names it. */
+  readonly backend: "postgres" | "citus" | "cockroachdb" | "yugabytedb";
+  /** Someone hands our statements to connections of theirs: no LISTEN, no prepared statements, no session settings. */
+  readonly pooled: boolean;
+}
+
+/**
+ * For the few statements of ours, whose right plan never changes: look up by index, one row at a time, in the order of
+ * the index. Statistics lag behind a queue that fills and drains in seconds, and one plan from a moment when the table
+ * seemed empty costs backlog × batch comparisons, or a sort of the backlog. What must be sorted is sorted all the same.
+ * `jit` is off since the price that PostgreSQL < 18 puts on a disabled plan would start it.
+ */
+export const PLANNER_SETTINGS: readonly string[] = [
+  "enable_seqscan=off",
+  "enable_bitmapscan=off",
+  "enable_sort=off",
+  "enable_incremental_sort=off",
+  "enable_hashjoin=off",
+  "enable_mergejoin=off",
+  "enable_material=off",
+  "plan_cache_mode=force_generic_plan",
+  "jit=off",
+];
+
+/** Tries of a statement that PostgreSQL rolled back because of others (deadlock, serialization). */
+const TRANSIENT_TRIES = 4;
+
+/** Milliseconds for one idle connection to say good-bye. */
+const END_MS = 1_000;
+
+export interface DatabaseInput {
+  readonly connectionString: string;
+  /** Start-up settings that the DSN asked for. */
+  readonly startup: string;
+  readonly options: PgBossOptions;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+}
+
+/** Owns every connection of one transport. Connections are opened when they are needed and end with `close`. */
+export class Database {
+  readonly #input: DatabaseInput;
+  #facts: ServerFacts | undefined;
+  #main: pg.Pool | undefined;
+  #beats: pg.Pool | undefined;
+  #transactions: pg.Pool | undefined;
+  #lookups: pg.Pool | undefined;
+  readonly #clients = new Set<pg.PoolClient>();
+  #closing: Promise<void> | undefined;
+
+  constructor(input: DatabaseInput) {
+    this.#input = input;
+  }
+
+  /** @throws {TransportError} `TRANSPORT_UNAVAILABLE` when the server cannot be reached. */
+  async open(): Promise<ServerFacts> {
+    this.#facts ??= await this.#examine();
+    return this.#facts;
+  }
+
+  get facts(): ServerFacts {
+    if (this.#facts === undefined) throw new TransportError("TRANSPORT_FAILED", "the transport was not opened");
+    return this.#facts;
+  }
+
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** Sending, receiving and settling. */
+  get main(): pg.Pool {
+    this.#main ??= this.#pool(this.#input.options.poolSize, this.sessionConfig(PLANNER_SETTINGS));
+    return this.#main;
+  }
+
+  /** One connection for beats alone, so that a lease never waits for a claim. */
+  get beats(): pg.Pool {
+    this.#beats ??= this.#pool(1, this.sessionConfig(PLANNER_SETTINGS));
+    return this.#beats;
+  }
+
+  /** Handlers' transactions: they last as long as handlers do, and must not take the connections that claims need. */
+  get transactions(): pg.Pool {
+    this.#transactions ??= this.#pool(this.#input.options.poolSize, this.plainConfig());
+    return this.#transactions;
+  }
+
+  /** What pg-boss looks up by itself, also while a transaction of ours waits for it: never the pool that such transactions use up. */
+  get lookups(): pg.Pool {
+    this.#lookups ??= this.#pool(1, this.sessionConfig());
+    return this.#lookups;
+  }
+
+  /** Runs a statement of ours and resolves with its rows as arrays. */
+  async run(sql: Statement, values: unknown[], doing: string, on: Queryable = this.main): Promise<Row[]> {
+    this.#assertOpen(doing);
+    for (let tries = 1; ; tries++) {
+      try {
+        return (await on.query(this.query(sql, values))).rows;
+      } catch (error) {
+        // In a transaction of somebody else a repetition cannot help: it is aborted as a whole.
+        if (tries < TRANSIENT_TRIES && isTransient(error) && on instanceof pg.Pool) continue;
+        throw toTransportError(error, doing);
+      }
+    }
+  }
+
+  /** Runs `work` in a transaction on a connection of the main pool; repeats it when PostgreSQL rolled it back because of others. */
+  async inTransaction<T>(doing: string, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    this.#assertOpen(doing);
+    for (let tries = 1; ; tries++) {
+      try {
+        return await transact(this.main, work);
+      } catch (error) {
+        const cause = (error as { cause?: unknown }).cause ?? error;
+        if (tries < TRANSIENT_TRIES && isTransient(cause)) continue;
+        throw toTransportError(error, doing);
+      }
+    }
+  }
+
+  /** The driver's form of a statement. Behind a pooler it goes without a name: the next connection would not know it. */
+  query(sql: Statement, values: unknown[]): pg.QueryArrayConfig {
+    const named = this.facts.pooled || sql.name === "" ? {} : { name: sql.name };
+    return { ...named, text: sql.text, values, rowMode: "array" };
+  }
+
+  /** A connection of one's own, not connected yet. */
+  client(config: pg.ClientConfig): pg.Client {
+    return new pg.Client(config);
+  }
+
+  /** Connection for our own statements: bounded in time at both ends. */
+  sessionConfig(settings: readonly string[] = []): pg.ClientConfig {
+    const { statementTimeoutMs } = this.#input.options;
+    // The server gives up first: then it is known that nothing was done.
+    const serverMs = statementTimeoutMs - Math.min(500, Math.floor(statementTimeoutMs / 10));
+    return { ...this.plainConfig([`statement_timeout=${serverMs}`, ...settings]), query_timeout: statementTimeoutMs };
+  }
+
+  /** Connection for what takes as long as it takes: handlers' transactions, set-up. */
+  plainConfig(settings: readonly string[] = []): pg.ClientConfig {
+    const { connectionString, startup, options } = this.#input;
+    const all = [startup, ...settings.map((setting) => `-c ${setting}`)].filter((part) => part !== "").join(" ");
+    const withSettings = this.#facts?.pooled === true ? startup : all;
+    return {
+      connectionString,
+      application_name: options.applicationName,
+      connectionTimeoutMillis: options.connectTimeoutMs,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
+      ...(withSettings === "" ? {} : { options: withSettings }),
+    };
+  }
+
+  /** Ends a connection of `client`. Never fails, and never waits long for the other end. */
+  async end(client: pg.Client): Promise<void> {
+    await this.#within(END_MS, client.end(), () => cut(client));
+  }
+
+  /** Ends every connection. What is under way gets the time that a statement may take. Idempotent. */
+  close(): Promise<void> {
+    const pools = [this.#main, this.#beats, this.#transactions, this.#lookups];
+    this.#closing ??= this.#within(this.#input.options.statementTimeoutMs, Promise.all(pools.map((pool) => pool?.end())), () => {
+      this.#input.logger.warn({ connections: this.#clients.size }, "database connections did not end in time and were cut");
+      for (const client of this.#clients) cut(client);
+    });
+    return this.#closing;
+  }
+
+  /** Waits for an end; does it the hard way after `ms` milliseconds, since a connection that is half open never ends by itself. */
+  async #within(ms: number, ending: Promise<unknown>, force: () => void): Promise<void> {
+    let timer: Timer | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = this.#input.runtime.clock.schedule(ms, () => {
+        force();
+        resolve();
+      });
+    });
+    const ended = ending.catch((error: unknown) => this.#input.logger.debug({ err: error }, "a connection did not end cleanly"));
+    await Promise.race([ended, late]);
+    timer?.cancel();
+  }
+
+  #assertOpen(doing: string): void {
+    if (this.#closing !== undefined) throw new TransportError("TRANSPORT_FAILED", `the transport was closed before ${doing}`);
+  }
+
+  #pool(max: number, config: pg.ClientConfig): pg.Pool {
+    this.#assertOpen("connecting");
+    const pool = new pg.Pool({ ...config, max });
+    // The pool replaces the connection; without a listener the process would end.
+    pool.on("connect", (client) => this.#clients.add(client));
+    pool.on("remove", (client) => this.#clients.delete(client));
+    pool.on("error", (error) => this.#input.logger.debug({ err: error }, "an idle database connection was lost"));
+    return pool;
+  }
+
+  async #examine(): Promise<ServerFacts> {
+    try {
+      return await this.#ask(this.sessionConfig(PLANNER_SETTINGS), false);
+    } catch (error) {
+      if (!isStartupRefused(error)) throw toTransportError(error, "connecting");
+    }
+    try {
+      const { options: _, ...bare } = this.plainConfig();
+      return await this.#ask(this.#input.startup === "" ? bare : { ...bare, options: this.#input.startup }, true);
+    } catch (error) {
+      throw toTransportError(error, "connecting");
+    }
+  }
+
+  async #ask(config: pg.ClientConfig, startupRefused: boolean): Promise<ServerFacts> {
+    const client = this.client(config);
+    client.on("error", (error) => this.#input.logger.debug({ err: error }, "the first database connection was lost"));
+    try {
+      await client.connect();
+      const { rows } = await client.query<[number, string, boolean]>({
+        text: "SELECT pg_backend_pid(), version(), EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')",
+        rowMode: "array",
+      });
+      const [pid, version, citus] = rows[0] ?? [0, "", false];
+      // PostgreSQL tells its process id when a connection starts; a pooler makes one up.
+      const told = (client as unknown as { processID?: number }).processID;
+      return { version, backend: backendOf(version, citus), pooled: startupRefused || told !== pid };
+    } finally {
+      await this.end(client);
+    }
+  }
+}
+
+async function transact<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  const onError = (error: Error): void => {
+    broken ??= error;
+  };
+  client.on("error", onError);
+  try {
+    await client.query("BEGIN");
+    const result = await work(client);
+    await client.query("COMMIT");
+    return result;
+  } catch (error) {
+    // A connection that cannot even roll back is closed, and the server rolls back with it.
+    await client.query("ROLLBACK").catch((failure: Error) => {
+      broken ??= failure;
+    });
+    throw error;
+  } finally {
+    client.removeListener("error", onError);
+    client.release(broken);
+  }
+}
+
+/** The driver has no way to drop a connection without asking the other end. */
+function cut(client: pg.ClientBase): void {
+  (client as unknown as { connection?: { stream?: { destroy(): void } } }).connection?.stream?.destroy();
+}
+
+function backendOf(version: string, citus: boolean): ServerFacts["backend"] {
+  if (/cockroach/i.test(version)) return "cockroachdb";
+  if (/yugabyte|-yb-/i.test(version)) return "yugabytedb";
+  return citus ? "citus" : "postgres";
+}

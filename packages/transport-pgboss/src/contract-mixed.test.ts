@@ -1,0 +1,38 @@
+import type { Receipt, ReceiveOptions, Rejection, Transport } from "@symphony/core";
+import { describeTransportContract } from "@symphony/core/testing";
+import { ALL_CAPABILITIES, contractFixture, TestSchema, testDatabase } from "./testing/database.ts";
+import type { PgBossTransport } from "./transport.ts";
+
+const schema = new TestSchema(await testDatabase());
+
+/** One transport that takes turns: every operation goes another way than the one before it. */
+function alternating(one: PgBossTransport, two: PgBossTransport): PgBossTransport {
+  let turn = 0;
+  const next = (): Transport => (turn++ % 2 === 0 ? one : two);
+  return new Proxy(one, {
+    get(target, property) {
+      if (property === "send") return (...args: Parameters<Transport["send"]>) => next().send(...args);
+      if (property === "receive") return (max: number, options: ReceiveOptions) => next().receive(max, options);
+      if (property === "acknowledge") return (receipts: readonly Receipt[]) => next().acknowledge(receipts);
+      if (property === "reject") return (rejections: readonly Rejection[]) => next().reject(rejections);
+      const value: unknown = Reflect.get(target, property);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+// What one way wrote, the other must be able to go on with; the contract does not change with who does what.
+for (const [name, first] of [
+  ["own statements first", "auto"],
+  ["public API first", "portable"],
+] as const) {
+  describeTransportContract(`pgboss, both ways in turn, ${name}`, {
+    capabilities: ALL_CAPABILITIES,
+    create: async ({ queues }) => {
+      const second = first === "auto" ? "portable" : "auto";
+      const fixture = await contractFixture(schema, queues, { first: { path: first }, second: { path: second } });
+      const other = (await fixture.reopen?.()) as PgBossTransport;
+      return { ...fixture, transport: alternating(fixture.transport as PgBossTransport, other) };
+    },
+  });
+}

@@ -1,0 +1,52 @@
+import type { Failure, Receipt, Received, RecordPatch } from "@symphony/core";
+import type { QueueInfo } from "./queues.ts";
+import type { PgBossReceipt } from "./row-codec.ts";
+
+/** Receipts of one queue. */
+export interface QueueReceipts {
+  readonly queue: QueueInfo;
+  readonly receipts: readonly PgBossReceipt[];
+}
+
+/** Tells one delivery from every other. */
+export const nameOf = (receipt: Receipt): string => `${receipt.queue}/${receipt.id}#${receipt.fence}`;
+
+export interface ClaimRequest {
+  readonly workerId: string;
+  readonly max: number;
+  /** Bytes of records; infinite when nobody counts. */
+  readonly maxBytes: number;
+  /** Acknowledged in the same round trip where that is possible; each of these queues is among those claimed from. */
+  readonly acknowledge: readonly QueueReceipts[];
+}
+
+export interface Claimed {
+  readonly received: readonly Received[];
+  /** Names of the riding receipts that took effect. */
+  readonly settled: ReadonlySet<string>;
+}
+
+/** A message to give back: after a delay, or (null) released to the head of its queue. */
+export interface GiveBack {
+  readonly receipt: PgBossReceipt;
+  readonly delayMs: number | null;
+  readonly patch: RecordPatch | undefined;
+}
+
+export interface Burial {
+  readonly receipt: PgBossReceipt;
+  readonly failure: Failure;
+  readonly patch: RecordPatch | undefined;
+}
+
+/**
+ * One way to work on the rows of queues: by our own statements, or through pg-boss's public API. Both leave rows that
+ * the other one can go on with. Settling resolves with the names of the receipts that took effect.
+ */
+export interface Lane {
+  /** In order of the queues; nothing of a later one while an earlier one has ready messages. */
+  claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed>;
+  acknowledge(groups: readonly QueueReceipts[]): Promise<ReadonlySet<string>>;
+  giveBack(queue: QueueInfo, items: readonly GiveBack[]): Promise<ReadonlySet<string>>;
+  deadLetter(queue: QueueInfo, dead: QueueInfo, items: readonly Burial[]): Promise<ReadonlySet<string>>;
+}

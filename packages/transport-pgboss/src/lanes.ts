@@ -1,0 +1,57 @@
+import type { Logger, Runtime, Serializer } from "@symphony/core";
+import { BOSS_SCHEMA_VERSION } from "./boss.ts";
+import type { Database } from "./connection.ts";
+import { FastLane } from "./fast-lane.ts";
+import type { RowStore } from "./inserter.ts";
+import type { Lane } from "./lane.ts";
+import type { PgBossOptions } from "./options.ts";
+import { PortableLane } from "./portable-lane.ts";
+import { createPortableRowStore } from "./portable-store.ts";
+import { PublicApi } from "./public-api.ts";
+import { FAST_PATH_SCHEMA_VERSION, type QueueInfo } from "./queues.ts";
+import { createFastRowStore } from "./row-store.ts";
+
+export interface LanesInput {
+  readonly database: Database;
+  readonly options: PgBossOptions;
+  readonly serializer: Serializer;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+}
+
+/** Chooses the way for each queue: our own statements only where they are known to fit. */
+export class Lanes {
+  readonly #input: LanesInput;
+  readonly #api: PublicApi;
+  readonly #fast: Lane;
+  readonly #portable: Lane;
+  readonly store: RowStore;
+
+  constructor(input: LanesInput) {
+    const { database, options, serializer, runtime, logger } = input;
+    this.#input = input;
+    this.#api = new PublicApi(database, options.schema, logger);
+    this.#fast = new FastLane(database, options, serializer, runtime);
+    this.#portable = new PortableLane(this.#api, database, options.schema, serializer);
+    const [fast, portable] = [createFastRowStore(database, options.schema), createPortableRowStore(this.#api, database, options.schema)];
+    const store = (): RowStore => (this.#fits() ? fast : portable);
+    this.store = {
+      insert: (rows, on) => store().insert(rows, on),
+      compare: (rows, on) => store().compare(rows, on),
+      revive: (rows, on) => store().revive(rows, on),
+    };
+  }
+
+  of(queue: QueueInfo): Lane {
+    return this.#fits() && queue.policy === "standard" ? this.#fast : this.#portable;
+  }
+
+  close(): Promise<void> {
+    return this.#api.close();
+  }
+
+  #fits(): boolean {
+    const { options, database } = this.#input;
+    return options.path === "auto" && database.facts.backend === "postgres" && BOSS_SCHEMA_VERSION === FAST_PATH_SCHEMA_VERSION;
+  }
+}

@@ -1,0 +1,86 @@
+import type { PgBossOptions } from "./options.ts";
+import { COUNTER_TABLE, SIGNAL_TABLE, WORKER_TABLE } from "./statements.ts";
+
+/** pg-boss refuses no number of seconds up to int4; this is 63 years: nothing that waits is ever deleted for its age. */
+const NEVER_SECONDS = 2_000_000_000;
+/** The longest that pg-boss allows. Our leases end with the beats of a worker, not with a time per message. */
+const EXPIRE_SECONDS = 86_400;
+/** Our retry strategy decides; pg-boss must never think that attempts are used up. Not 2^31-1: it computes limit + 1. */
+const RETRY_LIMIT = 1_000_000;
+
+/** Options of a queue as `createQueue` takes them. */
+export interface QueueOptions {
+  readonly policy: "standard";
+  readonly partition: true;
+  readonly retryLimit: number;
+  readonly retryDelay: number;
+  readonly retryBackoff: boolean;
+  readonly expireInSeconds: number;
+  readonly retentionSeconds: number;
+  readonly deleteAfterSeconds: number;
+  readonly deadLetter?: string;
+}
+
+const COMMON = {
+  policy: "standard",
+  partition: true,
+  retryLimit: RETRY_LIMIT,
+  retryDelay: 0,
+  retryBackoff: false,
+  expireInSeconds: EXPIRE_SECONDS,
+  retentionSeconds: NEVER_SECONDS,
+} as const;
+
+export function queueOptions(name: string, options: PgBossOptions): QueueOptions {
+  // 0 is pg-boss's "never". Rows of ordinary queues are only kept for their idempotency key.
+  if (name === options.deadLetterQueue) return { ...COMMON, deleteAfterSeconds: 0 };
+  return { ...COMMON, deleteAfterSeconds: options.idempotencyWindowSeconds, deadLetter: options.deadLetterQueue };
+}
+
+/** Our tables beside pg-boss's, in its schema: name and columns. */
+export const OWN_TABLES: Readonly<Record<string, string>> = {
+  [WORKER_TABLE]: `worker_id text PRIMARY KEY, hostname text NOT NULL, pid int NOT NULL, queues text[] NOT NULL, slots int NOT NULL,
+  in_flight int NOT NULL, started_at timestamptz NOT NULL DEFAULT now(), last_beat_at timestamptz NOT NULL DEFAULT now()`,
+  [COUNTER_TABLE]:
+    "queue text PRIMARY KEY, handled bigint NOT NULL DEFAULT 0, failed bigint NOT NULL DEFAULT 0, retried bigint NOT NULL DEFAULT 0",
+  [SIGNAL_TABLE]: "name text PRIMARY KEY, at timestamptz NOT NULL",
+};
+
+export interface IndexLayout {
+  /** Goes after the table's name, which has 57 of the 63 characters that PostgreSQL allows. */
+  readonly suffix: string;
+  readonly on: string;
+}
+
+/** Indexes beside those of pg-boss. */
+export function indexes(name: string, options: PgBossOptions): readonly IndexLayout[] {
+  if (name === options.deadLetterQueue) {
+    // One for each way to list dead letters newest first.
+    return [
+      { suffix: "_m3", on: "(created_on DESC, id DESC)" },
+      { suffix: "_m4", on: "(source_name, created_on DESC, id DESC)" },
+      { suffix: "_m5", on: "((data ->> 'type'), created_on DESC, id DESC)" },
+      { suffix: "_m6", on: "((source_output ->> 'fingerprint'), created_on DESC, id DESC)" },
+    ];
+  }
+  return [
+    // In flight: for reaping and counting. Without it both read the whole table.
+    { suffix: "_m1", on: "(started_on) WHERE state = 'active'" },
+    // Kept for their idempotency key: for forgetting them in time. Empty while nobody uses keys.
+    { suffix: "_m2", on: "(completed_on) WHERE completed_on IS NOT NULL" },
+  ];
+}
+
+/**
+ * Storage parameters. A message leaves two dead rows behind, so vacuum comes by their number and not by a share of a
+ * table that may be empty; it never truncates, for which it would lock out everybody.
+ */
+export const STORAGE: Readonly<Record<string, string>> = {
+  autovacuum_vacuum_scale_factor: "0.02",
+  autovacuum_vacuum_threshold: "2000",
+  autovacuum_vacuum_insert_scale_factor: "0.2",
+  autovacuum_analyze_scale_factor: "0.1",
+  autovacuum_analyze_threshold: "2000",
+  autovacuum_vacuum_cost_delay: "1",
+  vacuum_truncate: "false",
+};

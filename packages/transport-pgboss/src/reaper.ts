@@ -1,0 +1,109 @@
+import type { FleetNews, Logger, Runtime, WorkerInfo, WorkerPulse, WorkerRow } from "@symphony/core";
+import type { Database, Statement } from "./connection.ts";
+import type { Notifier } from "./notifier.ts";
+import type { QueueDirectory } from "./queues.ts";
+import { forgetKeys, listWorkers, pulse, reap, register, renew, requestStop, retire } from "./worker-statements.ts";
+
+/** Keys are kept for hours; looking for those whose time is over once a minute and process is often enough. */
+const FORGET_EVERY_MS = 60_000;
+
+/** The list of living workers, and what happens to the messages of those that died. Only the database's clock counts. */
+export class Reaper {
+  readonly #database: Database;
+  readonly #queues: QueueDirectory;
+  readonly #notifier: Notifier;
+  readonly #runtime: Runtime;
+  readonly #logger: Logger;
+  readonly #schema: string;
+  readonly #register: Statement;
+  readonly #renew: Statement;
+  readonly #list: Statement;
+  readonly #pulse: Statement;
+  /** Workers whose first beat we made: when their row is gone they were reaped. */
+  readonly #registered = new Set<string>();
+  #forgotAt = Number.NEGATIVE_INFINITY;
+
+  constructor(input: { database: Database; queues: QueueDirectory; notifier: Notifier; runtime: Runtime; logger: Logger; schema: string }) {
+    this.#database = input.database;
+    this.#queues = input.queues;
+    this.#notifier = input.notifier;
+    this.#runtime = input.runtime;
+    this.#logger = input.logger;
+    this.#schema = input.schema;
+    this.#register = register(input.schema);
+    this.#renew = renew(input.schema);
+    this.#list = listWorkers(input.schema);
+    this.#pulse = pulse(input.schema);
+  }
+
+  async beat(worker: WorkerInfo, inFlight: number): Promise<boolean> {
+    const { workerId, hostname, pid, queues, slots } = worker;
+    const known = this.#registered.has(workerId);
+    const values = [workerId, hostname, pid, queues, slots, inFlight];
+    const rows = await this.#database.run(known ? this.#renew : this.#register, values, "beating", this.#database.beats);
+    this.#registered.add(workerId);
+    return rows.length > 0;
+  }
+
+  /** Over the connection of beats: leases of a whole container hang on it. */
+  async pulse(workers: readonly WorkerPulse[]): Promise<FleetNews> {
+    const rows = workers.map(({ worker, inFlight }) => {
+      const { workerId, hostname, pid, queues, slots } = worker;
+      return { id: workerId, hostname, pid, queues, slots, in_flight: inFlight, known: this.#registered.has(workerId) };
+    });
+    const found = await this.#database.run(this.#pulse, [JSON.stringify(rows)], "beating", this.#database.beats);
+    const [lost, stopRequestedAt, now] = found[0] as [string[], string | null, string];
+    for (const { id } of rows) this.#registered.add(id);
+    return { lost, stopRequestedAt, now };
+  }
+
+  async requestStop(): Promise<void> {
+    await this.#database.run(requestStop(this.#schema), [], "asking workers to stop");
+  }
+
+  async reap(olderThanMs: number): Promise<{ workers: readonly string[]; messages: number }> {
+    const rows = await this.#database.run(reap(this.#schema, await this.#queues.deadLetters()), [olderThanMs], "reaping");
+    const workers = rows.flatMap((row) => (row[0] === null ? [] : [row[0] as string]));
+    const taken = rows.flatMap((row) => (row[1] === null ? [] : [row[1] as string]));
+    this.#notifier.notify(new Set(taken));
+    await this.#forgetKeys();
+    return { workers, messages: taken.length };
+  }
+
+  async retire(workerId: string, how: "interrupted" | "suspected"): Promise<{ messages: number }> {
+    const rows = await this.#database.run(retire(this.#schema, await this.#queues.deadLetters(), how), [workerId], "retiring a worker");
+    this.#notifier.notify(new Set(rows.map((row) => row[0] as string)));
+    return { messages: rows.length };
+  }
+
+  async list(): Promise<readonly WorkerRow[]> {
+    const rows = await this.#database.run(this.#list, [], "listing workers");
+    return rows.map((row) => {
+      const [workerId, hostname, pid, queues, slots, startedAt, lastBeatAt, inFlight] = row as [
+        string,
+        string,
+        number,
+        string[],
+        number,
+        string,
+        string,
+        number,
+      ];
+      return { workerId, hostname, pid, queues, slots, startedAt, lastBeatAt, inFlight };
+    });
+  }
+
+  /** pg-boss's own maintenance, which would do this, is off: nothing else of it is wanted. */
+  async #forgetKeys(): Promise<void> {
+    const now = this.#runtime.clock.monotonic();
+    if (now - this.#forgotAt < FORGET_EVERY_MS) return;
+    this.#forgotAt = now;
+    try {
+      for (const queue of await this.#queues.all()) {
+        await this.#database.run(forgetKeys(this.#schema, queue), [], "forgetting idempotency keys");
+      }
+    } catch (error) {
+      this.#logger.debug({ err: error }, "old idempotency keys could not be forgotten; trying again later");
+    }
+  }
+}

@@ -1,0 +1,196 @@
+import {
+  OptionsError,
+  type Receipt,
+  type Received,
+  type ReceiveOptions,
+  type Rejection,
+  type Serializer,
+  type Settled,
+  TransportError,
+} from "@symphony/core";
+import { anyReadyStatement } from "./claim-statement.ts";
+import type { Database, Statement } from "./connection.ts";
+import type { Counter } from "./counter.ts";
+import { type Burial, type GiveBack, type Lane, nameOf, type QueueReceipts } from "./lane.ts";
+import type { Notifier } from "./notifier.ts";
+import type { QueueDirectory, QueueInfo } from "./queues.ts";
+import { toReceived, UUID_PATTERN } from "./row-codec.ts";
+import { adopt } from "./worker-statements.ts";
+
+const MOST = 10_000;
+/** `retry_count` is an int4. */
+const LARGEST_FENCE = 2 ** 31 - 1;
+
+export interface ReceiverInput {
+  readonly queues: QueueDirectory;
+  /** Which lane works on a queue. */
+  readonly laneOf: (queue: QueueInfo) => Lane;
+  readonly counter: Counter;
+  readonly notifier: Notifier;
+  readonly database: Database;
+  readonly schema: string;
+  readonly serializer: Serializer;
+}
+
+/** Receives and settles: sorts what it is given by queue, leaves the work to a lane, and counts. */
+export class PgBossReceiver {
+  readonly #input: ReceiverInput;
+  readonly #anyReady = new Map<string, Statement>();
+
+  constructor(input: ReceiverInput) {
+    this.#input = input;
+  }
+
+  async receive(max: number, options: ReceiveOptions): Promise<readonly Received[]> {
+    if (!Number.isInteger(max) || max < 0 || max > MOST) throw new OptionsError("max", max, `must be an integer from 0 to ${MOST}`);
+    const { acknowledge = [], onSettled, workerId, maxBytes = Number.POSITIVE_INFINITY } = options;
+    const queues = options.queues === undefined ? await this.#input.queues.all() : await this.#named(options.queues);
+    if (max === 0 || queues.length === 0) {
+      if (acknowledge.length === 0) return [];
+      const report = await this.acknowledge(acknowledge);
+      onSettled?.(report);
+      return [];
+    }
+    const settled = new Set<string>();
+    const received: Received[] = [];
+    let waiting = await this.#grouped(acknowledge);
+    let left = max;
+    for (const { lane, queues: some } of runs(queues, this.#input.laneOf)) {
+      const riding = waiting.filter((each) => some.includes(each.queue));
+      waiting = waiting.filter((each) => !some.includes(each.queue));
+      const claimed = await lane.claim(some, { workerId, max: left, maxBytes, acknowledge: riding });
+      for (const name of claimed.settled) settled.add(name);
+      received.push(...claimed.received);
+      left -= claimed.received.length;
+      // Whether bytes or messages ran out is not known: then nothing of a later queue may be taken.
+      if (left <= 0 || (received.length > 0 && Number.isFinite(maxBytes))) break;
+    }
+    for (const name of await this.#acknowledge(waiting)) settled.add(name);
+    if (acknowledge.length > 0) {
+      const report = this.#report(acknowledge, settled);
+      onSettled?.(report);
+    }
+    return received;
+  }
+
+  async acknowledge(receipts: readonly Receipt[]): Promise<readonly Settled[]> {
+    return this.#report(receipts, await this.#acknowledge(await this.#grouped(receipts)));
+  }
+
+  async reject(rejections: readonly Rejection[]): Promise<readonly Settled[]> {
+    const settled = new Set<string>();
+    const groups = Map.groupBy(
+      rejections.filter(({ receipt }) => isPlausible(receipt)),
+      ({ receipt }) => receipt.queue,
+    );
+    for (const [name, some] of groups) {
+      const queue = await this.#input.queues.find(name);
+      if (queue === undefined) continue;
+      for (const name of await this.#rejectIn(queue, some)) settled.add(name);
+    }
+    return rejections.map(({ receipt }) => ({ receipt, status: settled.has(nameOf(receipt)) ? "settled" : "lease_lost" }));
+  }
+
+  /** Passes deliveries to another worker; those that are not current are left out. */
+  async adopt(receipts: readonly Receipt[], workerId: string): Promise<readonly Received[]> {
+    const { database, schema, serializer } = this.#input;
+    const adopted: Received[] = [];
+    for (const { queue, receipts: some } of await this.#grouped(receipts)) {
+      const values = [workerId, some.map((receipt) => receipt.id), some.map((receipt) => receipt.fence)];
+      const rows = await database.run(adopt(schema, queue), values, "passing messages on");
+      adopted.push(...rows.map((row) => toReceived(row, queue.name, serializer)));
+    }
+    return adopted;
+  }
+
+  async hasReady(names?: readonly string[]): Promise<boolean> {
+    const queues = names === undefined ? await this.#input.queues.all() : await this.#named(names);
+    if (queues.length === 0) return false;
+    const key = queues.map((queue) => queue.name).join();
+    const sql = this.#anyReady.get(key) ?? anyReadyStatement(this.#input.schema, queues);
+    this.#anyReady.set(key, sql);
+    return (await this.#input.database.run(sql, [], "looking for messages"))[0]?.[0] === true;
+  }
+
+  async #rejectIn(queue: QueueInfo, rejections: readonly Rejection[]): Promise<string[]> {
+    const lane = this.#input.laneOf(queue);
+    const back: GiveBack[] = [];
+    const burials: Burial[] = [];
+    for (const rejection of rejections) {
+      const { receipt, patch } = rejection;
+      if ("deadLetter" in rejection) burials.push({ receipt, failure: rejection.deadLetter, patch });
+      else back.push({ receipt, delayMs: "release" in rejection ? null : Math.max(0, rejection.retryInMs), patch });
+    }
+    const settled: string[] = [];
+    if (back.length > 0) {
+      const given = await lane.giveBack(queue, back);
+      settled.push(...given);
+      const retried = back.filter((each) => each.delayMs !== null && given.has(nameOf(each.receipt)));
+      this.#input.counter.add(queue.name, "retried", retried.length);
+      if (back.some((each) => (each.delayMs ?? 0) === 0 && given.has(nameOf(each.receipt)))) this.#input.notifier.notify([queue.name]);
+    }
+    if (burials.length > 0) {
+      const buried = await lane.deadLetter(queue, await this.#input.queues.deadLetters(), burials);
+      settled.push(...buried);
+      this.#input.counter.add(queue.name, "failed", buried.size);
+    }
+    return settled;
+  }
+
+  async #acknowledge(groups: readonly QueueReceipts[]): Promise<ReadonlySet<string>> {
+    const settled = new Set<string>();
+    for (const [lane, some] of Map.groupBy(groups, (each) => this.#input.laneOf(each.queue))) {
+      for (const name of await lane.acknowledge(some)) settled.add(name);
+    }
+    return settled;
+  }
+
+  /** Receipts that cannot be ours, or of queues that are gone, are left out: their deliveries are not current. */
+  async #grouped(receipts: readonly Receipt[]): Promise<QueueReceipts[]> {
+    const groups: QueueReceipts[] = [];
+    for (const [name, some] of Map.groupBy(receipts.filter(isPlausible), (receipt) => receipt.queue)) {
+      const queue = await this.#input.queues.find(name);
+      if (queue !== undefined) groups.push({ queue, receipts: some });
+    }
+    return groups;
+  }
+
+  #report(receipts: readonly Receipt[], settled: ReadonlySet<string>): Settled[] {
+    const handled = new Map<string, number>();
+    const report = receipts.map((receipt): Settled => {
+      if (!settled.has(nameOf(receipt))) return { receipt, status: "lease_lost" };
+      handled.set(receipt.queue, (handled.get(receipt.queue) ?? 0) + 1);
+      return { receipt, status: "settled" };
+    });
+    for (const [queue, count] of handled) this.#input.counter.add(queue, "handled", count);
+    return report;
+  }
+
+  async #named(names: readonly string[]): Promise<QueueInfo[]> {
+    const queues: QueueInfo[] = [];
+    for (const name of new Set(names)) {
+      const queue = await this.#input.queues.get(name);
+      if (queue === (await this.#input.queues.deadLetters())) throw reserved(name);
+      queues.push(queue);
+    }
+    return queues;
+  }
+}
+
+const reserved = (name: string): TransportError =>
+  new TransportError("QUEUE_NOT_FOUND", `the queue "${name}" is reserved for dead letters: redrive them`, { details: { queue: name } });
+
+const isPlausible = ({ id, fence }: Receipt): boolean =>
+  UUID_PATTERN.test(id) && Number.isInteger(fence) && fence >= 0 && fence <= LARGEST_FENCE;
+
+/** Queues that follow each other and have the same lane. */
+function runs(queues: readonly QueueInfo[], laneOf: (queue: QueueInfo) => Lane): { lane: Lane; queues: QueueInfo[] }[] {
+  const all: { lane: Lane; queues: QueueInfo[] }[] = [];
+  for (const queue of queues) {
+    const lane = laneOf(queue);
+    const last = all.at(-1);
+    if (last?.lane === lane) last.queues.push(queue);
+    else all.push({ lane, queues: [queue] });
+  }
+  return all;
+}

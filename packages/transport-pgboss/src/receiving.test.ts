@@ -1,0 +1,170 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { stamps, TransportError } from "@symphony/core";
+import pg from "pg";
+import { claimStatement } from "./claim-statement.ts";
+import { PLANNER_SETTINGS, type Statement } from "./connection.ts";
+import type { QueueInfo } from "./queues.ts";
+import { deadLetter, giveBack } from "./statements.ts";
+import { TestSchema, testDatabase } from "./testing/database.ts";
+import { beat, bury, message, messages, one, receive, send, WORKER } from "./testing/messages.ts";
+import { adopt } from "./worker-statements.ts";
+
+const url = await testDatabase();
+const schema = new TestSchema(url);
+const transport = await schema.open({ queues: ["alpha", "beta"] });
+
+interface Plan {
+  readonly "Shared Hit Blocks": number;
+  readonly "Shared Read Blocks": number;
+}
+
+/** Plans a statement now and keeps the plan, as the transport does; tells how many pages it reads with these arguments. */
+async function plan(t: TestContext, sql: Statement, args: string): Promise<() => Promise<number>> {
+  const client = new pg.Client({ connectionString: url, options: PLANNER_SETTINGS.map((setting) => `-c ${setting}`).join(" ") });
+  await client.connect();
+  t.after(() => client.end());
+  await client.query(`PREPARE it AS ${sql.text}`);
+  return async () => {
+    await client.query("BEGIN");
+    const { rows } = await client.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE it(${args})`);
+    await client.query("ROLLBACK");
+    const { Plan } = (rows[0] as { "QUERY PLAN": [{ Plan: Plan }] })["QUERY PLAN"][0];
+    return Plan["Shared Hit Blocks"] + Plan["Shared Read Blocks"];
+  };
+}
+
+async function queueOf(name: string): Promise<QueueInfo> {
+  const [row] = await schema.query<{ table: string }>("SELECT table_name AS table FROM $schema.queue WHERE name = $1", [name]);
+  return { name, table: row?.table ?? "", policy: "standard", partitioned: true };
+}
+
+test("reads as many pages as there are messages to work on, whatever else is there, by plans from when nothing was", async (t) => {
+  const [queue, dead] = [await queueOf("beta"), await queueOf("failed")];
+  const claim = { queues: [queue], acknowledgeOnly: false, kept: true, bounded: false, commit: "on" } as const;
+  const ids = Array.from({ length: 10 }, (_, n) => `00000000-0000-7000-8000-00000000000${n}`);
+  const uuids = `'{${ids.join()}}'`;
+  const fences = `'{${ids.map(() => 0).join()}}'`;
+  const rows = `'${JSON.stringify(ids.map((id, i) => ({ i, id, rc: 0, delay: 0, failure: {} })))}'`;
+  const noReceipts = "'{}', '{}', '{}', '{}'";
+  const plans = {
+    claim: await plan(t, claimStatement(schema.name, claim), `'w', 10, 1, 0, ${noReceipts}`),
+    "bounded claim": await plan(t, claimStatement(schema.name, { ...claim, bounded: true }), `'w', 10, 1, 100000, ${noReceipts}`),
+    "acknowledge and claim": await plan(t, claimStatement(schema.name, claim), `'w', 10, 1, 0, ${uuids}, ${fences}, ${uuids}, ${fences}`),
+    "give back": await plan(t, giveBack(schema.name, queue, "on"), rows),
+    "dead-letter": await plan(t, deadLetter(schema.name, queue, dead), rows),
+    adopt: await plan(t, adopt(schema.name, queue), `'w', ${uuids}, ${fences}`),
+  };
+  for (const pages of Object.values(plans)) await pages();
+  const later = { delay: stamps.delay({ delayMs: 3_600_000 }), high: stamps.priority({ priority: 10 }) };
+  await send(transport, ...messages("beta", 8_000, later.delay, later.high), ...messages("beta", 8_000, later.delay));
+  await send(transport, ...messages("beta", 8_000));
+  for (const [what, pages] of Object.entries(plans)) {
+    const read = await pages();
+    assert.ok(read < 400, `${what} of 10 reads ${read} pages with 24,000 messages`);
+  }
+  assert.equal((await receive(transport, "beta", 10)).length, 10);
+  await schema.query("DELETE FROM $schema.job WHERE name = 'beta'");
+});
+
+test("keeps messages that wait for a retry out of the way as well", async () => {
+  await send(transport, ...messages("alpha", 20));
+  const held = await receive(transport, "alpha");
+  await transport.reject(held.map(({ receipt }) => ({ receipt, retryInMs: 3_600_000 })));
+  const rows = await schema.query<{ same: boolean }>(
+    "SELECT bool_and(created_on = start_after) AS same FROM $schema.job WHERE name = 'alpha'",
+  );
+  assert.equal(rows[0]?.same, true, "they lie where they become due");
+  await schema.query("DELETE FROM $schema.job WHERE name = 'alpha'");
+});
+
+test("takes from many queues in the given order, whichever of them have messages", async () => {
+  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
+  const many = await schema.open({ queues });
+  const full = [17, 3, 11, 5];
+  for (const n of full) await send(many, ...messages(`many-${n}`, 2));
+  const seen: string[] = [];
+  let acknowledge = await one(many, "many-17").then((each) => [each.receipt]);
+  const settled: string[] = [];
+  for (let round = 0; round < 3; round++) {
+    const received = await many.receive(3, {
+      workerId: WORKER,
+      queues,
+      acknowledge,
+      onSettled: (all) => settled.push(...all.map((each) => each.status)),
+    });
+    seen.push(...received.map((each) => each.queue));
+    acknowledge = received.map((each) => each.receipt);
+  }
+  assert.deepEqual(seen, ["many-3", "many-3", "many-5", "many-5", "many-11", "many-11", "many-17"]);
+  assert.deepEqual(new Set(settled), new Set(["settled"]));
+  assert.equal(settled.length, 7, "acknowledgements of any queue ride along");
+  await many.acknowledge(acknowledge);
+});
+
+test("acknowledges and claims in one transaction of one statement", async () => {
+  const [row] = await schema.query<{ table: string }>("SELECT table_name AS table FROM $schema.queue WHERE name = 'alpha'");
+  await schema.query("CREATE TABLE $schema.seen (what text, transaction text)");
+  await schema.query(
+    `CREATE FUNCTION $schema.see() RETURNS trigger LANGUAGE plpgsql AS
+     $$ BEGIN INSERT INTO $schema.seen VALUES (TG_OP, pg_current_xact_id()::text || ' ' || statement_timestamp()::text); RETURN NULL; END $$`,
+  );
+  await schema.query(
+    `CREATE TRIGGER see AFTER UPDATE OR DELETE ON $schema.${row?.table} FOR EACH STATEMENT EXECUTE FUNCTION $schema.see()`,
+  );
+  await send(transport, ...messages("alpha", 4));
+  const first = await receive(transport, "alpha", 2);
+  await schema.query("TRUNCATE $schema.seen");
+  await transport.receive(2, { workerId: WORKER, queues: ["alpha"], acknowledge: first.map((each) => each.receipt) });
+  const seen = await schema.query<{ what: string; transaction: string }>("SELECT what, transaction FROM $schema.seen ORDER BY what");
+  assert.deepEqual(
+    seen.map((each) => each.what),
+    ["DELETE", "UPDATE"],
+  );
+  assert.equal(seen[0]?.transaction, seen[1]?.transaction);
+  await schema.query(`DROP TRIGGER see ON $schema.${row?.table}`);
+  assert.equal((await schema.query("SELECT 1 FROM $schema.job WHERE name = 'alpha'")).length, 2);
+  await schema.query("DELETE FROM $schema.job WHERE name = 'alpha'");
+});
+
+test("does not deliver dead letters as messages", async () => {
+  const refused = (error: unknown) => error instanceof TransportError && error.code === "QUEUE_NOT_FOUND";
+  await assert.rejects(receive(transport, "failed"), refused);
+  await assert.rejects(receive(transport, "nowhere"), refused);
+});
+
+test("delivers rows that somebody damaged, whatever they hold", async () => {
+  const damage = ["NULL", "'null'", `'"text"'`, "'[]'", `'{"v": 1}'`, `'{"tries": {"interruptions": "many"}}'`, `'{"tries": 7}'`];
+  for (const data of damage) {
+    await schema.query(`INSERT INTO $schema.job (name, data, policy, retry_limit) VALUES ('alpha', ${data}, 'standard', 1000000)`);
+  }
+  const received = await receive(transport, "alpha");
+  assert.equal(received.length, damage.length);
+  assert.ok(received.every((each) => each.decodeError !== undefined && each.envelope === undefined));
+  // Nothing that can be done to a message may fail on one of them.
+  const patch = { tries: { failures: 1, crashes: 0, interruptions: 0 } };
+  await transport.reject(received.map(({ receipt }) => ({ receipt, release: true, patch })));
+  await receive(transport, "alpha");
+  assert.equal((await transport.retire(WORKER)).messages, damage.length);
+  for (const each of await receive(transport, "alpha")) await bury(transport, each);
+  const { total, deadLetters } = await transport.listDeadLetters({ queue: "alpha" }, { limit: 100 });
+  assert.equal(total, damage.length);
+  assert.ok(deadLetters.every((each) => each.type === null));
+  assert.equal((await transport.redriveDeadLetters({ queue: "alpha" }, 100)).redriven.length, damage.length);
+  await beat(transport);
+  await transport.acknowledge((await receive(transport, "alpha")).map((each) => each.receipt));
+  assert.equal((await schema.query("SELECT 1 FROM $schema.job")).length, 0);
+});
+
+test("answers receipts that cannot be its own, and refuses numbers out of range", async () => {
+  const forged = [
+    { id: "not a uuid", queue: "alpha", fence: 0 },
+    { id: "00000000-0000-7000-8000-000000000000", queue: "nowhere", fence: 0 },
+    { id: "00000000-0000-7000-8000-000000000000", queue: "alpha", fence: 2 ** 40 },
+  ];
+  assert.ok((await transport.acknowledge(forged)).every((each) => each.status === "lease_lost"));
+  assert.ok((await transport.reject(forged.map((receipt) => ({ receipt, release: true })))).every((each) => each.status === "lease_lost"));
+  await assert.rejects(transport.receive(10_001, { workerId: WORKER }), /from 0 to 10000/);
+  await send(transport, message("alpha"));
+  assert.deepEqual(await transport.receive(0, { workerId: WORKER, queues: ["alpha"] }), []);
+});

@@ -1,0 +1,85 @@
+import { createHash } from "node:crypto";
+import { DecodeError, type Envelope, type Receipt, type Received, type Serializer, stamps } from "@symphony/core";
+import type { Row } from "./connection.ts";
+
+/**
+ * A receipt of this transport. `kept` only saves a round trip: whether a message has an idempotency key is decided by
+ * its row, and a receipt without it is settled all the same.
+ */
+export interface PgBossReceipt extends Receipt {
+  readonly kept?: true;
+}
+
+/** A message on its way into the database: one element of the JSON recordset that the statements take. */
+export interface OutgoingRow {
+  readonly id: string;
+  readonly name: string;
+  readonly priority: number;
+  /** Milliseconds from the database's now. */
+  readonly delay: number;
+  /** Milliseconds since 1970; beats `delay`. */
+  readonly at: number | null;
+  readonly key: string | null;
+  /** The record as JSON text. As a string inside the parameter: no record can break out of its place. */
+  readonly data: string;
+}
+
+const DEFAULT_PRIORITY = 5;
+export const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/**
+ * What is stored of an envelope.
+ *
+ * @throws {MessengerError} of the serializer, when the message cannot be stored.
+ */
+export function toRow(envelope: Envelope, queue: string, transport: string, serializer: Serializer): OutgoingRow {
+  const key = envelope.last(stamps.idempotencyKey)?.key;
+  const own = envelope.last(stamps.messageId)?.id ?? "";
+  const id = key === undefined ? own : idOfKey(transport, queue, key);
+  const at = envelope.last(stamps.scheduled)?.at;
+  return {
+    id,
+    name: queue,
+    priority: envelope.last(stamps.priority)?.priority ?? DEFAULT_PRIORITY,
+    delay: Math.max(0, envelope.last(stamps.delay)?.delayMs ?? 0),
+    at: at ?? null,
+    key: key ?? null,
+    data: serializer.encode(key === undefined ? envelope : renamed(envelope, own, id)),
+  };
+}
+
+/** The id is the key's: whoever sends the same key finds the same row. Version 8: made from a hash, no time in it. */
+function idOfKey(transport: string, queue: string, key: string): string {
+  const hash = createHash("sha256")
+    .update(JSON.stringify([transport, queue, key]))
+    .digest("hex");
+  const variant = ((Number.parseInt(hash.charAt(16), 16) & 0x3) | 0x8).toString(16);
+  return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-8${hash.slice(13, 16)}-${variant}${hash.slice(17, 20)}-${hash.slice(20, 32)}`;
+}
+
+/** Store, answer and record agree on the id; a message without a parent is its own root. */
+function renamed(envelope: Envelope, from: string, to: string): Envelope {
+  const line = envelope.last(stamps.lineage);
+  const renamedEnvelope = envelope.with(stamps.messageId({ id: to }));
+  return line?.root === from ? renamedEnvelope.with(stamps.lineage({ ...line, root: to })) : renamedEnvelope;
+}
+
+/** A delivery from a row of a claim: `[block, id, retry_count, priority, kept, body]`. */
+export function toReceived(row: Row, queue: string, serializer: Serializer): Received {
+  const [, id, fence, priority, kept, body] = row as [number, string, number, number, boolean, string | null];
+  const receipt: PgBossReceipt = kept ? { id, queue, fence, kept } : { id, queue, fence };
+  return decode({ receipt, queue, priority, body: body ?? "null" }, serializer);
+}
+
+export function decode(delivery: Omit<Received, "envelope" | "decodeError">, serializer: Serializer): Received {
+  try {
+    return { ...delivery, envelope: serializer.decode(delivery.body) };
+  } catch (error) {
+    return { ...delivery, decodeError: toDecodeError(error) };
+  }
+}
+
+function toDecodeError(error: unknown): DecodeError {
+  if (error instanceof DecodeError) return error;
+  return new DecodeError("RECORD_UNDECODABLE", "the serializer failed on the record", { cause: error });
+}

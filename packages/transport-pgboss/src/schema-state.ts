@@ -1,0 +1,80 @@
+import type pg from "pg";
+import { OWN_TABLES } from "./queue-layout.ts";
+
+/** What set-up finds of one queue. */
+export interface QueueState {
+  readonly name: string;
+  readonly table: string;
+  readonly partitioned: boolean;
+  readonly options: Readonly<Record<string, unknown>>;
+  /** `n_distinct` of `name` is fixed and there are statistics. */
+  readonly cured: boolean;
+  /** Under a megabyte. */
+  readonly small: boolean;
+  /** Valid indexes of the table, by suffix. */
+  readonly indexes: ReadonlySet<string>;
+  readonly invalidIndexes: ReadonlySet<string>;
+  readonly storage: ReadonlySet<string>;
+}
+
+export interface SchemaState {
+  /** Null: pg-boss is not installed in this schema. */
+  readonly version: number | null;
+  /** Tables of our own that are not there. */
+  readonly missingTables: readonly string[];
+  readonly queues: ReadonlyMap<string, QueueState>;
+}
+
+const TABLES = `SELECT to_regclass($1 || '.version') IS NOT NULL AS boss,
+  ARRAY (SELECT name FROM unnest($2::text[]) AS t(name) WHERE to_regclass($1 || '.' || name) IS NULL) AS missing`;
+
+/** Catalogues only: no lock that anybody could feel, no table of messages read. */
+const queuesSql = (schema: string): string => `
+  SELECT q.name, q.table_name, q.partition,
+    json_build_object('retryLimit', q.retry_limit, 'retryDelay', q.retry_delay, 'retryBackoff', q.retry_backoff, 'expireInSeconds', q.expire_seconds,
+      'retentionSeconds', q.retention_seconds, 'deleteAfterSeconds', q.deletion_seconds, 'deadLetter', q.dead_letter) AS options,
+    coalesce((SELECT 'n_distinct=1' = ANY (a.attoptions) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'name'), false)
+      AND EXISTS (SELECT 1 FROM pg_stats s WHERE s.schemaname = $1 AND s.tablename = q.table_name AND s.attname = 'name') AS cured,
+    ARRAY (SELECT substr(ic.relname, length(q.table_name) + 1) FROM pg_index x JOIN pg_class ic ON ic.oid = x.indexrelid WHERE x.indrelid = c.oid AND x.indisvalid) AS indexes,
+    ARRAY (SELECT substr(ic.relname, length(q.table_name) + 1) FROM pg_index x JOIN pg_class ic ON ic.oid = x.indexrelid WHERE x.indrelid = c.oid AND NOT x.indisvalid) AS invalid,
+    coalesce(c.reloptions, '{}') AS storage, coalesce(pg_relation_size(c.oid), 0) < 1048576 AS small
+  FROM ${schema}.queue q
+    LEFT JOIN pg_class c ON c.oid = to_regclass($1 || '.' || q.table_name)
+  WHERE q.name = ANY ($2::text[])`;
+
+interface QueueRow {
+  name: string;
+  table_name: string;
+  partition: boolean;
+  options: Record<string, unknown>;
+  cured: boolean;
+  indexes: string[];
+  invalid: string[];
+  storage: string[];
+  small: boolean;
+}
+
+export async function readSchemaState(client: pg.ClientBase | pg.Pool, schema: string, names: readonly string[]): Promise<SchemaState> {
+  const own = Object.keys(OWN_TABLES);
+  const { rows } = await client.query<{ boss: boolean; missing: string[] }>(TABLES, [schema, own]);
+  const none: SchemaState = { version: null, missingTables: rows[0]?.missing ?? own, queues: new Map() };
+  if (rows[0]?.boss !== true) return none;
+  const version = (await client.query<{ version: number }>(`SELECT version FROM ${schema}.version`)).rows[0]?.version ?? null;
+  if (version === null) return none;
+  const queues = await client.query<QueueRow>(queuesSql(schema), [schema, names]);
+  return { ...none, version, queues: new Map(queues.rows.map((row) => [row.name, toQueueState(row)])) };
+}
+
+function toQueueState(row: QueueRow): QueueState {
+  return {
+    name: row.name,
+    table: row.table_name,
+    partitioned: row.partition,
+    options: row.options,
+    cured: row.cured,
+    small: row.small,
+    indexes: new Set(row.indexes),
+    invalidIndexes: new Set(row.invalid),
+    storage: new Set(row.storage),
+  };
+}

@@ -1,0 +1,155 @@
+import {
+  DEFAULT_QUEUE,
+  type Envelope,
+  MessengerError,
+  OptionsError,
+  type Runtime,
+  type SendOptions,
+  type SendResult,
+  type Serializer,
+  stamps,
+  TransportError,
+} from "@symphony/core";
+import { Coalescer } from "./coalescer.ts";
+import type { Queryable } from "./connection.ts";
+import { isRowFault, toTransportError } from "./driver-errors.ts";
+import { type RowStore, storeRows } from "./inserter.ts";
+import type { Notifier } from "./notifier.ts";
+import type { PgBossOptions } from "./options.ts";
+import { type OutgoingRow, toRow, UUID_PATTERN } from "./row-codec.ts";
+import { sending } from "./row-store.ts";
+
+/** Bytes of records in one insert: as much as a socket moves in some milliseconds; a row beyond it goes alone. */
+const MAX_FLUSH_BYTES = 4 * 1024 * 1024;
+/** id, name, numbers and quotes around a record. */
+const ROW_OVERHEAD_BYTES = 150;
+
+export interface SenderInput {
+  readonly transport: string;
+  readonly options: PgBossOptions;
+  readonly serializer: Serializer;
+  readonly runtime: Runtime;
+  readonly store: RowStore;
+  readonly notifier: Notifier;
+  /** Makes a queue that a message names and nobody has set up; false: it may not. */
+  readonly makeQueue: (queue: string) => Promise<boolean>;
+}
+
+type Prepared = { readonly row: OutgoingRow } | { readonly refused: MessengerError };
+
+/** Stores messages: what is sent at the same time goes in one insert, what joins a transaction of the caller goes alone. */
+export class PgBossSender {
+  readonly #input: SenderInput;
+  /** Messages with an idempotency key may have to wait for another transaction with the same key; the others need not. */
+  readonly #lanes: { readonly plain: Coalescer<OutgoingRow, SendResult>; readonly keyed: Coalescer<OutgoingRow, SendResult> };
+  #closed = false;
+
+  constructor(input: SenderInput) {
+    this.#input = input;
+    const { coalesceMaxRows, coalesceMaxWaitMs, poolSize } = input.options;
+    const lane = (maxFlushes: number): Coalescer<OutgoingRow, SendResult> =>
+      new Coalescer(
+        (rows) => this.#flush(rows),
+        (row) => row.data.length + ROW_OVERHEAD_BYTES,
+        { maxItems: coalesceMaxRows, maxSize: MAX_FLUSH_BYTES, maxWaitMs: coalesceMaxWaitMs, maxFlushes },
+        input.runtime,
+      );
+    // Connections are left for claims, and to those who wait for a key never more than one.
+    this.#lanes = { plain: lane(Math.max(1, poolSize - 1)), keyed: lane(1) };
+  }
+
+  async send(envelopes: readonly Envelope[], options: SendOptions = {}): Promise<readonly SendResult[]> {
+    if (this.#closed) throw new TransportError("TRANSPORT_FAILED", "the transport was closed");
+    const prepared = envelopes.map((envelope) => this.#prepare(envelope));
+    const rows = prepared.flatMap((each) => ("row" in each ? [each.row] : []));
+    const stored = options.transaction === undefined ? await this.#coalesce(rows) : await this.#join(rows, options.transaction);
+    let next = 0;
+    return prepared.map((each) => ("row" in each ? (stored[next++] as SendResult) : { kind: "refused", error: each.refused }));
+  }
+
+  /** Waits for what is on its way. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([this.#lanes.plain.drained(), this.#lanes.keyed.drained()]);
+  }
+
+  #prepare(envelope: Envelope): Prepared {
+    const { transport, serializer, options } = this.#input;
+    const queue = envelope.last(stamps.queueName)?.queue ?? DEFAULT_QUEUE;
+    if (queue === options.deadLetterQueue) {
+      const details = { queue };
+      return { refused: new TransportError("QUEUE_NOT_FOUND", `the queue "${queue}" is reserved for dead letters`, { details }) };
+    }
+    try {
+      const row = toRow(envelope, queue, transport, serializer);
+      if (UUID_PATTERN.test(row.id)) return { row };
+      return { refused: new TransportError("TRANSPORT_FAILED", `the message id ${JSON.stringify(row.id)} is not a UUID`) };
+    } catch (error) {
+      if (error instanceof MessengerError) return { refused: error };
+      return { refused: new MessengerError("PAYLOAD_NOT_JSON", "the serializer refused the message", { cause: error }) };
+    }
+  }
+
+  async #coalesce(rows: readonly OutgoingRow[]): Promise<readonly SendResult[]> {
+    const plain = rows.filter((row) => row.key === null);
+    if (plain.length === rows.length) return this.#lanes.plain.add(rows);
+    const keyed = rows.filter((row) => row.key !== null);
+    const [ofPlain, ofKeyed] = await Promise.all([this.#lanes.plain.add(plain), this.#lanes.keyed.add(keyed)]);
+    return rows.map((row) => (row.key === null ? ofPlain.shift() : ofKeyed.shift()) as SendResult);
+  }
+
+  async #flush(rows: readonly OutgoingRow[]): Promise<readonly SendResult[]> {
+    // In one order everywhere: two senders with the same keys wait for each other in a line and not in a circle.
+    const order = [...rows.keys()];
+    if (rows[0]?.key !== null) order.sort((a, b) => ((rows[a]?.id ?? "") < (rows[b]?.id ?? "") ? -1 : 1));
+    const sorted = order.map((i) => rows[i] as OutgoingRow);
+    const results = new Array<SendResult>(rows.length);
+    for (const [i, result] of (await this.#store(sorted)).entries()) results[order[i] as number] = result;
+    this.#wake(rows, results);
+    return results;
+  }
+
+  /** Stores rows; when PostgreSQL refuses one of them, halves the batch until that one stands alone. */
+  async #store(rows: readonly OutgoingRow[]): Promise<readonly SendResult[]> {
+    const { store, makeQueue } = this.#input;
+    try {
+      return await storeRows(store, rows, makeQueue);
+    } catch (error) {
+      if (!isRowFault((error as { cause?: unknown }).cause)) throw toTransportError(error, sending(rows));
+      if (rows.length === 1) return [{ kind: "refused", error: toTransportError(error, sending(rows)) }];
+      const middle = rows.length >> 1;
+      return [...(await this.#store(rows.slice(0, middle))), ...(await this.#store(rows.slice(middle)))];
+    }
+  }
+
+  /** In the caller's transaction: no queue is made, since that would wait for this very transaction to end. */
+  async #join(rows: readonly OutgoingRow[], transaction: unknown): Promise<readonly SendResult[]> {
+    if (rows.length === 0) return [];
+    const client = asClient(transaction);
+    const { store, notifier } = this.#input;
+    const results = await storeRows(store, rows, async () => false, client);
+    const queues = dueQueues(rows, results);
+    if (queues.length > 0) notifier.afterCommit(client, queues);
+    return results;
+  }
+
+  #wake(rows: readonly OutgoingRow[], results: readonly SendResult[]): void {
+    this.#input.notifier.notify(dueQueues(rows, results));
+  }
+}
+
+/** Queues in which somebody has something to do now. */
+function dueQueues(rows: readonly OutgoingRow[], results: readonly SendResult[]): string[] {
+  const queues = new Set<string>();
+  for (const [i, row] of rows.entries()) {
+    // A scheduled time is judged by the database; if it is not over, somebody looks once in vain.
+    if (results[i]?.kind === "accepted" && (row.delay <= 0 || row.at !== null)) queues.add(row.name);
+  }
+  return [...queues];
+}
+
+function asClient(transaction: unknown): Queryable {
+  if (typeof (transaction as { query?: unknown } | null)?.query !== "function")
+    throw new OptionsError("transaction", transaction, "must be a client of pg");
+  return transaction as Queryable;
+}

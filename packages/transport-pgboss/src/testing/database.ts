@@ -1,0 +1,136 @@
+import { randomBytes } from "node:crypto";
+import { after, afterEach, type TestContext } from "node:test";
+import { type Logger, silentLogger } from "@symphony/core";
+import type { OpenTransaction, TransportCapability, TransportFixture } from "@symphony/core/testing";
+import pg from "pg";
+import { createPgBossTransport, type PgBossTransport, type PgBossTransportInput } from "../index.ts";
+
+/** The database of the tests: `DATABASE_URL`, or the embedded one, which stays for all files of a run. */
+export async function testDatabase(): Promise<string> {
+  const url = process.env.DATABASE_URL;
+  if (url !== undefined && url !== "") return url;
+  const { acquire } = await import("@symphony/embedded-postgres");
+  const server = await acquire();
+  after(() => server.release());
+  return server.connectionString;
+}
+
+/** A schema of its own: dropped when all went well, kept to be looked at when a test failed. */
+export class TestSchema {
+  readonly url: string;
+  readonly name = `t_${randomBytes(6).toString("hex")}`;
+  readonly admin: pg.Pool;
+  #failed = false;
+  readonly #transports: PgBossTransport[] = [];
+
+  /** @param t - The test that it is for; without it, all tests of the file. */
+  constructor(url: string, t?: TestContext) {
+    this.url = url;
+    this.admin = new pg.Pool({ connectionString: url, max: 4 });
+    // A test may kill every connection; the pool opens another.
+    this.admin.on("error", () => undefined);
+    if (t === undefined) {
+      afterEach((each) => this.#note(each));
+      after(() => this.close());
+    } else {
+      t.after(() => {
+        this.#note(t);
+        return this.close();
+      });
+    }
+  }
+
+  #note(t: unknown): void {
+    // The types of Node 24 do not know it yet; the runner does.
+    if ((t as { passed?: boolean }).passed === false) this.#failed = true;
+  }
+
+  async open(input: Partial<PgBossTransportInput> = {}): Promise<PgBossTransport> {
+    const transport = await createPgBossTransport({ dsn: this.url, schema: this.name, queues: ["default"], logger: testLogger, ...input });
+    this.#transports.push(transport);
+    return transport;
+  }
+
+  async query<R extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<R[]> {
+    return (await this.admin.query<R>(sql.replaceAll("$schema", this.name), values)).rows;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#transports.map((transport) => transport.close()));
+    if (!this.#failed) await this.admin.query(`DROP SCHEMA IF EXISTS ${this.name} CASCADE`);
+    await this.admin.end();
+  }
+}
+
+/** `TEST_LOG=1` shows what the transports say. */
+const testLogger: Logger =
+  process.env.TEST_LOG === undefined
+    ? silentLogger
+    : (Object.fromEntries(
+        ["trace", "debug", "info", "warn", "error", "fatal"].map((level) => [
+          level,
+          (fields: object, message?: string) => process.stderr.write(`${level} ${message} ${JSON.stringify(fields)}\n`),
+        ]),
+      ) as unknown as Logger);
+
+/** One schema for many fixtures: each leaves it as it found it. */
+export async function contractFixture(
+  schema: TestSchema,
+  queues: readonly string[],
+  input: { first?: Partial<PgBossTransportInput>; second?: Partial<PgBossTransportInput> } = {},
+): Promise<TransportFixture> {
+  const opened = [await schema.open({ queues, ...input.first })];
+  const transport = opened[0] as PgBossTransport;
+  return {
+    transport,
+    reopen: async () => {
+      const other = await schema.open({ queues, ...(input.second ?? input.first) });
+      opened.push(other);
+      return other;
+    },
+    close: async () => {
+      await Promise.all(opened.map((each) => each.close()));
+      await empty(schema);
+    },
+    corrupt: async ({ queue, body }) => {
+      const rows = await schema.query<{ id: string }>(
+        `INSERT INTO $schema.job (id, name, data, priority, keep_until, retry_limit, policy, dead_letter)
+         SELECT gen_random_uuid(), name, $2::jsonb, 5, now() + interval '1 year', retry_limit, policy, dead_letter
+         FROM $schema.queue WHERE name = $1 RETURNING id`,
+        [queue, body],
+      );
+      return rows[0]?.id ?? "";
+    },
+    beginTransaction: () => begin(schema.url),
+  };
+}
+
+async function begin(url: string): Promise<OpenTransaction> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query("BEGIN");
+  const end = async (how: string): Promise<void> => {
+    await client.query(how);
+    await client.end();
+  };
+  return { client, commit: () => end("COMMIT"), rollback: () => end("ROLLBACK") };
+}
+
+/** Drops the queues but the dead letters', and empties what all tests share. */
+async function empty(schema: TestSchema): Promise<void> {
+  const queues = await schema.query<{ name: string }>("SELECT name FROM $schema.queue WHERE dead_letter IS NOT NULL");
+  for (const { name } of queues) await schema.query("SELECT $schema.delete_queue($1)", [name]);
+  await schema.query("DELETE FROM $schema.job");
+  await schema.query("TRUNCATE $schema.messenger_worker, $schema.messenger_counter, $schema.messenger_signal");
+}
+
+export const ALL_CAPABILITIES: readonly TransportCapability[] = [
+  "countable",
+  "listable",
+  "wakeable",
+  "setUpAble",
+  "closeable",
+  "transactional",
+  "reapable",
+  "supervisable",
+];

@@ -1,0 +1,300 @@
+import {
+  type Closeable,
+  type Countable,
+  createJsonSerializer,
+  type DeadLetterFilter,
+  type Envelope,
+  type Listable,
+  type Logger,
+  NAME_PATTERN,
+  type Reapable,
+  type Receipt,
+  type ReceiveOptions,
+  type Rejection,
+  type Runtime,
+  type SendOptions,
+  type Serializer,
+  type SetUpAble,
+  type Supervisable,
+  silentLogger,
+  systemRuntime,
+  type Transactional,
+  type Transport,
+  type TransportFactory,
+  type Wakeable,
+  type WorkerInfo,
+  type WorkerPulse,
+} from "@symphony/core";
+import { Database } from "./connection.ts";
+import { Counter } from "./counter.ts";
+import { DeadLetters } from "./dead-letters.ts";
+import { acquireEmbedded } from "./embedded.ts";
+import { Inspector } from "./inspector.ts";
+import { Lanes } from "./lanes.ts";
+import { Notifier } from "./notifier.ts";
+import { type PgBossOptions, type PgBossOptionsInput, parsePgBossOptions } from "./options.ts";
+import { QueueDirectory } from "./queues.ts";
+import { Reaper } from "./reaper.ts";
+import { PgBossReceiver } from "./receiver.ts";
+import { PgBossSender } from "./sender.ts";
+import { describeSteps, missingError, SetUp } from "./setup.ts";
+import { Transactor } from "./transactor.ts";
+import { WakeUp } from "./wakeup.ts";
+
+export interface PgBossTransportInput extends PgBossOptionsInput {
+  /** `postgres://user:password@host/database?schema=symphony`, or `embedded:`. */
+  readonly dsn: string;
+  /** What the configuration calls it; part of what makes an idempotency key unique. Default "default". */
+  readonly name?: string;
+  /** Queues to set up, and to receive from where none are named. Default "default". */
+  readonly queues?: readonly string[];
+  readonly serializer?: Serializer;
+  readonly runtime?: Runtime;
+  readonly logger?: Logger;
+}
+
+/** Everything a pg-boss transport can do. */
+export type PgBossTransport = Transport & Countable & Listable & Wakeable & SetUpAble & Closeable & Transactional & Reapable & Supervisable;
+
+/**
+ * A transport on PostgreSQL.
+ *
+ * Messages are rows of pg-boss's tables, whose own tools work on them; a commit makes them durable. Resolves when the
+ * database has been reached and everything that the queues need is there; with `autoSetup` (the default) it is made.
+ * Connections: up to `poolSize`, one for beats, one while somebody listens for wake-ups, and up to `poolSize` for
+ * transactions of handlers; each is opened when it is first needed.
+ *
+ * @throws {OptionsError} naming the option.
+ * @throws {TransportError} `TRANSPORT_UNAVAILABLE` when the database cannot be reached, `SCHEMA_VERSION_MISMATCH` or
+ *   `QUEUE_NOT_FOUND` when something is missing and `autoSetup` is false.
+ * @example
+ * const transport = await createPgBossTransport({ dsn: "postgres://localhost/app", queues: ["mails"] });
+ */
+export async function createPgBossTransport(input: PgBossTransportInput): Promise<PgBossTransport> {
+  const { dsn, name = "default", queues = ["default"], serializer = createJsonSerializer(), runtime, logger, ...options } = input;
+  return open({ dsn, name, queues, serializer, runtime: runtime ?? systemRuntime, logger: logger ?? silentLogger, options });
+}
+
+/** What a configuration with a DSN of these schemes gets. */
+export const transportFactory: TransportFactory = {
+  schemes: ["postgres", "postgresql", "pgboss", "embedded"],
+  create: (input) => open(input, `config.transports.${input.name}.options`),
+};
+
+type OpenInput = Parameters<TransportFactory["create"]>[0];
+
+async function open(input: OpenInput, path = ""): Promise<PgBossTransport> {
+  const { target, options } = parsePgBossOptions(input.dsn, input.options, path);
+  const embedded = target.kind === "embedded" ? await acquireEmbedded(target.directory) : undefined;
+  const server = target.kind === "server" ? target : { connectionString: embedded?.connectionString ?? "", startup: "" };
+  const { runtime, logger } = input;
+  const database = new Database({ ...server, options, runtime, logger });
+  const transport = new Opened(input, options, database, embedded?.release);
+  try {
+    await database.open();
+    await transport.prepare();
+    return transport;
+  } catch (error) {
+    await transport.close();
+    throw error;
+  }
+}
+
+class Opened implements PgBossTransport {
+  readonly #options: PgBossOptions;
+  readonly #database: Database;
+  readonly #release: (() => Promise<void>) | undefined;
+  readonly #logger: Logger;
+  readonly #names: Set<string>;
+  readonly #setUp: SetUp;
+  readonly #queues: QueueDirectory;
+  readonly #notifier: Notifier;
+  readonly #counter: Counter;
+  readonly #lanes: Lanes;
+  readonly #sender: PgBossSender;
+  readonly #receiver: PgBossReceiver;
+  readonly #deadLetters: DeadLetters;
+  readonly #inspector: Inspector;
+  readonly #reaper: Reaper;
+  readonly #wakeUp: WakeUp;
+  readonly #transactor: Transactor;
+  readonly #made = new Map<string, Promise<boolean>>();
+  #closing: Promise<void> | undefined;
+
+  constructor(input: OpenInput, options: PgBossOptions, database: Database, release: (() => Promise<void>) | undefined) {
+    const { serializer, runtime, logger } = input;
+    const { schema } = options;
+    this.#options = options;
+    this.#database = database;
+    this.#release = release;
+    this.#logger = logger;
+    this.#names = new Set(input.queues);
+    this.#setUp = new SetUp(database, options, runtime, logger);
+    this.#queues = new QueueDirectory(database, runtime, schema, options.deadLetterQueue, input.queues);
+    this.#notifier = new Notifier({ database, runtime, logger, schema, enabled: options.notify });
+    this.#counter = new Counter(database, runtime, logger, schema);
+    this.#lanes = new Lanes({ database, options, serializer, runtime, logger });
+    const makeQueue = (queue: string): Promise<boolean> => this.#makeQueue(queue);
+    this.#sender = new PgBossSender({
+      transport: input.name,
+      options,
+      serializer,
+      runtime,
+      store: this.#lanes.store,
+      notifier: this.#notifier,
+      makeQueue,
+    });
+    this.#receiver = new PgBossReceiver({
+      queues: this.#queues,
+      laneOf: (queue) => this.#lanes.of(queue),
+      database,
+      schema,
+      serializer,
+      counter: this.#counter,
+      notifier: this.#notifier,
+    });
+    this.#deadLetters = new DeadLetters({ database, queues: this.#queues, serializer, notifier: this.#notifier, schema });
+    this.#inspector = new Inspector(database, this.#queues, schema);
+    this.#reaper = new Reaper({ database, queues: this.#queues, notifier: this.#notifier, runtime, logger, schema });
+    this.#wakeUp = new WakeUp({ database, queues: this.#queues, runtime, logger, schema });
+    this.#transactor = new Transactor(database, this.#queues, this.#counter, schema, { timeoutMs: options.statementTimeoutMs });
+  }
+
+  /** Connections at most: sending and receiving, transactions of handlers, beats, wake-ups. For the budget shown at start. */
+  get maxConnections(): number {
+    return 2 * this.#options.poolSize + 2;
+  }
+
+  /** Makes, or misses, what is not there. */
+  async prepare(): Promise<void> {
+    const { autoSetup, schema } = this.#options;
+    if (autoSetup === "defer") return;
+    if (autoSetup) await this.setUp();
+    else {
+      const missing = await this.#setUp.missing([...this.#names]);
+      if (missing.some((step) => step.kind !== "care")) throw missingError(schema, missing);
+      if (missing.length > 0)
+        this.#logger.warn({ missing: missing.map((step) => step.title) }, "run `symphony setup` to improve the queues");
+    }
+    await this.#queues.refresh();
+  }
+
+  send(envelopes: readonly Envelope[], options?: SendOptions) {
+    return this.#sender.send(envelopes, options);
+  }
+
+  receive(max: number, options: ReceiveOptions) {
+    return this.#receiver.receive(max, options);
+  }
+
+  acknowledge(receipts: readonly Receipt[]) {
+    return this.#receiver.acknowledge(receipts);
+  }
+
+  reject(rejections: readonly Rejection[]) {
+    return this.#receiver.reject(rejections);
+  }
+
+  getQueueDepth() {
+    return this.#inspector.depth();
+  }
+
+  getCounts() {
+    return this.#inspector.counts();
+  }
+
+  listDeadLetters(filter: DeadLetterFilter, page: { limit: number; offset?: number; cursor?: string }) {
+    return this.#deadLetters.list(filter, page);
+  }
+
+  redriveDeadLetters(filter: DeadLetterFilter, limit: number) {
+    return this.#deadLetters.redrive(filter, limit);
+  }
+
+  removeDeadLetters(filter: DeadLetterFilter, limit: number) {
+    return this.#deadLetters.remove(filter, limit);
+  }
+
+  onWake(listener: (queues: readonly string[]) => void) {
+    return this.#wakeUp.onWake(listener);
+  }
+
+  async setUp(options: { dryRun?: boolean } = {}): Promise<readonly string[]> {
+    const names = [...this.#names];
+    const steps = options.dryRun === true ? await this.#setUp.missing(names) : await this.#setUp.run(names);
+    if (options.dryRun !== true && steps.length > 0) await this.#queues.refresh();
+    return describeSteps(steps);
+  }
+
+  async checkSetUp(): Promise<readonly string[]> {
+    return (await this.#setUp.missing([...this.#names])).map((step) => step.title);
+  }
+
+  transaction<T>(receipt: Receipt, work: (client: unknown) => Promise<T>): Promise<T> {
+    return this.#transactor.transaction(receipt, work);
+  }
+
+  beat(worker: WorkerInfo, inFlight: number) {
+    return this.#reaper.beat(worker, inFlight);
+  }
+
+  reap(olderThanMs: number) {
+    return this.#reaper.reap(olderThanMs);
+  }
+
+  retire(workerId: string) {
+    return this.#reaper.retire(workerId, "interrupted");
+  }
+
+  retireAsSuspects(workerId: string) {
+    return this.#reaper.retire(workerId, "suspected");
+  }
+
+  listWorkers() {
+    return this.#reaper.list();
+  }
+
+  pulse(workers: readonly WorkerPulse[]) {
+    return this.#reaper.pulse(workers);
+  }
+
+  requestStop() {
+    return this.#reaper.requestStop();
+  }
+
+  adopt(receipts: readonly Receipt[], workerId: string) {
+    return this.#receiver.adopt(receipts, workerId);
+  }
+
+  hasReady(queues?: readonly string[]) {
+    return this.#receiver.hasReady(queues);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#sender.close();
+    await Promise.all([this.#notifier.close(), this.#counter.close(), this.#wakeUp.close()]);
+    await this.#lanes.close();
+    await this.#database.close();
+    await this.#release?.();
+  }
+
+  /** Makes a queue that a message names and nobody has set up; once, however many messages name it. */
+  #makeQueue(queue: string): Promise<boolean> {
+    if (this.#options.autoSetup !== true || !NAME_PATTERN.test(queue)) return Promise.resolve(false);
+    const known = this.#made.get(queue);
+    if (known !== undefined) return known;
+    const making = this.#setUp.run([queue]).then(async () => {
+      await this.#queues.refresh();
+      this.#names.add(queue);
+      return true;
+    });
+    this.#made.set(queue, making);
+    // Whoever missed it a moment ago asks again, and finds that nothing is missing.
+    return making.finally(() => this.#made.delete(queue));
+  }
+}
