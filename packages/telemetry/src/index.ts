@@ -1,0 +1,3 @@
+export * from "./line-writer.ts";
+export * from "./logger.ts";
+export * from "./names.ts";
