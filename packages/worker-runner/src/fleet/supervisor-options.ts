@@ -1,0 +1,49 @@
+import type { ErrorRecord, Logger, Runtime, Transport } from "@symphony/core";
+import type { ChildBeat } from "./ipc.ts";
+import type { RecycleLimits } from "./recycle.ts";
+
+export interface SupervisorOptions {
+  /** The module that every child runs; it ends in `runChild`. */
+  readonly childModule: string;
+  readonly childArgv: readonly string[];
+  readonly childExecArgv: readonly string[];
+  readonly childEnv: Readonly<Record<string, string>>;
+  readonly processes: number;
+  /** The supervisor's own small connections, by name. */
+  readonly transports: Readonly<Record<string, Transport>>;
+  readonly queues?: readonly string[];
+  readonly pollIntervalMs: number;
+  /** Milliseconds for messages in flight when the fleet stops. */
+  readonly shutdownTimeoutMs: number;
+  /** Milliseconds until the whole fleet stops. */
+  readonly timeLimitMs?: number;
+  /** Messages after which the fleet stops, shared out over the processes. */
+  readonly messageLimit?: number;
+  /** Failed attempts, of all processes together, after which the fleet stops. */
+  readonly failureLimit?: number;
+  /** When a child is replaced. */
+  readonly recycle: RecycleLimits;
+  readonly logger: Logger;
+  readonly runtime: Runtime;
+}
+
+export interface FleetState {
+  readonly wanted: number;
+  readonly living: number;
+  readonly ready: number;
+  readonly everReady: boolean;
+  readonly stopping: boolean;
+  readonly paused: boolean;
+  readonly restarts: number;
+  /** Children in a row that died without having done anything, in the place where it is worst. */
+  readonly crashLoop: number;
+  readonly suspects: number;
+  readonly lastBootError: string | null;
+  /** Milliseconds since the leases were last renewed; null before the first time. */
+  readonly leaseAgeMs: number | null;
+  readonly leaseError: string | null;
+  /** What ended the fleet, when the reason is "error". */
+  readonly failure: ErrorRecord | null;
+  readonly totals: ChildBeat;
+  readonly pids: readonly number[];
+}

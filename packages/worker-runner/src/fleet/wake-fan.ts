@@ -1,0 +1,98 @@
+import { type Clock, isSupervisable, isWakeable, type Logger, type Timer, type Transport, toErrorRecord } from "@symphony/core";
+import type { Child } from "./child-process.ts";
+
+export interface WakeFanOptions {
+  readonly transports: Readonly<Record<string, Transport>>;
+  readonly queues: readonly string[] | undefined;
+  readonly pollIntervalMs: number;
+  readonly children: () => Iterable<Child>;
+  /** Nobody is to receive: nothing needs to be looked for. */
+  readonly isPaused: () => boolean;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Milliseconds for which wake-ups of busy children are gathered into one. */
+const GATHER_MS = 20;
+
+/**
+ * Wakes children when there is work: on a notification at once, and by asking the database once per poll interval for
+ * the whole fleet, which finds what no notification announced (delayed messages that became due, a lost listener).
+ *
+ * One child is woken at a time: it takes a whole batch, and says `more` when it came back full.
+ */
+export class WakeFan {
+  readonly #o: WakeFanOptions;
+  readonly #unlisten: (() => Promise<void>)[] = [];
+  readonly #gathering = new Map<string, Timer>();
+  #timer: Timer | undefined;
+  #running = false;
+
+  constructor(options: WakeFanOptions) {
+    this.#o = options;
+  }
+
+  /** Resolves when it is listening, or when it is known that it cannot. Never rejects: polling finds everything. */
+  async start(): Promise<void> {
+    this.#running = true;
+    this.#schedulePoll();
+    await Promise.all(Object.entries(this.#o.transports).map(([name, transport]) => this.#listen(name, transport)));
+  }
+
+  async stop(): Promise<void> {
+    this.#running = false;
+    this.#timer?.cancel();
+    for (const timer of this.#gathering.values()) timer.cancel();
+    this.#gathering.clear();
+    await Promise.all(this.#unlisten.splice(0).map((unlisten) => unlisten()));
+  }
+
+  /** Wakes the child with the most room, other than the one that asks. */
+  wake(transport: string, asking?: Child): void {
+    let best: Child | undefined;
+    for (const child of this.#o.children()) {
+      if (child !== asking && child.freeSlots(transport) > (best?.freeSlots(transport) ?? 0)) best = child;
+    }
+    if (best !== undefined) best.send({ kind: "wake", transport });
+    else if (asking === undefined) this.#wakeAllSoon(transport);
+  }
+
+  /** All were busy when they last said something, up to a second ago: who is not any more would sleep through this one. */
+  #wakeAllSoon(transport: string): void {
+    if (!this.#running || this.#gathering.has(transport)) return;
+    const timer = this.#o.clock.schedule(GATHER_MS, () => {
+      this.#gathering.delete(transport);
+      for (const child of this.#o.children()) if (child.isReceiving(transport)) child.send({ kind: "wake", transport });
+    });
+    this.#gathering.set(transport, timer);
+  }
+
+  async #listen(name: string, transport: Transport): Promise<void> {
+    if (!isWakeable(transport)) return;
+    try {
+      const unlisten = await transport.onWake(() => this.wake(name));
+      if (this.#running) this.#unlisten.push(unlisten);
+      else await unlisten();
+    } catch (error) {
+      this.#o.logger.warn({ err: toErrorRecord(error), transport: name }, "no wake-ups from this transport: polling only");
+    }
+  }
+
+  async #poll(): Promise<void> {
+    if (this.#o.isPaused()) return;
+    for (const [name, transport] of Object.entries(this.#o.transports)) {
+      // Without a free slot anywhere nobody could take it; whoever finishes asks for more by itself.
+      if (!isSupervisable(transport) || ![...this.#o.children()].some((child) => child.freeSlots(name) > 0)) continue;
+      try {
+        if (await transport.hasReady(this.#o.queues)) this.wake(name);
+      } catch (error) {
+        this.#o.logger.debug({ err: toErrorRecord(error), transport: name }, "could not ask for waiting messages");
+      }
+    }
+  }
+
+  #schedulePoll(): void {
+    if (!this.#running) return;
+    this.#timer = this.#o.clock.schedule(this.#o.pollIntervalMs, () => void this.#poll().then(() => this.#schedulePoll()));
+  }
+}

@@ -1,0 +1,12 @@
+export type { ConnectionBudget } from "./connection-budget.ts";
+export { countConnections } from "./connection-budget.ts";
+export { type ContainerLimits, type FleetSize, planFleet, readContainerLimits } from "./container-limits.ts";
+export { type ChildOptions, runChild } from "./fleet/child.ts";
+export { Supervisor } from "./fleet/supervisor.ts";
+export type { FleetState, SupervisorOptions } from "./fleet/supervisor-options.ts";
+export { assess, type Check, type Probe, type Vitals } from "./liveness.ts";
+export { createProbeListener, type ProbeListener, type ProbeListenerOptions } from "./probes.ts";
+export { createRoutedExecutor, type RoutedExecutorOptions } from "./routed-executor.ts";
+export { runWorkerProcess, type WorkerRun } from "./run-worker-process.ts";
+export { createThreadPoolExecutor, type ThreadPool, type ThreadPoolOptions } from "./thread-pool.ts";
+export { WorkerProcess, type WorkerProcessOptions, type WorkerProcessState, type WorkerSettings } from "./worker-process.ts";

@@ -1,0 +1,70 @@
+import { type Executor, type HandlerDescriptor, type Messenger, type Outcome, type Received, stamps } from "@symphony/core";
+
+export interface RoutedExecutorOptions {
+  readonly messenger: Messenger;
+  /** Where the messages come from. */
+  readonly transport: string;
+  /** For messages all of whose handlers are `inline`, and for what no handler will see. */
+  readonly inline: Executor;
+  /** For all others. */
+  readonly threads: Executor;
+  /** Attempts at a time over both. */
+  readonly size: number;
+}
+
+/** Whether any handler for messages of this transport wants a thread. */
+export function needsThreads(messenger: Messenger, transport: string): boolean {
+  return messenger.handlers.all().some((handler) => handler.execution === "thread" && isFrom(handler, transport));
+}
+
+const isFrom = (handler: HandlerDescriptor, transport: string): boolean =>
+  handler.fromTransport === undefined || handler.fromTransport === transport;
+
+/**
+ * Gives each message to the executor that its handlers ask for: in this process when every one of them is `inline`, else
+ * in a thread. What cannot be decoded, or has no handler, ends here: no user code runs for it.
+ */
+export function createRoutedExecutor(options: RoutedExecutorOptions): Executor {
+  return new RoutedExecutor(options);
+}
+
+class RoutedExecutor implements Executor {
+  readonly size: number;
+  readonly #o: RoutedExecutorOptions;
+  /** Message name and bus → where it runs; the handlers do not change while the program runs. */
+  readonly #routes = new Map<string, Executor>();
+
+  constructor(options: RoutedExecutorOptions) {
+    this.#o = options;
+    this.size = options.size;
+  }
+
+  execute(received: Received, signal: AbortSignal): Promise<Outcome> {
+    return this.#route(received).execute(received, signal);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#o.inline.close(), this.#o.threads.close()]);
+  }
+
+  #route({ envelope }: Received): Executor {
+    if (envelope === undefined) return this.#o.inline;
+    const bus = envelope.last(stamps.busName)?.bus;
+    const key = `${envelope.message.type}\n${bus ?? ""}`;
+    let executor = this.#routes.get(key);
+    if (executor === undefined) {
+      const { messenger } = this.#o;
+      const type = messenger.registry.get(envelope.message.type);
+      executor = type !== undefined && this.#wantsThread(type.name, bus) ? this.#o.threads : this.#o.inline;
+      // Only what is registered is remembered: names that senders make up must not fill the memory.
+      if (type !== undefined) this.#routes.set(key, executor);
+    }
+    return executor;
+  }
+
+  #wantsThread(type: string, bus: string | undefined): boolean {
+    const { messenger, transport } = this.#o;
+    const handlers = messenger.handlers.for(type, { transport, ...(bus === undefined ? {} : { bus }) });
+    return handlers.some((handler) => handler.execution === "thread");
+  }
+}

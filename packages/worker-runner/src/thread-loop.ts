@@ -1,0 +1,139 @@
+import {
+  currentAttempt,
+  DecodeError,
+  type Executor,
+  type HandlerDescriptor,
+  LeaseLostError,
+  MessengerError,
+  type Outcome,
+  type Received,
+  type Serializer,
+  systemRuntime,
+} from "@symphony/core";
+import type { SlotBoard } from "./slot-board.ts";
+import type { ThreadOutbox } from "./thread-outbox.ts";
+import { type PackedMessage, unpack } from "./thread-protocol.ts";
+
+/** Milliseconds that a thread starts handlers before it lets outcomes out and other events in. */
+const TURN_MS = 5;
+
+/** Signals that are kept while no message follows them: making one costs as much as handling a small message. */
+const KEPT_GROUPS = 16;
+
+/** A message in this thread: where the watchdog finds it. */
+export interface ThreadReceived extends Received {
+  readonly slot: number;
+}
+
+/** The messages of one thread: started in the order in which they came, as fast as they let go of the thread. */
+export class ThreadLoop {
+  readonly #board: SlotBoard;
+  readonly #outbox: ThreadOutbox;
+  readonly #executor: Executor;
+  readonly #serializer: Serializer;
+  readonly #running = new Map<number, ThreadReceived>();
+  /** One controller per abort signal of the main thread; a worker has one for all its messages. */
+  readonly #groups = new Map<number, { readonly controller: AbortController; followers: number }>();
+  #queue: PackedMessage[] = [];
+  #next = 0;
+  #draining = false;
+
+  constructor(o: { board: SlotBoard; outbox: ThreadOutbox; executor: Executor; serializer: Serializer }) {
+    this.#board = o.board;
+    this.#outbox = o.outbox;
+    this.#executor = o.executor;
+    this.#serializer = o.serializer;
+  }
+
+  run(packed: readonly (string | number)[]): void {
+    for (const message of unpack(packed)) this.#queue.push(message);
+    if (!this.#draining) this.#drain();
+  }
+
+  abort(group: number, reason: "shutdown" | "lease_lost"): void {
+    const cause = reason === "lease_lost" ? new LeaseLostError("the message") : new MessengerError("INTERRUPTED", "the worker is stopping");
+    this.#groups.get(group)?.controller.abort(cause);
+    this.#groups.delete(group);
+  }
+
+  isRunning(received: Received): boolean {
+    const { slot } = received as ThreadReceived;
+    return this.#running.get(slot) === received;
+  }
+
+  #drain(): void {
+    const { clock } = systemRuntime;
+    const until = clock.monotonic() + TURN_MS;
+    this.#draining = true;
+    for (let message = this.#queue[this.#next]; message !== undefined; message = this.#queue[this.#next]) {
+      this.#next += 1;
+      if (!this.#board.begin(message.slot, message.ticket)) continue;
+      this.#start(message);
+      if (clock.monotonic() < until) continue;
+      setImmediate(() => this.#drain());
+      return;
+    }
+    this.#queue = [];
+    this.#next = 0;
+    this.#draining = false;
+  }
+
+  #start(message: PackedMessage): void {
+    const { slot } = message;
+    const before = this.#board.enter(slot);
+    const received: ThreadReceived = { ...message.received, ...this.#decode(message.received.body), slot };
+    const group = this.#join(message.group);
+    this.#running.set(slot, received);
+    // An executor reports everything as an outcome; it does not reject.
+    void this.#executor.execute(received, group.controller.signal).then((outcome) => {
+      this.#running.delete(slot);
+      group.followers -= 1;
+      if (group.followers === 0 && this.#groups.size > KEPT_GROUPS) this.#groups.delete(message.group);
+      this.#end(slot, outcome);
+    });
+    this.#board.leave(before);
+  }
+
+  #end(slot: number, outcome: Outcome): void {
+    this.#board.end(slot, outcome.kind !== "handled" ? "ended" : outcome.settled === true ? "settled" : "handled");
+    this.#outbox.outcome(slot, outcome);
+  }
+
+  #join(id: number): { readonly controller: AbortController; followers: number } {
+    let group = this.#groups.get(id);
+    if (group === undefined) {
+      group = { controller: new AbortController(), followers: 0 };
+      this.#groups.set(id, group);
+    }
+    group.followers += 1;
+    return group;
+  }
+
+  #decode(body: string): Pick<Received, "envelope" | "decodeError"> {
+    try {
+      return { envelope: this.#serializer.decode(body) };
+    } catch (error) {
+      return {
+        decodeError:
+          error instanceof DecodeError ? error : new DecodeError("RECORD_UNDECODABLE", "the serializer failed", { cause: error }),
+      };
+    }
+  }
+}
+
+/** Marks the stretches in which the thread is inside this handler's own code, until its first `await`. */
+export function watch(handler: HandlerDescriptor, board: SlotBoard): HandlerDescriptor {
+  return {
+    ...handler,
+    handle: (payload, context) => {
+      const received = currentAttempt.getStore()?.received as ThreadReceived | undefined;
+      if (received?.slot === undefined) return handler.handle(payload, context);
+      const before = board.enter(received.slot);
+      try {
+        return handler.handle(payload, context);
+      } finally {
+        board.leave(before);
+      }
+    },
+  };
+}

@@ -1,0 +1,83 @@
+import type { MessagePort } from "node:worker_threads";
+import type { Outcome } from "@symphony/core";
+import type { DeathNotice, FromThread, LogRecord, SendRequest } from "./thread-protocol.ts";
+
+/**
+ * What a thread has to tell, collected until the end of the turn: a post costs as much as handling several small
+ * messages, and a batch of them ends in one turn.
+ */
+export class ThreadOutbox {
+  readonly #port: MessagePort;
+  readonly #onUnsendable: (request: SendRequest) => void;
+  #outcomes: (number | Outcome)[] = [];
+  #sends: SendRequest[] = [];
+  #logs: LogRecord[] = [];
+  #scheduled = false;
+
+  constructor(port: MessagePort, onUnsendable: (request: SendRequest) => void) {
+    this.#port = port;
+    this.#onUnsendable = onUnsendable;
+  }
+
+  outcome(slot: number, outcome: Outcome): void {
+    this.#outcomes.push(slot, outcome.kind === "handled" && outcome.settled !== true ? 0 : outcome);
+    this.#schedule();
+  }
+
+  send(request: SendRequest): void {
+    this.#sends.push(request);
+    this.#schedule();
+  }
+
+  log(record: LogRecord): void {
+    this.#logs.push(record);
+    this.#schedule();
+  }
+
+  ready(threadId: number): void {
+    this.#port.postMessage({ ready: { threadId } } satisfies FromThread);
+  }
+
+  /** Posts at once: the caller may not live to see the end of the turn. */
+  flush(death?: DeathNotice): void {
+    const outcomes = this.#outcomes;
+    const sends = this.#sends;
+    const logs = this.#logs;
+    this.#outcomes = [];
+    this.#sends = [];
+    this.#logs = [];
+    // What handlers send may hold things that cannot be copied; nothing else may fail with it.
+    if (sends.length > 0) this.#postSends(sends);
+    if (outcomes.length === 0 && logs.length === 0 && death === undefined) return;
+    this.#port.postMessage({
+      ...(logs.length === 0 ? {} : { logs }),
+      ...(outcomes.length === 0 ? {} : { outcomes }),
+      ...(death === undefined ? {} : { death }),
+    } satisfies FromThread);
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    // Runs when the microtasks of this turn are done, before the next event.
+    process.nextTick(() => {
+      this.#scheduled = false;
+      this.flush();
+    });
+  }
+
+  #postSends(sends: readonly SendRequest[]): void {
+    if (this.#tryPost(sends)) return;
+    for (const request of sends) if (!this.#tryPost([request])) this.#onUnsendable(request);
+  }
+
+  #tryPost(sends: readonly SendRequest[]): boolean {
+    try {
+      this.#port.postMessage({ sends } satisfies FromThread);
+      return true;
+    } catch {
+      // DataCloneError: a function, a symbol or the like in a payload. The relay finds out where.
+      return false;
+    }
+  }
+}
