@@ -1,0 +1,58 @@
+import { type Clock, ConfigError, type Logger } from "@symphony/core";
+import { SCOPES } from "./scopes.ts";
+import { TokenFile } from "./token-file.ts";
+import { digestOf, findPrincipal, type Principal, type TokenEntry, weaknessOf } from "./tokens.ts";
+
+/** Who is let in. At least one of the three secrets must be there. */
+export interface AuthOptions {
+  /** One token with all scopes, at least 32 characters (`SYMPHONY_AUTH_TOKEN`). */
+  readonly token?: string;
+  /** Named, scoped tokens by their hash; read again when it changes (`SYMPHONY_AUTH_TOKENS_FILE`). */
+  readonly tokensFile?: string;
+  /** For `/api/cron/symphony-worker` and nothing else, at least 16 characters (`CRON_SECRET`). */
+  readonly cronSecret?: string;
+  /** `/openapi.json` and `/docs` without a token. Default false. */
+  readonly publicDocs?: boolean;
+}
+
+const NOTHING_CONFIGURED =
+  "the admin API has no credentials and stays closed: set SYMPHONY_AUTH_TOKEN to a random token of at least 32 characters, or " +
+  "SYMPHONY_AUTH_TOKENS_FILE to a file of tokens (`symphony token create NAME --scopes symphony:read` makes an entry)";
+
+/** Vercel asks for 16 and makes no longer ones by itself. */
+const SHORTEST_CRON_SECRET_CHARS = 16;
+
+/** Tells who a presented credential belongs to. */
+export class Credentials {
+  readonly #clock: Clock;
+  readonly #own: readonly TokenEntry[];
+  readonly #file: TokenFile | undefined;
+  readonly #cron: readonly TokenEntry[];
+
+  /** @throws {ConfigError} `CONFIG_INVALID` nothing is configured, a secret is weak, or the file cannot be read. */
+  constructor(auth: AuthOptions, clock: Clock, logger: Logger) {
+    const { token, tokensFile, cronSecret } = auth;
+    if (token === undefined && tokensFile === undefined && cronSecret === undefined) throw new ConfigError(NOTHING_CONFIGURED);
+    this.#clock = clock;
+    this.#own = token === undefined ? [] : [entryOf("SYMPHONY_AUTH_TOKEN", token, weaknessOf(token), SCOPES)];
+    this.#cron =
+      cronSecret === undefined ? [] : [entryOf("CRON_SECRET", cronSecret, weaknessOf(cronSecret, SHORTEST_CRON_SECRET_CHARS), [])];
+    this.#file = tokensFile === undefined ? undefined : new TokenFile(tokensFile, clock, logger);
+  }
+
+  async ofToken(presented: string): Promise<Principal | undefined> {
+    const listed = (await this.#file?.current()) ?? [];
+    return findPrincipal([...this.#own, ...listed], presented, this.#clock.now());
+  }
+
+  /** The cron secret opens one route; it is not looked at anywhere else. */
+  ofCronSecret(presented: string): Principal | undefined {
+    return findPrincipal(this.#cron, presented, this.#clock.now());
+  }
+}
+
+function entryOf(variable: string, secret: string, weakness: string | undefined, scopes: typeof SCOPES | readonly []): TokenEntry {
+  if (weakness !== undefined)
+    throw new ConfigError(`${variable} ${weakness}; \`openssl rand -hex 32\` makes a good one`, { path: variable });
+  return { name: variable, digest: digestOf(secret), scopes: new Set(scopes) };
+}

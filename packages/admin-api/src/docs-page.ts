@@ -1,0 +1,47 @@
+import { createHash } from "node:crypto";
+import type { AnyEndpoint } from "./routes/endpoint.ts";
+import { ROUTES, type RouteEntry, type RouteName } from "./routes/table.ts";
+
+const STYLE = `
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .35rem .75rem .35rem 0; border-bottom: 1px solid #8885; vertical-align: top; }
+code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
+`;
+
+/** Nothing but this very style sheet may act: no script, no image, no connection. */
+export const DOCS_POLICY = [
+  "default-src 'none'",
+  `style-src 'sha256-${createHash("sha256").update(STYLE).digest("base64")}'`,
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
+
+/** A page for people: what there is, what it needs, where the full document is. */
+export function docsPage(endpoints: Readonly<Record<RouteName, AnyEndpoint>>): string {
+  const rows = (Object.entries(ROUTES) as [RouteName, RouteEntry][]).map(
+    ([name, { method, path, access }]) =>
+      `<tr><td><code>${method} ${escapeHtml(path)}</code></td><td>${escapeHtml(endpoints[name].summary)}</td><td><code>${escapeHtml(access)}</code></td></tr>`,
+  );
+  return `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Symphony Messenger: admin API</title><style>${STYLE}</style></head>
+<body>
+<h1>Admin API</h1>
+<p>Every request needs <code>Authorization: Bearer TOKEN</code>, and the token the scope of the route. Requests and answers are JSON;
+refusals are <code>application/problem+json</code> with a stable <code>code</code>. All fields are in <a href="/openapi.json">/openapi.json</a> (OpenAPI 3.1).</p>
+<table>
+<thead><tr><th>Route</th><th>What it does</th><th>Scope</th></tr></thead>
+<tbody>
+${rows.join("\n")}
+</tbody>
+</table>
+</body>
+</html>
+`;
+}
+
+const escapeHtml = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");

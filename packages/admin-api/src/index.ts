@@ -1,0 +1,6 @@
+export type { AuthOptions } from "./auth/credentials.ts";
+export { SCOPES, type Scope } from "./auth/scopes.ts";
+export { createToken, type TokenListEntry } from "./auth/token-list.ts";
+export type { FailedMessage } from "./failed-message.ts";
+export { type AdminServerOptions, assertCredentials, type LimitOptions, parseAuthConfig } from "./options.ts";
+export { type AdminServer, createAdminServer } from "./server.ts";

@@ -1,0 +1,34 @@
+import type { Middleware } from "koa";
+import type { z } from "zod";
+import { CONTROL_BODY, readJson } from "../http/body.ts";
+import { issuesOf } from "../http/issues.ts";
+import { HttpProblem, invalid } from "../http/problem.ts";
+import { parseQuery } from "../http/query.ts";
+import type { AnyEndpoint } from "../routes/endpoint.ts";
+import type { State } from "./state.ts";
+
+/** Checks the request against the schemas of its endpoint and sends what the endpoint answers. */
+export const answer =
+  (endpoint: AnyEndpoint): Middleware<State> =>
+  async (context) => {
+    const params = check(endpoint.params, (context as { params?: unknown }).params ?? {});
+    const query = check(endpoint.query, parseQuery(context.search));
+    const body = check(endpoint.body, await readJson(context.req, endpoint.bodyLimits ?? CONTROL_BODY));
+    const { requestId, principal } = context.state;
+    const idempotencyKey = context.req.headersDistinct["idempotency-key"]?.[0];
+    if (idempotencyKey !== undefined && endpoint.takesIdempotencyKey !== true)
+      throw invalid([{ path: "Idempotency-Key", message: "means nothing here: this request is not kept" }]);
+    const given = await endpoint.handle({ params, query, body }, { principal, requestId, idempotencyKey });
+    context.status = given.status;
+    context.body = given.body;
+    if (given.type !== undefined) context.type = given.type;
+    if (given.headers !== undefined) context.set({ ...given.headers });
+  };
+
+function check(schema: z.ZodType, value: unknown): unknown {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  // "expected undefined" would be true and of no help.
+  if (schema.type === "undefined") throw new HttpProblem(400, "VALIDATION_FAILED", "this request takes no body");
+  throw invalid(issuesOf(parsed.error.issues));
+}

@@ -1,0 +1,9 @@
+import type { Principal } from "../auth/tokens.ts";
+
+/** What the middleware finds out about a request, for those that come after. */
+export interface State {
+  requestId: string;
+  principal?: Principal;
+  /** Pattern of the matched route: for the log, which must not hold ids of a stranger's making. */
+  route?: string;
+}

@@ -1,0 +1,19 @@
+import type { Middleware } from "koa";
+import { invalid } from "../http/problem.ts";
+import type { State } from "./state.ts";
+
+/** Headers that must not come twice: which of the two counts would depend on who reads them. */
+const ONCE = ["authorization", "host", "content-type", "content-length", "idempotency-key"];
+
+/** Refuses requests that a proxy in front may have understood differently. */
+export const wellFormed: Middleware<State> = async (context, next) => {
+  const { req } = context;
+  // HTTP/0.9 has no headers, and the parser lets it pass.
+  if (req.httpVersionMajor < 1) throw invalid([{ path: "", message: "the request must be HTTP/1.1" }]);
+  if (req.url?.startsWith("/") !== true || req.url.startsWith("//")) throw invalid([{ path: "", message: "the target must be a path" }]);
+  const twice = ONCE.find((name) => (req.headersDistinct[name]?.length ?? 0) > 1);
+  if (twice !== undefined) throw invalid([{ path: twice, message: "the header is there twice" }]);
+  if (req.headers.authorization !== undefined && req.headers.cookie !== undefined)
+    throw invalid([{ path: "cookie", message: "a request with a token must not bring cookies" }]);
+  await next();
+};

@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ROUTES, type RouteEntry } from "./routes/table.ts";
+import { type Answered, startAdmin } from "./testing/admin.ts";
+
+const routes = Object.entries(ROUTES) as [string, RouteEntry][];
+
+/** Every `$ref` of a document, wherever it is. */
+function references(value: unknown): readonly string[] {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, each]) => (key === "$ref" && typeof each === "string" ? [each] : references(each)));
+}
+
+test("the document has every route with its scope, its parameters and its refusals", async (t) => {
+  const admin = await startAdmin(t);
+  const { body: document } = await admin.call("GET", "/openapi.json");
+  assert.equal(document.openapi, "3.1.0");
+  const operations = Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.entries(item as Record<string, Answered>).map(([method, operation]) => ({ path, method, operation })),
+  );
+  assert.deepEqual(
+    operations.map(({ path, method }) => `${method.toUpperCase()} ${path}`).sort(),
+    routes.map(([, { method, path }]) => `${method} ${path.replace(":id", "{id}")}`).sort(),
+  );
+  assert.equal(new Set(operations.map(({ operation }) => operation.operationId)).size, routes.length);
+  for (const { path, operation } of operations) {
+    assert.equal(operation["x-scope"], (ROUTES as Readonly<Record<string, RouteEntry>>)[operation.operationId]?.access);
+    assert.ok(
+      Object.keys(operation.responses).some((status) => status.startsWith("2")),
+      path,
+    );
+    for (const status of ["401", "403", "503"]) assert.ok(operation.responses[status] !== undefined, `${path} ${status}`);
+    const inPath = (operation.parameters ?? [])
+      .filter((each: { in: string }) => each.in === "path")
+      .map((each: { name: string }) => each.name);
+    assert.deepEqual(inPath, path.includes("{id}") ? ["id"] : []);
+  }
+  for (const reference of references(document)) {
+    const target = reference
+      .replace("#/", "")
+      .split("/")
+      .reduce<Answered>((node, key) => node?.[key], document);
+    assert.ok(target !== undefined, reference);
+  }
+  const limit = document.paths["/api/symphony/failed"].get.parameters.find((each: { name: string }) => each.name === "limit");
+  assert.deepEqual(limit, {
+    name: "limit",
+    in: "query",
+    required: false,
+    schema: { type: "integer", minimum: 1, maximum: 200, default: 50 },
+  });
+  const sent = document.paths["/api/symphony/dispatch"].post.requestBody;
+  assert.deepEqual([sent.required, sent.content["application/json"].schema.required], [true, ["message"]]);
+});
+
+test("the page lists every route and may load nothing", async (t) => {
+  const admin = await startAdmin(t);
+  const { text, headers } = await admin.call("GET", "/docs");
+  for (const [, { path }] of routes) assert.ok(text.includes(path), path);
+  const policy = headers.get("content-security-policy") ?? "";
+  assert.match(policy, /^default-src 'none'; style-src 'sha256-/);
+  assert.doesNotMatch(policy, /unsafe/);
+  assert.doesNotMatch(text, /<script|https?:/);
+});

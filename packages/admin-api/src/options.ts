@@ -1,0 +1,90 @@
+import {
+  boolean,
+  integer,
+  type Logger,
+  type Messenger,
+  object,
+  parseOptions,
+  type Runtime,
+  silentLogger,
+  string,
+  systemRuntime,
+} from "@symphony/core";
+import { type AuthOptions, Credentials } from "./auth/credentials.ts";
+import { type Environment, limitsFromEnvironment } from "./consume/environment.ts";
+
+/** How much is let in. The defaults suit people, dashboards and autoscalers. */
+export interface LimitOptions {
+  /** Of one token. Default 600. */
+  readonly requestsPerMinute?: number;
+  /** Of one address without a valid token. Default 10. */
+  readonly failuresPerMinute?: number;
+  /** Requests worked on at a time. Default 32. */
+  readonly concurrency?: number;
+  /** Requests that may wait for a place. Default 64. */
+  readonly waiting?: number;
+  /** `consume` and the cron endpoint at a time, none waits. Default 4. */
+  readonly heavyConcurrency?: number;
+}
+
+export type Limits = Required<LimitOptions>;
+
+export interface AdminServerOptions {
+  readonly messenger: Messenger;
+  readonly auth: AuthOptions;
+  /** Default 127.0.0.1: whoever wants to be reached from elsewhere says so. */
+  readonly host?: string;
+  /** Default 8080; 0: any free one. */
+  readonly port?: number;
+  readonly limits?: LimitOptions;
+  readonly logger?: Logger;
+  readonly runtime?: Runtime;
+  /** `SYMPHONY_WORKER_…` for the cron endpoint; `NODE_ENV=development` shows internal errors to clients. Default: empty. */
+  readonly environment?: Environment;
+}
+
+const authConfigSchema = object({ publicDocs: boolean({ default: false }) });
+
+/**
+ * The part of `auth` that belongs into a configuration file; secrets come from the environment.
+ *
+ * @throws {OptionsError} `OPTIONS_INVALID`, naming the field.
+ */
+export const parseAuthConfig = (value: unknown): { readonly publicDocs: boolean } =>
+  parseOptions(authConfigSchema, value ?? {}, "config.auth");
+
+/**
+ * Checks credentials before anything is connected.
+ *
+ * @throws {ConfigError} `CONFIG_INVALID` there are none, they are weak, or the tokens file cannot be read.
+ */
+export function assertCredentials(auth: AuthOptions): void {
+  new Credentials(auth, systemRuntime.clock, silentLogger);
+}
+
+const count = (value: number) => integer({ min: 1, max: 1_000_000, default: value });
+
+const limitsSchema = object({
+  requestsPerMinute: count(600),
+  failuresPerMinute: count(10),
+  concurrency: count(32),
+  waiting: count(64),
+  heavyConcurrency: count(4),
+});
+
+const listenSchema = object({ host: string({ default: "127.0.0.1" }), port: integer({ min: 0, max: 65_535, default: 8080 }) });
+
+/** @throws {OptionsError} `OPTIONS_INVALID`, naming the field. */
+export function parseServerOptions(o: AdminServerOptions) {
+  const environment = o.environment ?? {};
+  return {
+    ...parseOptions(listenSchema, { host: o.host, port: o.port }, "admin"),
+    messenger: o.messenger,
+    auth: o.auth,
+    limits: parseOptions(limitsSchema, o.limits ?? {}, "admin.limits") as Limits,
+    logger: o.logger ?? silentLogger,
+    runtime: o.runtime ?? systemRuntime,
+    cronLimits: limitsFromEnvironment(environment),
+    showInternals: environment.NODE_ENV === "development",
+  };
+}

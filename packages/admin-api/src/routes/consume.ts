@@ -1,0 +1,70 @@
+import { z } from "zod";
+import type { ConsumeLimits, Consumers } from "../consume/consumers.ts";
+import { DEFAULT_BATCH_SIZE, DEFAULT_MAX_CONCURRENCY, DEFAULT_TIME_LIMIT_MS } from "../consume/environment.ts";
+import { type Answer, type AnyEndpoint, endpoint } from "./endpoint.ts";
+import { count, name, success } from "./fields.ts";
+
+const bodySchema = z
+  .strictObject({
+    batchSize: z.int().min(1).max(100).default(DEFAULT_BATCH_SIZE),
+    maxConcurrency: z.int().min(1).max(20).default(DEFAULT_MAX_CONCURRENCY),
+    timeLimit: z.int().min(1_000).max(55_000).default(DEFAULT_TIME_LIMIT_MS).meta({ description: "Milliseconds." }),
+    messageLimit: z.int().min(1).optional(),
+    transport: name.optional(),
+  })
+  .prefault({});
+
+const answerSchema = z.strictObject({
+  success,
+  stats: z.strictObject({
+    totalProcessed: count,
+    totalSucceeded: count,
+    totalFailed: count,
+    averageProcessingTime: z.number().min(0).meta({ description: "Milliseconds." }),
+    currentQueueDepth: z.int().min(-1).meta({ description: "-1: the transport could not say." }),
+    batches: count,
+    stopReason: z.string().nullable(),
+  }),
+  health: z.strictObject({
+    running: z.boolean(),
+    processing: count,
+    uptime: z.number().min(0).meta({ description: "Milliseconds." }),
+    memoryUsage: z.number().min(0).meta({ description: "Resident set, MB." }),
+  }),
+});
+
+export const consumeEndpoint = (consumers: Consumers): AnyEndpoint =>
+  endpoint({
+    summary: "Handle messages in this process until the queues are empty or a limit is met",
+    body: bodySchema,
+    answers: { 200: answerSchema },
+    problems: [404, 422],
+    action: "consume",
+    isHeavy: true,
+    handle: ({ body }) => consume(consumers, body),
+  });
+
+/** @param limits - Of the environment: a timer brings nothing along but its secret. */
+export const cronEndpoint = (consumers: Consumers, limits: ConsumeLimits): AnyEndpoint =>
+  endpoint({
+    summary: "Handle messages until the queues are empty or a limit of the environment is met, for timers",
+    answers: { 200: answerSchema },
+    problems: [422],
+    action: "consume",
+    isHeavy: true,
+    handle: () => consume(consumers, limits),
+  });
+
+async function consume(consumers: Consumers, limits: ConsumeLimits): Promise<Answer> {
+  const { stats, health } = await consumers.run(limits);
+  const { totalProcessed, totalSucceeded, totalFailed, averageProcessingTime, currentQueueDepth, batches, stopReason } = stats;
+  const { running, processing, uptime, memoryUsage } = health;
+  return {
+    status: 200,
+    body: {
+      success: true,
+      stats: { totalProcessed, totalSucceeded, totalFailed, averageProcessingTime, currentQueueDepth, batches, stopReason },
+      health: { running, processing, uptime, memoryUsage },
+    },
+  };
+}

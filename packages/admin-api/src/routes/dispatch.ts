@@ -1,0 +1,99 @@
+import { type DispatchOptions, type Messenger, MessengerError, nearest } from "@symphony/core";
+import { z } from "zod";
+import { MESSAGE_BODY } from "../http/body.ts";
+import { invalid } from "../http/problem.ts";
+import { type AnyEndpoint, endpoint } from "./endpoint.ts";
+import { name, success, text, time } from "./fields.ts";
+
+const metadata = z.record(z.string(), z.unknown());
+const key = text(255);
+
+const bodySchema = z.strictObject({
+  message: z.strictObject({ type: name, payload: z.unknown(), metadata: metadata.optional() }),
+  options: z
+    .strictObject({
+      transport: name.optional(),
+      queue: name.optional(),
+      priority: z.int().min(1).max(10).optional(),
+      scheduledAt: time.optional(),
+      idempotencyKey: key.optional(),
+      metadata: metadata.optional(),
+      headers: z.record(text(255), z.string().max(8_192)).optional(),
+    })
+    .optional(),
+});
+
+const answerSchema = z.strictObject({
+  success,
+  messageId: z.string(),
+  transport: z.string(),
+  queue: z.string(),
+  scheduledAt: z.iso.datetime().optional(),
+  idempotencyKey: z.string().optional(),
+});
+
+export const dispatchEndpoint = (messenger: Messenger): AnyEndpoint =>
+  endpoint({
+    summary: "Send a message",
+    body: bodySchema,
+    bodyLimits: MESSAGE_BODY,
+    answers: { 201: answerSchema, 200: answerSchema },
+    problems: [404, 409, 422],
+    takesIdempotencyKey: true,
+    action: "dispatch",
+    async handle({ body }, caller) {
+      const { message, options = {} } = body;
+      const type = messenger.registry.get(message.type) ?? unknownType(messenger, message.type);
+      const idempotencyKey = oneKey(options.idempotencyKey, caller.idempotencyKey);
+      const receipt = await messenger.dispatch(type, message.payload, {
+        ...toOptions(options),
+        ...(message.metadata === undefined && options.metadata === undefined
+          ? {}
+          : { metadata: { ...message.metadata, ...options.metadata } }),
+        ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+      });
+      const { messageId, transport, queue, duplicate, scheduledAt } = receipt;
+      return {
+        status: duplicate ? 200 : 201,
+        body: {
+          success: true,
+          messageId,
+          transport,
+          queue,
+          ...(scheduledAt === undefined ? {} : { scheduledAt: scheduledAt.toISOString() }),
+          ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+        },
+      };
+    },
+  });
+
+type Given = NonNullable<z.output<typeof bodySchema>["options"]>;
+
+function toOptions({ transport, queue, priority, scheduledAt, headers }: Given): DispatchOptions {
+  return {
+    ...(transport === undefined ? {} : { transport }),
+    ...(queue === undefined ? {} : { queue }),
+    ...(priority === undefined ? {} : { priority }),
+    ...(scheduledAt === undefined ? {} : { scheduledAt }),
+    ...(headers === undefined ? {} : { headers }),
+  };
+}
+
+function unknownType(messenger: Messenger, wanted: string): never {
+  const near = nearest(
+    wanted,
+    messenger.registry.all().map((type) => type.name),
+  );
+  const hint = near === undefined ? "" : `; did you mean "${near}"?`;
+  throw new MessengerError("MESSAGE_TYPE_UNKNOWN", `no message type "${wanted}" is registered${hint}`, { details: { type: wanted } });
+}
+
+function oneKey(inBody: string | undefined, inHeader: string | undefined): string | undefined {
+  if (inHeader !== undefined) {
+    const parsed = key.safeParse(inHeader);
+    if (!parsed.success) throw invalid([{ path: "Idempotency-Key", message: "must have 1 to 255 printable characters" }]);
+    if (inBody !== undefined && inBody !== inHeader)
+      throw invalid([{ path: "options.idempotencyKey", message: "differs from the header Idempotency-Key" }]);
+  }
+  return inBody ?? inHeader;
+}

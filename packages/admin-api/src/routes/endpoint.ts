@@ -1,0 +1,66 @@
+import { z } from "zod";
+import type { Principal } from "../auth/tokens.ts";
+import type { BodyLimits } from "../http/body.ts";
+
+/** Who asks, and what else a handler may need of the request. */
+export interface Caller {
+  readonly principal: Principal | undefined;
+  readonly requestId: string;
+  /** The header `Idempotency-Key`. */
+  readonly idempotencyKey: string | undefined;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+  /** Default: JSON. */
+  readonly type?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** What one route takes and gives. Requests are checked with the same schemas that the OpenAPI document is made from. */
+export interface Endpoint<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
+  readonly summary: string;
+  readonly params: P;
+  readonly query: Q;
+  /** `z.undefined()`: it takes no body. */
+  readonly body: B;
+  readonly bodyLimits?: BodyLimits;
+  /** Schema of the answer by status. */
+  readonly answers: Readonly<Record<number, z.ZodType>>;
+  /** Statuses of problems beside those that every route may answer. */
+  readonly problems: readonly number[];
+  /** Accepts the header `Idempotency-Key`. */
+  readonly takesIdempotencyKey?: true;
+  /** Changes something: the caller, the target and the outcome go to the audit log. */
+  readonly action?: string;
+  /** Runs for long: a few at a time, beside all others. */
+  readonly isHeavy?: true;
+  readonly handle: (
+    input: { readonly params: z.output<P>; readonly query: z.output<Q>; readonly body: z.output<B> },
+    caller: Caller,
+  ) => Promise<Answer> | Answer;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the top type of all endpoints; their handlers are contravariant in the schemas
+export type AnyEndpoint = Endpoint<any, any, any>;
+
+const NOTHING = z.strictObject({});
+const NO_BODY = z.undefined();
+
+type Given<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> = Omit<
+  Endpoint<P, Q, B>,
+  "params" | "query" | "body" | "problems"
+> & {
+  readonly params?: P;
+  readonly query?: Q;
+  readonly body?: B;
+  readonly problems?: readonly number[];
+};
+
+/** Declares an endpoint; what is left out takes nothing. */
+export function endpoint<P extends z.ZodType = typeof NOTHING, Q extends z.ZodType = typeof NOTHING, B extends z.ZodType = typeof NO_BODY>(
+  given: Given<P, Q, B>,
+): AnyEndpoint {
+  return { params: NOTHING, query: NOTHING, body: NO_BODY, problems: [], ...given } as AnyEndpoint;
+}

@@ -1,0 +1,35 @@
+import type { Messenger, Runtime } from "@symphony/core";
+import type { ConsumeLimits, Consumers } from "../consume/consumers.ts";
+import { consumeEndpoint, cronEndpoint } from "./consume.ts";
+import { dispatchEndpoint } from "./dispatch.ts";
+import { docsEndpoints } from "./docs.ts";
+import type { AnyEndpoint } from "./endpoint.ts";
+import { failedEndpoints } from "./failed.ts";
+import { scalingEndpoint } from "./scaling.ts";
+import { statusEndpoints } from "./status.ts";
+import type { RouteName } from "./table.ts";
+
+export interface EndpointsInput {
+  readonly messenger: Messenger;
+  readonly runtime: Runtime;
+  readonly consumers: Consumers;
+  readonly cronLimits: ConsumeLimits;
+  readonly publicDocs: boolean;
+}
+
+/** What stands behind each route of the table; the compiler sees to it that none is missing. */
+export function createEndpoints(input: EndpointsInput): Readonly<Record<RouteName, AnyEndpoint>> {
+  const { messenger, consumers, cronLimits } = input;
+  const cron = cronEndpoint(consumers, cronLimits);
+  const endpoints: Readonly<Record<RouteName, AnyEndpoint>> = {
+    dispatch: dispatchEndpoint(messenger),
+    consume: consumeEndpoint(consumers),
+    ...statusEndpoints(input),
+    ...failedEndpoints(input),
+    scaling: scalingEndpoint(input),
+    cron,
+    cronByPost: cron,
+    ...docsEndpoints(() => endpoints, input.publicDocs),
+  };
+  return endpoints;
+}

@@ -1,0 +1,142 @@
+import { isReapable, type Messenger, type QueueCounts, type Runtime } from "@symphony/core";
+import { z } from "zod";
+import { Remembered } from "../remembered.ts";
+import { countable, inTime, transportOrDefault, transportsOf } from "../transports.ts";
+import { type AnyEndpoint, endpoint } from "./endpoint.ts";
+import { count, name, success, timestamp } from "./fields.ts";
+
+const queueSchema = z.strictObject({
+  transport: z.string(),
+  queue: z.string(),
+  ready: count,
+  scheduled: count,
+  active: count,
+  failed: count,
+  completed: count,
+  oldestReadyAgeMs: count.nullable(),
+  accuracy: z.enum(["exact", "estimated"]),
+});
+
+const workerSchema = z.strictObject({
+  transport: z.string(),
+  workerId: z.string(),
+  hostname: z.string(),
+  pid: z.int(),
+  queues: z.array(z.string()),
+  slots: count,
+  inFlight: count,
+  startedAt: timestamp,
+  lastBeatAt: timestamp,
+});
+
+const transportQuery = z.strictObject({ transport: name.optional() });
+
+interface Services {
+  readonly messenger: Messenger;
+  readonly runtime: Runtime;
+}
+
+type QueueOf = z.output<typeof queueSchema>;
+type WorkerOf = z.output<typeof workerSchema>;
+
+export const statusEndpoints = (services: Services) => ({
+  status: status(services),
+  queues: queues(services),
+  workers: workers(services),
+});
+
+const statusSchema = z.strictObject({
+  success,
+  transport: z.string(),
+  queue: z.strictObject({ depth: count, pending: count, processing: count, completed: count, failed: count }),
+  failedMessages: count,
+  scheduledMessages: count,
+  oldestPendingAgeMs: count.nullable(),
+  queues: z.array(queueSchema),
+  workers: z.array(workerSchema),
+  accuracy: z.enum(["exact", "estimated"]),
+  stale: z.boolean().meta({ description: "The database did not answer; this is what it said at `timestamp`, at most 5 s ago." }),
+  timestamp,
+});
+
+/** Milliseconds for which a status is still worth showing when there is no newer one. */
+const SHOWN_WHILE_AWAY_MS = 5_000;
+
+const status = ({ messenger, runtime }: Services): AnyEndpoint => {
+  const remembered = new Remembered<{ queues: readonly QueueOf[]; workers: readonly WorkerOf[] }>({
+    clock: runtime.clock,
+    freshMs: 0,
+    staleMs: SHOWN_WHILE_AWAY_MS,
+  });
+  return endpoint({
+    summary: "Show how much is where, and who works on it",
+    query: transportQuery,
+    answers: { 200: statusSchema },
+    problems: [404, 422],
+    async handle({ query }) {
+      const [transport] = countable(transportOrDefault(messenger, query.transport));
+      const { value, at, isStale } = await remembered.get(transport, async () => {
+        const [counts, running] = await inTime(
+          runtime.clock,
+          Promise.all([readQueues(messenger, transport), readWorkers(messenger, transport)]),
+        );
+        return { queues: counts, workers: running };
+      });
+      return { status: 200, body: { success: true, transport, ...totals(value.queues), ...value, stale: isStale, timestamp: iso(at) } };
+    },
+  });
+};
+
+const queues = ({ messenger, runtime }: Services): AnyEndpoint =>
+  endpoint({
+    summary: "List the queues of all transports, or of one",
+    query: transportQuery,
+    answers: { 200: z.strictObject({ success, queues: z.array(queueSchema), timestamp }) },
+    problems: [404, 422],
+    async handle({ query }) {
+      const found = await inTime(runtime.clock, readQueues(messenger, query.transport));
+      return { status: 200, body: { success: true, queues: found, timestamp: iso(runtime.clock.now()) } };
+    },
+  });
+
+const workers = ({ messenger, runtime }: Services): AnyEndpoint =>
+  endpoint({
+    summary: "List the running workers of the whole fleet",
+    query: transportQuery,
+    answers: { 200: z.strictObject({ success, workers: z.array(workerSchema), timestamp }) },
+    problems: [404],
+    async handle({ query }) {
+      const found = await inTime(runtime.clock, readWorkers(messenger, query.transport));
+      return { status: 200, body: { success: true, workers: found, timestamp: iso(runtime.clock.now()) } };
+    },
+  });
+
+async function readQueues(messenger: Messenger, wanted: string | undefined): Promise<readonly QueueOf[]> {
+  const lists = transportsOf(messenger, wanted)
+    .map(countable)
+    .map(async ([transport, source]) => (await source.getCounts()).map((counts) => ({ transport, ...counts })));
+  return (await Promise.all(lists)).flat();
+}
+
+async function readWorkers(messenger: Messenger, wanted: string | undefined): Promise<readonly WorkerOf[]> {
+  const lists = transportsOf(messenger, wanted).map(async ([transport, source]) =>
+    isReapable(source) ? (await source.listWorkers()).map((row) => ({ transport, ...row, queues: [...row.queues] })) : [],
+  );
+  return (await Promise.all(lists)).flat();
+}
+
+function totals(rows: readonly QueueCounts[]) {
+  const sum = (pick: (row: QueueCounts) => number): number => rows.reduce((total, row) => total + pick(row), 0);
+  const ready = sum((row) => row.ready);
+  const failed = sum((row) => row.failed);
+  const ages = rows.flatMap((row) => (row.oldestReadyAgeMs === null ? [] : [row.oldestReadyAgeMs]));
+  return {
+    queue: { depth: ready, pending: ready, processing: sum((row) => row.active), completed: sum((row) => row.completed), failed },
+    failedMessages: failed,
+    scheduledMessages: sum((row) => row.scheduled),
+    oldestPendingAgeMs: ages.length === 0 ? null : Math.max(...ages),
+    accuracy: rows.some((row) => row.accuracy === "estimated") ? "estimated" : "exact",
+  } as const;
+}
+
+const iso = (ms: number): string => new Date(ms).toISOString();

@@ -1,0 +1,33 @@
+import type { Scope } from "../auth/scopes.ts";
+
+/** What a route asks of its caller: a token with this scope, or the cron secret. */
+export type Access = Scope | "cron secret";
+
+export interface RouteEntry {
+  readonly method: "GET" | "POST" | "DELETE";
+  /** `:id` stands for one segment. */
+  readonly path: string;
+  readonly access: Access;
+  /** Opened by `auth.publicDocs`. */
+  readonly isDocs?: true;
+}
+
+/** Every route, and the one scope that it asks for. There is no other way in. */
+export const ROUTES = {
+  dispatch: { method: "POST", path: "/api/symphony/dispatch", access: "symphony:dispatch" },
+  consume: { method: "POST", path: "/api/symphony/consume", access: "symphony:operate" },
+  status: { method: "GET", path: "/api/symphony/status", access: "symphony:read" },
+  listFailed: { method: "GET", path: "/api/symphony/failed", access: "symphony:read" },
+  showFailed: { method: "GET", path: "/api/symphony/failed/:id", access: "symphony:read" },
+  retryFailed: { method: "POST", path: "/api/symphony/failed/:id/retry", access: "symphony:operate" },
+  removeFailed: { method: "DELETE", path: "/api/symphony/failed/:id", access: "symphony:purge" },
+  queues: { method: "GET", path: "/api/symphony/queues", access: "symphony:read" },
+  workers: { method: "GET", path: "/api/symphony/workers", access: "symphony:read" },
+  scaling: { method: "GET", path: "/api/symphony/scaling", access: "symphony:read" },
+  cron: { method: "GET", path: "/api/cron/symphony-worker", access: "cron secret" },
+  cronByPost: { method: "POST", path: "/api/cron/symphony-worker", access: "cron secret" },
+  openapi: { method: "GET", path: "/openapi.json", access: "symphony:read", isDocs: true },
+  docs: { method: "GET", path: "/docs", access: "symphony:read", isDocs: true },
+} as const satisfies Readonly<Record<string, RouteEntry>>;
+
+export type RouteName = keyof typeof ROUTES;

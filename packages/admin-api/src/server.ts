@@ -1,0 +1,126 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { ConfigError, toErrorRecord } from "@symphony/core";
+import { createApp } from "./app.ts";
+import { Credentials } from "./auth/credentials.ts";
+import { Consumers } from "./consume/consumers.ts";
+import { SECURITY_HEADERS } from "./http/security-headers.ts";
+import { type AdminServerOptions, parseServerOptions } from "./options.ts";
+import { createEndpoints } from "./routes/endpoints.ts";
+
+export interface AdminServer {
+  /**
+   * Listens.
+   *
+   * @throws {ConfigError} `CONFIG_INVALID` the address cannot be had.
+   */
+  start(): Promise<{ readonly url: string }>;
+  /**
+   * Stops accepting, lets requests in progress finish and ends what is left at the deadline. Idempotent, safe before
+   * `start`. The messenger stays open: whoever made it closes it.
+   *
+   * @param options.deadlineMs - Milliseconds from now. Default 5000.
+   */
+  stop(options?: { readonly deadlineMs?: number }): Promise<void>;
+}
+
+/** Milliseconds, bytes and numbers an honest client never reaches. Those of Node are for servers of large uploads. */
+const HYGIENE = {
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  connectionsCheckingInterval: 5_000,
+  keepAliveTimeout: 5_000,
+  maxHeaderSize: 8_192,
+  insecureHTTPParser: false,
+} as const;
+const MAX_HEADERS = 100;
+const MAX_REQUESTS_PER_SOCKET = 1_000;
+const MAX_CONNECTIONS = 1_024;
+const DEFAULT_DEADLINE_MS = 5_000;
+
+/**
+ * The HTTP API. Closed by default: without credentials it is not even made.
+ *
+ * @throws {ConfigError} `CONFIG_INVALID` no credentials, weak ones, or a tokens file that cannot be read.
+ * @throws {OptionsError} `OPTIONS_INVALID`, naming the field.
+ */
+export function createAdminServer(options: AdminServerOptions): AdminServer {
+  const o = parseServerOptions(options);
+  const { logger, runtime } = o;
+  const consumers = new Consumers(o);
+  const publicDocs = o.auth.publicDocs ?? false;
+  const endpoints = createEndpoints({ ...o, consumers, publicDocs });
+  const credentials = new Credentials(o.auth, runtime.clock, logger);
+  const app = createApp({ ...o, endpoints, credentials, publicDocs });
+  const server = createServer(HYGIENE);
+  const handle = app.callback();
+  let isStopping = false;
+  server.on("request", (request, response) => {
+    if (isStopping) response.setHeader("connection", "close");
+    void handle(request, response);
+  });
+  harden(server);
+  return {
+    async start() {
+      await listen(server, o.port, o.host);
+      server.on("error", (error) => logger.error({ err: toErrorRecord(error) }, "the admin listener failed"));
+      const url = urlOf(server, o.host);
+      logger.info({ url }, "admin API listening");
+      return { url };
+    },
+    async stop({ deadlineMs = DEFAULT_DEADLINE_MS } = {}) {
+      isStopping = true;
+      const timer = runtime.clock.schedule(deadlineMs, () => server.closeAllConnections());
+      // It says so when it was not listening, which is what was asked for.
+      const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
+      server.closeIdleConnections();
+      await Promise.all([consumers.stop(deadlineMs), closed]);
+      timer.cancel();
+    },
+  };
+}
+
+function harden(server: Server): void {
+  server.maxHeadersCount = MAX_HEADERS;
+  server.maxRequestsPerSocket = MAX_REQUESTS_PER_SOCKET;
+  server.maxConnections = MAX_CONNECTIONS;
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuse(socket, STATUS_OF_CODE[error.code ?? ""] ?? "400 Bad Request"));
+  server.on("upgrade", (_request, socket) => refuse(socket, "400 Bad Request"));
+  server.on("connect", (_request, socket) => refuse(socket, "405 Method Not Allowed"));
+}
+
+const STATUS_OF_CODE: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+};
+
+/** For what never became a request. */
+function refuse(socket: Duplex | Socket, status: string): void {
+  if (!socket.writable) return void socket.destroy();
+  const headers = Object.entries({ ...SECURITY_HEADERS, connection: "close", "content-length": "0" }).map(
+    ([name, value]) => `${name}: ${value}`,
+  );
+  socket.on("error", () => undefined);
+  socket.end(`HTTP/1.1 ${status}\r\n${headers.join("\r\n")}\r\n\r\n`, () => socket.destroy());
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (cause: NodeJS.ErrnoException): void => {
+      reject(new ConfigError(`the admin API cannot listen on ${host}:${port}: ${cause.message}`, { host, port }, cause));
+    };
+    server.once("error", fail);
+    server.listen({ port, host }, () => {
+      server.off("error", fail);
+      resolve();
+    });
+  });
+}
+
+function urlOf(server: Server, host: string): string {
+  const { port } = server.address() as AddressInfo;
+  const everywhere = host === "0.0.0.0" || host === "::";
+  const shown = everywhere ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;
+  return `http://${shown}:${port}`;
+}
