@@ -1,0 +1,147 @@
+import { HandlerRegistry, isRetryStrategy, MessageRegistry, type ParsedConfig, Router } from "@symphony/core";
+import { defineCommand } from "../command.ts";
+import { type Column, print, table } from "../output.ts";
+import { openSession } from "../session.ts";
+
+interface MessageRow {
+  readonly type: string;
+  readonly aliases: readonly string[];
+  readonly version: number;
+  readonly queue: string;
+  readonly priority: number;
+  readonly timeoutMs: number;
+  readonly retry: unknown;
+  readonly transports: readonly string[];
+  readonly handlers: readonly string[];
+}
+
+interface HandlerRow {
+  readonly name: string;
+  readonly type: string;
+  readonly execution: "thread" | "inline";
+  readonly transactional: boolean;
+  readonly priority: number;
+  readonly fromTransport?: string;
+}
+
+interface RouteRow {
+  readonly pattern: string;
+  readonly transports: readonly string[];
+  readonly types: readonly string[];
+}
+
+interface Overview {
+  readonly messages: readonly MessageRow[];
+  readonly handlers: readonly HandlerRow[];
+  readonly routes: readonly RouteRow[];
+  readonly middleware: readonly string[];
+  readonly problems: {
+    /** Their messages can be dispatched only with an explicit transport. */
+    readonly handlersWithoutRoute: readonly string[];
+    /** Patterns that lead no known message to a handler. */
+    readonly routesWithoutHandler: readonly string[];
+    /** Sent from here, and handled here by nobody. */
+    readonly messagesWithoutHandler: readonly string[];
+  };
+}
+
+/** What the configuration adds up to. Connects to nothing. */
+function overviewOf(config: ParsedConfig): Overview {
+  const registry = new MessageRegistry(config.messages);
+  const handlers = new HandlerRegistry(config.handlers);
+  const router = new Router(config.routing);
+  const messages = registry.all().map(
+    (type): MessageRow => ({
+      type: type.name,
+      aliases: type.aliases,
+      version: type.version,
+      queue: type.queue,
+      priority: type.priority,
+      timeoutMs: type.timeoutMs ?? config.defaults.timeoutMs,
+      retry: type.retry === undefined ? "default" : isRetryStrategy(type.retry) ? "own strategy" : type.retry,
+      transports: router.find(type.name) ?? [],
+      handlers: handlers.for(type.name).map((handler) => handler.name),
+    }),
+  );
+  const routes = Object.entries(config.routing).map(([pattern, transports]): RouteRow => {
+    const alone = new Router({ [pattern]: transports });
+    // The most specific pattern wins: a message belongs to this one when the whole routing decides the same way.
+    const types = messages.filter((message) => alone.find(message.type) !== undefined && router.find(message.type) === transports);
+    return { pattern, transports, types: types.map((message) => message.type) };
+  });
+  const handled = new Set(messages.filter((message) => message.handlers.length > 0).map((message) => message.type));
+  return {
+    messages,
+    handlers: handlers.all().map(({ name, message, execution, transactional, priority, fromTransport }) => ({
+      name,
+      type: message.name,
+      execution,
+      transactional,
+      priority,
+      ...(fromTransport === undefined ? {} : { fromTransport }),
+    })),
+    routes,
+    middleware: [...config.middleware.map((middleware) => middleware.name || "(anonymous)"), "validate", "route", "handle"],
+    problems: {
+      handlersWithoutRoute: handlers
+        .all()
+        .filter((handler) => router.find(handler.message.name) === undefined)
+        .map((handler) => `${handler.name} (${handler.message.name})`),
+      routesWithoutHandler: routes.filter((route) => !route.types.some((type) => handled.has(type))).map((route) => route.pattern),
+      messagesWithoutHandler: messages.filter((message) => message.handlers.length === 0).map((message) => message.type),
+    },
+  };
+}
+
+const list = (values: readonly string[]): string => (values.length === 0 ? "-" : values.join(", "));
+
+const MESSAGES: readonly Column<MessageRow>[] = [
+  { title: "MESSAGE", value: (row) => [row.type, ...row.aliases].join(" = ") },
+  { title: "VERSION", value: (row) => row.version, align: "right" },
+  { title: "QUEUE", value: (row) => row.queue },
+  { title: "PRIORITY", value: (row) => row.priority, align: "right" },
+  { title: "TIMEOUT", value: (row) => `${row.timeoutMs}ms`, align: "right" },
+  { title: "RETRY", value: (row) => (typeof row.retry === "string" ? row.retry : JSON.stringify(row.retry)) },
+  { title: "TRANSPORT", value: (row) => list(row.transports) },
+  { title: "HANDLERS", value: (row) => list(row.handlers) },
+];
+
+const HANDLERS: readonly Column<HandlerRow>[] = [
+  { title: "HANDLER", value: (row) => row.name },
+  { title: "MESSAGE", value: (row) => row.type },
+  { title: "RUNS", value: (row) => (row.execution === "inline" ? "inline" : "in a thread") },
+  { title: "TRANSACTIONAL", value: (row) => (row.transactional ? "yes" : "no") },
+  { title: "ONLY FROM", value: (row) => row.fromTransport ?? "-" },
+];
+
+const ROUTES: readonly Column<RouteRow>[] = [
+  { title: "ROUTE", value: (row) => row.pattern },
+  { title: "TRANSPORT", value: (row) => list(row.transports) },
+  { title: "MESSAGES", value: (row) => list(row.types) },
+];
+
+function toText(overview: Overview): string {
+  const { handlersWithoutRoute, routesWithoutHandler, messagesWithoutHandler } = overview.problems;
+  const problems = [
+    ...handlersWithoutRoute.map((name) => `handler with no route: ${name}`),
+    ...routesWithoutHandler.map((pattern) => `route with no handler: ${pattern}`),
+    ...messagesWithoutHandler.map((type) => `message with no handler: ${type}`),
+  ];
+  return [
+    table(MESSAGES, overview.messages),
+    table(HANDLERS, overview.handlers),
+    table(ROUTES, overview.routes),
+    `MIDDLEWARE\n${overview.middleware.join(" → ")}`,
+    problems.length === 0 ? "no problems" : problems.join("\n"),
+  ].join("\n\n");
+}
+
+export const debugOverview = defineCommand({
+  usage: "$0",
+  describe: "Show messages, handlers, routes and middleware, and what does not fit",
+  async run(io, flags) {
+    const { loaded } = await openSession(io, flags);
+    const overview = { file: loaded.file, ...overviewOf(loaded.parsed) };
+    print(io, flags.json === true, overview, () => `configuration: ${loaded.file ?? "none found, defaults"}\n\n${toText(overview)}`);
+  },
+});

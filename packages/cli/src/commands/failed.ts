@@ -1,0 +1,11 @@
+import { defineGroup } from "../command.ts";
+import { list } from "./failed/list.ts";
+import { remove } from "./failed/remove.ts";
+import { retry } from "./failed/retry.ts";
+import { show } from "./failed/show.ts";
+
+export const failed = defineGroup({
+  usage: "failed",
+  describe: "Messages that were given up on",
+  commands: [list, show, retry, remove],
+});

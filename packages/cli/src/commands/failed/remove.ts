@@ -1,0 +1,48 @@
+import { integer } from "@symphony/core";
+import { defineCommand, toggle } from "../../command.ts";
+import { confirm } from "../../confirm.ts";
+import { CommandFailed } from "../../exit-codes.ts";
+import { plural, print } from "../../output.ts";
+import { openSession, withMessenger } from "../../session.ts";
+import { countOf, take } from "./batches.ts";
+import { assertFound, asUsage, checkSelection, listables, SELECTION_OPTIONS, toFilter } from "./selection.ts";
+
+export const remove = defineCommand({
+  usage: "remove [ids..]",
+  describe: "Delete failed messages for good",
+  options: { ...SELECTION_OPTIONS, force: toggle("Do not ask") },
+  positionals: (yargs) => yargs.positional("ids", { type: "string", array: true, describe: "Message ids" }),
+  examples: [
+    ["symphony failed remove 0197b2c4-… --force", "one message, without a question"],
+    ["symphony failed remove --all --until 30d --dry-run", "how many are older than a month"],
+  ],
+  async run(io, flags) {
+    const ids = (flags.ids as string[] | undefined) ?? [];
+    checkSelection(ids, flags.all);
+    const limit = asUsage(integer({ min: 1, default: Number.MAX_SAFE_INTEGER }), flags.limit, "--limit");
+    const filter = toFilter(flags, io.clock.now(), ids);
+    const session = await openSession(io, flags);
+    await withMessenger(session, async (messenger) => {
+      const transports = listables(messenger, flags.transport);
+      const matching = await countOf(transports, filter);
+      if (ids.length > 0) assertFound(ids, matching.ids);
+      const most = Math.min(limit, matching.total);
+      if (flags["dry-run"])
+        return print(io, flags.json === true, { dryRun: true, matching: most }, () => `would remove ${plural(most, "message")}`);
+      if (most > 0 && !(await confirm(io, `Delete ${plural(most, "failed message")} for good?`, flags.force)))
+        throw new CommandFailed("nothing was changed");
+      const removed: string[] = [];
+      // Never more than was confirmed, whatever fails meanwhile.
+      for (const [, transport] of transports) {
+        const step = async (batch: number): Promise<readonly string[]> => (await transport.removeDeadLetters(filter, batch)).removed;
+        await take(most - removed.length, step, (gone) => removed.push(...gone));
+      }
+      print(
+        io,
+        flags.json === true,
+        { success: true, removed: removed.length, ids: removed },
+        () => `removed ${plural(removed.length, "message")}`,
+      );
+    });
+  },
+});

@@ -1,0 +1,68 @@
+import { type DeadLetterFilter, integer, type Messenger } from "@symphony/core";
+import { defineCommand, toggle } from "../../command.ts";
+import { confirm } from "../../confirm.ts";
+import { CommandFailed } from "../../exit-codes.ts";
+import { plural, print } from "../../output.ts";
+import { openSession, withMessenger } from "../../session.ts";
+import { countOf, take } from "./batches.ts";
+import { assertFound, asUsage, checkSelection, listables, SELECTION_OPTIONS, toFilter } from "./selection.ts";
+
+interface Redriven {
+  readonly redriven: readonly string[];
+  readonly conflicts: readonly string[];
+}
+
+async function redriveAll(messenger: Messenger, transport: string | undefined, filter: DeadLetterFilter, most: number): Promise<Redriven> {
+  const redriven: string[] = [];
+  const conflicts = new Set<string>();
+  for (const [, listable] of listables(messenger, transport)) {
+    const step = async (limit: number): Promise<readonly string[]> => {
+      // Conflicts stay where they are and would come up again: they are asked for on top.
+      const done = await listable.redriveDeadLetters(filter, limit + conflicts.size);
+      for (const id of done.conflicts) conflicts.add(id);
+      return done.redriven;
+    };
+    await take(most - redriven.length, step, (ids) => redriven.push(...ids));
+  }
+  return { redriven, conflicts: [...conflicts] };
+}
+
+export const retry = defineCommand({
+  usage: "retry [ids..]",
+  describe: "Put failed messages back on their own queue, counters at zero",
+  options: { ...SELECTION_OPTIONS, force: toggle("Do not ask, on a terminal") },
+  positionals: (yargs) => yargs.positional("ids", { type: "string", array: true, describe: "Message ids" }),
+  examples: [
+    ["symphony failed retry 0197b2c4-…", "one message"],
+    ["symphony failed retry --all --type image.resize --since 1h --dry-run", "how many it would be"],
+    ["symphony failed retry --all --force", "everything, without a question"],
+  ],
+  async run(io, flags) {
+    const ids = (flags.ids as string[] | undefined) ?? [];
+    checkSelection(ids, flags.all);
+    const limit = asUsage(integer({ min: 1, default: Number.MAX_SAFE_INTEGER }), flags.limit, "--limit");
+    const filter = toFilter(flags, io.clock.now(), ids);
+    const session = await openSession(io, flags);
+    await withMessenger(session, async (messenger) => {
+      const matching = await countOf(listables(messenger, flags.transport), filter);
+      if (ids.length > 0) assertFound(ids, matching.ids);
+      const most = Math.min(limit, matching.total);
+      if (flags["dry-run"])
+        return print(io, flags.json === true, { dryRun: true, matching: most }, () => `would retry ${plural(most, "message")}`);
+      const question = `Put ${plural(most, "failed message")} back on ${most === 1 ? "its queue" : "their queues"}?`;
+      // Nothing is lost by a retry: a script need not say --force, a person is asked before thousands move.
+      const ask = ids.length === 0 && most > 0 && io.interactive;
+      if (ask && !(await confirm(io, question, flags.force))) throw new CommandFailed("nothing was changed");
+      const done = await redriveAll(messenger, flags.transport, filter, most);
+      const conflicted = done.conflicts.length;
+      const result = { success: conflicted === 0, retried: done.redriven.length, ...done };
+      print(io, flags.json === true, result, () =>
+        [
+          `retried ${plural(done.redriven.length, "message")}`,
+          ...done.conflicts.map((id) => `kept ${id}: its queue has a message with this id or key`),
+        ].join("\n"),
+      );
+      if (conflicted > 0) throw new CommandFailed(`${plural(conflicted, "message")} could not be put back`);
+    });
+  },
+});

@@ -1,0 +1,100 @@
+import { ConfigError, createMessenger, type Messenger } from "@symphony/core";
+import type { LogLevel } from "@symphony/telemetry";
+import { countConnections, planFleet, readContainerLimits, type WorkerSettings } from "@symphony/worker-runner";
+import { assertHandlers } from "../assert-handlers.ts";
+import { chooseTransports } from "../choose-transports.ts";
+import type { Io } from "../io.ts";
+import { commandLogger, type GlobalFlags, openSession, type Session } from "../session.ts";
+import type { Flags } from "../settings.ts";
+import { resolveWorkerOptions } from "../worker-settings.ts";
+
+/** How `consume` was called. */
+export interface ConsumeCall {
+  readonly global: GlobalFlags;
+  readonly flags: Flags;
+  readonly transports: readonly string[];
+  readonly all: boolean;
+  readonly exclude: readonly string[];
+}
+
+/** Everything a supervisor needs to know, as plain data: it does not load the configuration, which is user code. */
+export interface FleetPlan {
+  readonly configFile: string;
+  readonly directory: string;
+  /** What the supervisor connects to. */
+  readonly transports: Readonly<Record<string, { readonly dsn: string; readonly options: Readonly<Record<string, unknown>> }>>;
+  readonly queues: readonly string[];
+  readonly consumed: readonly string[];
+  readonly processes: number;
+  readonly threads: number;
+  /** MB; absent where nothing limits the memory. */
+  readonly processHeapMb?: number;
+  readonly threadHeapMb?: number;
+  readonly limits: string;
+  readonly worker: WorkerSettings & { readonly shutdownTimeout: number; readonly pollInterval: number };
+  /** When a worker process is replaced: messages, milliseconds, MB. */
+  readonly recycle: { readonly messages?: number; readonly ageMs?: number; readonly memoryMb?: number };
+  readonly healthPort: number;
+  readonly healthPortWanted: boolean;
+  readonly logLevel?: LogLevel;
+  readonly connectionsPerProcess: number | null;
+}
+
+/**
+ * Loads the configuration, connects once, sets up what is missing, and says what there is. Run in a process of its own.
+ *
+ * @throws {ConfigError} `CONFIG_INVALID`, {OptionsError} `OPTIONS_INVALID`, {UsageError}, {TransportError}.
+ */
+export async function planConsume(io: Io, call: ConsumeCall): Promise<FleetPlan> {
+  const session = await openSession(io, call.global, call.flags);
+  const configFile = assertHandlers(session.loaded.file, session.loaded.parsed.handlers);
+  const named = chooseTransports(session, call.transports, call.all, call.exclude);
+  const messenger = await createMessenger(session.loaded.config, { logger: commandLogger(session) });
+  try {
+    return describe(session, configFile, messenger, named ?? messenger.transportNames);
+  } finally {
+    await messenger.close();
+  }
+}
+
+function describe(session: Session, configFile: string, messenger: Messenger, consumed: readonly string[]): FleetPlan {
+  const { settings, loaded } = session;
+  if (consumed.length === 0) throw new ConfigError("no transport can be consumed from: sync transports handle messages at once");
+  const resolved = resolveWorkerOptions(settings);
+  const container = readContainerLimits();
+  const size = planFleet(container, {
+    processes: resolved.processes,
+    ...(settings.threads.value === undefined ? {} : { threads: settings.threads.value }),
+  });
+  const limited = container.memorySource !== "machine";
+  const level = settings.logLevel.value;
+  const dsns = consumed.flatMap((name) => {
+    const transport = loaded.config.transports[name];
+    return transport === undefined ? [] : [[name, { dsn: transport.dsn, options: transport.options ?? {} }] as const];
+  });
+  return {
+    configFile,
+    directory: loaded.home,
+    transports: Object.fromEntries(dsns),
+    queues: [...new Set([...loaded.parsed.queues, ...messenger.registry.all().map((type) => type.queue)])],
+    consumed,
+    processes: size.processes,
+    threads: Math.min(size.threads, resolved.worker.maxConcurrency),
+    ...(limited ? { processHeapMb: size.processHeapMb, threadHeapMb: size.threadHeapMb } : {}),
+    limits: `${container.cpus} CPUs (${container.cpuSource}), ${Math.round(container.memoryBytes / 1_048_576)} MB (${container.memorySource})`,
+    worker: resolved.worker,
+    recycle: recycleLimits(settings),
+    healthPort: resolved.healthPort,
+    healthPortWanted: resolved.healthPortWanted,
+    ...(level === undefined ? {} : { logLevel: level }),
+    connectionsPerProcess: countConnections(messenger, consumed, size.threads).total,
+  };
+}
+
+function recycleLimits({ recycleMessages, recycleTime, memoryLimit }: Session["settings"]): FleetPlan["recycle"] {
+  return {
+    ...(recycleMessages.value === undefined ? {} : { messages: recycleMessages.value }),
+    ...(recycleTime.value === undefined ? {} : { ageMs: recycleTime.value }),
+    ...(memoryLimit.value === undefined ? {} : { memoryMb: memoryLimit.value }),
+  };
+}

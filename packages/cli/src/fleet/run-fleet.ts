@@ -1,0 +1,136 @@
+import { fileURLToPath } from "node:url";
+import { createMessenger, type Logger, type Messenger, type StopReason } from "@symphony/core";
+import { Supervisor, type Vitals } from "@symphony/worker-runner";
+import { CommandFailed, exitCodeOf } from "../exit-codes.ts";
+import { startProbes } from "../start-probes.ts";
+import type { FleetPlan } from "./plan.ts";
+
+/** What signals do to a fleet. */
+export interface FleetControl {
+  stop(reason: StopReason, options?: { readonly deadlineMs?: number }): void;
+  pause(): void;
+  resume(): void;
+  replaceAll(cause: string): void;
+}
+
+export interface FleetOptions {
+  readonly plan: FleetPlan;
+  readonly json: boolean;
+  readonly logger: Logger;
+  readonly onStarted: (control: FleetControl) => void;
+}
+
+/** What a child is told by its environment. */
+export interface ChildSettings {
+  readonly plan: FleetPlan;
+  readonly json: boolean;
+}
+
+export interface FleetResult {
+  readonly reason: StopReason;
+  readonly processed: number;
+  readonly failed: number;
+}
+
+/**
+ * Runs a supervisor with its worker processes until it is stopped; resolves when nothing of it runs any more.
+ *
+ * @throws {CommandFailed} no worker process can work until something is changed; its exit code says what.
+ */
+export async function runFleet({ plan, json, logger, onStarted }: FleetOptions): Promise<FleetResult> {
+  await using cleanUp = new AsyncDisposableStack();
+  const messenger = await connect(plan, logger);
+  cleanUp.defer(() => messenger.close());
+  const supervisor = createSupervisor(plan, json, logger, messenger);
+  const healthPort = await startProbes({
+    port: plan.healthPort,
+    wanted: plan.healthPortWanted,
+    vitals: () => vitalsOf(supervisor),
+    logger,
+    cleanUp,
+  });
+  logger.info(describe(plan, healthPort), "fleet starting");
+  onStarted({
+    stop: (reason, options) => supervisor.stop(reason, options?.deadlineMs),
+    pause: () => supervisor.pause(),
+    resume: () => supervisor.resume(),
+    replaceAll: (cause) => supervisor.replaceAll(cause),
+  });
+  const reason = await supervisor.run();
+  const { totals, failure } = supervisor.state();
+  const { processed, failed } = totals;
+  logger.info({ reason, processed, failed }, "fleet stopped");
+  if (failure !== null) throw new CommandFailed(failure.message, exitCodeOf(failure));
+  return { reason, processed, failed };
+}
+
+/** The supervisor's own connections: few, and nothing is set up through them. */
+function connect(plan: FleetPlan, logger: Logger): Promise<Messenger> {
+  const transports = Object.entries(plan.transports).map(([name, { dsn, options }]) => [
+    name,
+    { dsn, options: forSupervisor(dsn, options) },
+  ]);
+  return createMessenger(
+    { transports: Object.fromEntries(transports), routing: { "*": plan.consumed[0] ?? "default" }, queues: plan.queues },
+    { logger },
+  );
+}
+
+const forSupervisor = (dsn: string, options: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
+  /^(postgres|postgresql|pgboss|embedded):/.test(dsn) ? { ...options, autoSetup: "defer", poolSize: 1 } : options;
+
+function createSupervisor(plan: FleetPlan, json: boolean, logger: Logger, messenger: Messenger): Supervisor {
+  const { worker } = plan;
+  const child: ChildSettings = { plan: { ...plan, transports: {}, worker: withoutFleetLimits(plan) }, json };
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  const heap = plan.processHeapMb === undefined ? [] : [`--max-old-space-size=${plan.processHeapMb}`];
+  return new Supervisor({
+    childModule: fileURLToPath(new URL(`./child-main.${extension}`, import.meta.url)),
+    childArgv: [],
+    childExecArgv: [...process.execArgv, ...heap],
+    childEnv: { SYMPHONY_FLEET_CHILD: JSON.stringify(child) },
+    processes: plan.processes,
+    transports: Object.fromEntries(plan.consumed.map((name) => [name, messenger.transport(name)])),
+    ...(worker.queues === undefined ? {} : { queues: worker.queues }),
+    pollIntervalMs: worker.pollInterval,
+    shutdownTimeoutMs: worker.shutdownTimeout,
+    ...(worker.timeLimit === undefined ? {} : { timeLimitMs: worker.timeLimit }),
+    ...(worker.messageLimit === undefined ? {} : { messageLimit: worker.messageLimit }),
+    ...(worker.failureLimit === undefined ? {} : { failureLimit: worker.failureLimit }),
+    recycle: plan.recycle,
+    logger,
+    runtime: messenger.runtime,
+  });
+}
+
+/** The supervisor watches time and memory and shares out the messages; failures are counted there and in each process. */
+function withoutFleetLimits({ worker }: FleetPlan): FleetPlan["worker"] {
+  const { timeLimit: _, messageLimit: __, memoryLimit: ___, ...rest } = worker;
+  return rest;
+}
+
+function vitalsOf(supervisor: Supervisor): Vitals {
+  const { wanted, living, ready, everReady, stopping, paused, crashLoop, lastBootError, leaseAgeMs } = supervisor.state();
+  return { wanted, living, restarting: wanted - living, ready, everReady, stopping, paused, crashLoop, lastBootError, leaseAgeMs };
+}
+
+function describe(plan: FleetPlan, healthPort: number | null): object {
+  const { maxConcurrency, queues, shutdownTimeout } = plan.worker;
+  const each = plan.connectionsPerProcess;
+  return {
+    config: plan.configFile,
+    transports: plan.consumed,
+    queues: queues ?? "all",
+    limits: plan.limits,
+    processes: plan.processes,
+    threads: plan.threads,
+    concurrency: maxConcurrency,
+    process_heap_mb: plan.processHeapMb ?? null,
+    thread_heap_mb: plan.threadHeapMb ?? null,
+    // Of the supervisor: one to work, one for leases, one that listens.
+    connections: each === null ? null : 3 * plan.consumed.length + plan.processes * each,
+    health_port: healthPort,
+    shutdown_timeout_ms: shutdownTimeout,
+    node: process.version,
+  };
+}

@@ -1,0 +1,75 @@
+import { createMessenger, type Messenger, type MessengerConfig, schemeOf, type Transport } from "@symphony/core";
+import { createLogger, type SymphonyLogger } from "@symphony/telemetry";
+import { type LoadedConfig, loadConfig } from "./config-file.ts";
+import { UsageError } from "./exit-codes.ts";
+import type { Io } from "./io.ts";
+import { type Flags, resolveSettings, type Settings } from "./settings.ts";
+
+/** Flags that every command has. */
+export interface GlobalFlags {
+  readonly config?: string | undefined;
+  readonly json?: boolean | undefined;
+  readonly verbose?: number | undefined;
+}
+
+/** The configuration of one command. */
+export interface Session {
+  readonly loaded: LoadedConfig;
+  readonly settings: Settings;
+}
+
+export async function openSession(io: Io, global: GlobalFlags, flags: Flags = {}): Promise<Session> {
+  const loaded = await loadConfig({
+    directory: io.directory,
+    environment: io.environment,
+    ...(global.config === undefined ? {} : { file: global.config }),
+  });
+  const level = (global.verbose ?? 0) > 1 ? "trace" : (global.verbose ?? 0) > 0 ? "debug" : undefined;
+  const settings = resolveSettings({ flags: { ...flags, v: level }, environment: io.environment, config: loaded.parsed.worker });
+  return { loaded, settings };
+}
+
+/** For commands that print results: warnings and worse, on standard error; more with `-v`. */
+export function commandLogger(session: Session): SymphonyLogger {
+  const { logLevel } = session.settings;
+  const level = logLevel.source === "default" ? "warn" : logLevel.value;
+  return createLogger({ destination: 2, sync: true, ...(level === undefined ? {} : { level }) });
+}
+
+const POSTGRES = ["postgres", "postgresql", "pgboss", "embedded"];
+
+/** The configuration with transports that create nothing by themselves: for who sets up, or only wants to look. */
+export function withoutAutoSetup(config: MessengerConfig): MessengerConfig {
+  const transports = Object.entries(config.transports).map(([name, transport]) => [
+    name,
+    POSTGRES.includes(schemeOf(transport.dsn)) ? { ...transport, options: { ...transport.options, autoSetup: "defer" } } : transport,
+  ]);
+  return { ...config, transports: Object.fromEntries(transports) };
+}
+
+/** Runs `work` with a connected messenger and closes it, whatever happens. */
+export async function withMessenger<T>(
+  session: Session,
+  work: (messenger: Messenger) => Promise<T>,
+  config: MessengerConfig = session.loaded.config,
+): Promise<T> {
+  const messenger = await createMessenger(config, { logger: commandLogger(session) });
+  try {
+    return await work(messenger);
+  } finally {
+    await messenger.close();
+  }
+}
+
+/**
+ * The transports a command is about, by name: those that were named, else all.
+ *
+ * @throws {UsageError} a name is not configured.
+ */
+export function chosenTransports(messenger: Messenger, named: readonly string[] = []): readonly (readonly [string, Transport])[] {
+  const known = messenger.transportNames;
+  for (const name of named) {
+    if (!known.includes(name)) throw new UsageError(`no transport "${name}"; configured: ${known.join(", ")}`);
+  }
+  return (named.length === 0 ? known : [...new Set(named)]).map((name) => [name, messenger.transport(name)] as const);
+}
