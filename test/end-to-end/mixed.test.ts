@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Effect, Flaky, Note } from "../fixtures/messages.ts";
+import { withAddress } from "../support/database.ts";
+import { privateServer, proxyTo, testBed } from "../support/in-test.ts";
+import { runNemesis, type Trouble } from "../support/nemesis.ts";
+import { freshSeed, seeded } from "../support/random.ts";
+import { elapse, type Fleet } from "../support/test-bed.ts";
+
+/** Milliseconds; longer than a lease's detection of half-open connections, so that a period's damage shows in it. */
+const PERIOD_MS = 4_000;
+const PERIODS = 6;
+
+test("under kills, cuts, half-open connections and restarts together nothing is lost, and effects happen once", {
+  timeout: 180_000,
+}, async (t) => {
+  const seed = Number(process.env.SYMPHONY_TEST_SEED ?? freshSeed());
+  t.diagnostic(`seed ${seed} (SYMPHONY_TEST_SEED repeats it)`);
+  const server = await privateServer(t);
+  const proxy = await proxyTo(t, server);
+  const bed = await testBed(t, { server });
+  const dsn = withAddress(bed.database.connectionString, "127.0.0.1", proxy.port);
+  const flags = ["--processes", "2", "--threads", "1", "--concurrency", "5"];
+  const fleets: readonly Fleet[] = [
+    await bed.startFleet({ flags, dsn }),
+    await bed.startFleet({ flags: ["--processes", "1", "--threads", "1"] }),
+  ];
+
+  const troubles: readonly Trouble[] = [
+    {
+      name: "kill",
+      inject: (random) => {
+        const pid = random.pick(fleets.flatMap((fleet) => fleet.workerPids()));
+        bed.faultNow("kill", { pids: [pid] });
+        process.kill(pid, "SIGKILL");
+        return Promise.resolve(() => undefined);
+      },
+    },
+    {
+      name: "cut",
+      inject: () => {
+        bed.faultNow("cut");
+        proxy.cut();
+        return Promise.resolve(() => undefined);
+      },
+    },
+    {
+      name: "half-open",
+      inject: () => {
+        const over = bed.fault("half-open", { overlap: true });
+        proxy.blackHole();
+        // The damage lasts until the clients find out.
+        return Promise.resolve(async () => {
+          await elapse(PERIOD_MS);
+          over();
+        });
+      },
+    },
+    {
+      name: "restart",
+      inject: async () => {
+        const over = bed.fault("restart", { overlap: true });
+        await server.restart("immediate");
+        return over;
+      },
+    },
+  ];
+
+  let running = true;
+  const writing = (async () => {
+    const types = [Note, Effect, Flaky] as const;
+    for (let i = 0; running; i++) {
+      const type = types[i % types.length] ?? Note;
+      await bed.dispatch(type, type === Flaky ? { failures: 1 } : { sleepMs: 20 });
+    }
+  })();
+  await runNemesis({
+    random: seeded(seed),
+    troubles,
+    periods: PERIODS,
+    wait: () => elapse(PERIOD_MS),
+    onPeriod: (period) => t.diagnostic(period.troubles.join(", ") || "quiet"),
+  });
+  running = false;
+  await writing;
+  await bed.drained(90_000);
+  const verdict = await bed.verdict({ settleWithinMs: 15_000 });
+  t.diagnostic(
+    `${verdict.accepted} accepted, ${verdict.unknown} unknown of which ${verdict.recovered} arrived, ${verdict.duplicates.length} repeated: ${JSON.stringify(verdict.explained)}`,
+  );
+  assert.deepEqual(verdict.violations, []);
+  assert.ok(verdict.accepted > 100, "the producer got through");
+  assert.equal(verdict.deadLettered, 0, "nobody innocent is given up on");
+  const [effects] = await bed.database.query<{ rows: number; different: number }>(
+    "SELECT count(*)::int AS rows, count(DISTINCT value)::int AS different FROM effect",
+  );
+  assert.equal(effects?.rows, effects?.different, "transactional effects happen once");
+  for (const fleet of fleets) assert.equal(fleet.process.exited, false, "the supervisors live on");
+});

@@ -1,0 +1,103 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { type PrivateServer, startPrivateServer } from "../support/private-server.ts";
+import { freshSeed } from "../support/random.ts";
+import { Arena } from "./arena.ts";
+import type { Row, RowResult } from "./row.ts";
+import { NOT_BUILT, ROWS } from "./rows.ts";
+
+/**
+ * Runs rows of the fault catalogue against real processes and a real PostgreSQL, and judges by what was promised.
+ *
+ *   npm run faults -- [--only F01,F14] [--n 100] [--seed 1] [--gate]
+ */
+const { values } = parseArgs({
+  options: {
+    only: { type: "string" },
+    n: { type: "string" },
+    seed: { type: "string" },
+    gate: { type: "boolean", default: false },
+    list: { type: "boolean", default: false },
+  },
+});
+
+const RESULTS = fileURLToPath(new URL("./results", import.meta.url));
+/** Of the rows' own server: durable as a user's, and with room for many fleets. */
+const SERVER = { max_connections: 200 };
+
+function choose(): readonly Row[] {
+  if (values.only === undefined) return values.gate ? ROWS.filter(({ gate }) => gate !== undefined) : ROWS;
+  return values.only.split(",").map((id) => {
+    const row = ROWS.find((candidate) => candidate.id === id);
+    if (row === undefined) throw new Error(`there is no row ${id}; known: ${ROWS.map((candidate) => candidate.id).join(", ")}`);
+    return row;
+  });
+}
+
+async function runRow(row: Row, shared: PrivateServer, seed: number): Promise<RowResult> {
+  const n = values.n === undefined ? ((values.gate ? row.gate : undefined) ?? row.n) : Number(values.n);
+  const startedAt = performance.now();
+  const violations: string[] = [];
+  let figures: RowResult["figures"] = {};
+  const server = row.server === undefined ? shared : await startPrivateServer({ settings: row.server });
+  try {
+    const arena = await Arena.open({ seed, n, gate: values.gate, server });
+    try {
+      figures = await row.run(arena);
+    } catch (error) {
+      violations.push(`could not be run to its end: ${(error as Error).stack ?? error}`);
+    }
+    violations.push(...arena.violations);
+    await arena.close({ keep: violations.length > 0 });
+    // The journal, and what the processes said.
+    if (violations.length > 0) violations.push(`kept: ${arena.directory}`);
+  } catch (error) {
+    violations.push(`its surroundings failed: ${(error as Error).stack ?? error}`);
+  } finally {
+    if (server !== shared) await server.close();
+  }
+  const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
+  return { id: row.id, title: row.title, seed, n, seconds, figures, violations, passed: violations.length === 0 };
+}
+
+function show(result: RowResult): void {
+  const { id, title, seed, n, seconds, figures, violations, passed } = result;
+  console.log(`${passed ? "PASS" : "FAIL"} ${id} ${title}  (seed ${seed}, n ${n}, ${seconds} s)`);
+  const shown = Object.entries(figures).map(([name, value]) => `${name}=${value}`);
+  if (shown.length > 0) console.log(`     ${shown.join("  ")}`);
+  for (const violation of violations) console.log(`     ! ${violation}`);
+}
+
+async function main(): Promise<number> {
+  const seed = values.seed === undefined ? freshSeed() : Number(values.seed);
+  const rows = choose();
+  if (values.list) {
+    for (const { id, title, n, gate } of rows) console.log(`${id}  ${title}  (n ${n}, gate ${gate ?? "-"})`);
+    for (const [id, why] of Object.entries(NOT_BUILT)) console.log(`${id}  not built: ${why}`);
+    return 0;
+  }
+  const server = await startPrivateServer({ settings: SERVER });
+  const results: RowResult[] = [];
+  try {
+    for (const row of rows) {
+      console.log(`---- ${row.id} ${row.title}`);
+      const result = await runRow(row, server, seed);
+      results.push(result);
+      show(result);
+    }
+  } finally {
+    await server.close();
+  }
+  if (values.only === undefined) for (const [id, why] of Object.entries(NOT_BUILT)) console.log(`not built ${id}: ${why}`);
+  mkdirSync(RESULTS, { recursive: true });
+  const file = `${RESULTS}/${new Date().toISOString().replace(/[:.]/g, "-")}.json`;
+  writeFileSync(file, `${JSON.stringify({ seed, gate: values.gate, results, notBuilt: NOT_BUILT }, null, 2)}\n`);
+  const failed = results.filter(({ passed }) => !passed).length;
+  console.log(`${results.length - failed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+process.exitCode = await main();
+// Whatever a row has left open does not keep the runner.
+process.exit();

@@ -1,0 +1,27 @@
+import type { Arena } from "./arena.ts";
+
+export type Figures = Readonly<Record<string, number | string | boolean>>;
+
+/** One fault, its injection and what must hold meanwhile; the numbers are those of the fault catalogue. */
+export interface Row {
+  readonly id: string;
+  readonly title: string;
+  /** Repetitions in a full run, and in the gate; absent: not part of the gate. */
+  readonly n: number;
+  readonly gate?: number;
+  /** Settings of the PostgreSQL of this row alone; absent: the server that the rows share. */
+  readonly server?: Readonly<Record<string, string | number>>;
+  /** Says with `arena.require` what does not hold; throws when the row could not be run to its end. */
+  readonly run: (arena: Arena) => Promise<Figures>;
+}
+
+export interface RowResult {
+  readonly id: string;
+  readonly title: string;
+  readonly seed: number;
+  readonly n: number;
+  readonly seconds: number;
+  readonly figures: Figures;
+  readonly violations: readonly string[];
+  readonly passed: boolean;
+}

@@ -1,0 +1,183 @@
+import { pause, waitFor } from "@symphony/core/testing";
+import { Note, Poison, Slow } from "../../fixtures/messages.ts";
+import { readChanges } from "../../support/audit-trigger.ts";
+import { now, type RunEntry } from "../../support/journal.ts";
+import { type Arena, summary } from "../arena.ts";
+import { round } from "../figures.ts";
+import type { FleetOptions } from "../fleet.ts";
+import type { Figures, Row } from "../row.ts";
+
+type How = "exit" | "exit-1" | "abort" | "segfault" | "heap" | "late-throw" | "late-reject" | "spin" | "hang";
+
+interface Case {
+  readonly how: How;
+  /** How the message ends: handled, or dead-lettered for this reason. */
+  readonly ends: "handled" | "crashed" | "timed_out" | "retries_exhausted";
+  /** The worker processes have to be the same ones afterwards. */
+  readonly processLives?: boolean;
+  /** Milliseconds from the start of a run until it was given up. */
+  readonly withinMs?: number;
+  readonly siblings?: number;
+  readonly fleet?: FleetOptions;
+}
+
+const runsOf = (arena: Arena, value: string, kind: RunEntry["kind"] = "start"): RunEntry[] =>
+  arena.entries().filter((entry): entry is RunEntry => entry.kind === kind && entry.value === value);
+
+/** Milliseconds that the trail of a death may be seen for: abort, grace, the end of the thread, the settlement. */
+const AFTERMATH_MS = 3_000;
+
+/** What was in a process or thread with a message that ends it may run again. */
+function excuse(arena: Arena, name: string, starts: readonly RunEntry[]): void {
+  for (const { at, pid } of starts) arena.fault({ name, from: at, until: at + AFTERMATH_MS, pids: [pid] });
+}
+
+/** One message misbehaves among innocent ones that are all in flight with it. */
+async function misbehave(
+  arena: Arena,
+  { how, ends, processLives = false, withinMs, siblings = 9, fleet: options }: Case,
+): Promise<Figures> {
+  const fleet = await arena.fleet({ processes: 1, threads: 2, concurrency: siblings + 1, ...options });
+  const before = fleet.workers();
+  const innocent = await arena.sendMany(siblings, Slow, () => ({ sleepMs: 4_000 }));
+  await waitFor(() => innocent.every(({ value }) => runsOf(arena, value).length > 0), {
+    timeoutMs: 20_000,
+    what: "all innocents in flight",
+  });
+  const startedAt = now();
+  const { value } = await arena.send(Poison, { how });
+  await waitFor(async () => (await arena.unfinished()) === 0, { timeoutMs: 90_000, intervalMs: 50, what: "everything to be settled" });
+  const settledMs = now() - startedAt;
+  // A late error comes after the message has ended.
+  await pause(500);
+  await fleet.ready();
+  const starts = runsOf(arena, value);
+  excuse(arena, how, starts);
+  const after = fleet.workers();
+  const changes = await readChanges(arena.database);
+  await fleet.stop();
+  const dead = (await arena.deadLetters()).find((letter) => letter.value === value);
+  const verdict = await arena.judge();
+  if (ends === "handled")
+    arena.require(
+      runsOf(arena, value, "end").length > 0 && dead === undefined,
+      `the message ended as ${dead?.reason ?? "nothing"}, not handled`,
+    );
+  else arena.require(dead?.reason === ends, `the message ended as ${dead?.reason ?? "handled"}, not ${ends}`);
+  if (ends === "crashed") arena.require(starts.length <= 3, `${starts.length} crashes`);
+  if (processLives) arena.require(before.join() === after.join(), `the worker process did not live on: ${before} became ${after}`);
+  arena.require(fleet.program.exited, "the fleet did not end");
+  const paid = innocent.filter((sent) => runsOf(arena, sent.value).some(({ attempt }) => attempt > 1)).length;
+  arena.require(paid === 0, `${paid} innocent messages lost an attempt`);
+  arena.require(verdict.deadLettered === (ends === "handled" ? 0 : 1), `${verdict.deadLettered} dead letters`);
+  const id = starts[0]?.id;
+  const givenUp = changes.filter((change) => change.id === id && change.oldState === "active").map((change) => change.at);
+  const took = starts.map(({ at }) => (givenUp.find((time) => time > at) ?? Number.NaN) - at);
+  if (withinMs !== undefined)
+    arena.require(
+      took.every((ms) => ms <= withinMs),
+      `given up after ${took.map((ms) => round(ms)).join(", ")} ms, allowed are ${withinMs}`,
+    );
+  return {
+    ...summary(verdict),
+    runs: starts.length,
+    given_up_ms: took.map((ms) => round(ms)).join("/"),
+    settled_ms: round(settledMs),
+    reason: dead?.reason ?? "",
+  };
+}
+
+/** 50 in flight, one of which aborts its process, every time; others work beside them. */
+async function abortAmongFifty(arena: Arena): Promise<Figures> {
+  // In a thread process.abort() only throws; F14b ends the process from a thread.
+  const fleet = await arena.fleet({ processes: 2, threads: 2, concurrency: 60, execution: "inline" });
+  let running = true;
+  const beside = (async () => {
+    for (let due = now(); running; due += 20) {
+      await Promise.all([arena.send(Note, { sleepMs: 5 }, { writer: "beside" }), arena.send(Note, { sleepMs: 5 }, { writer: "beside" })]);
+      await pause(Math.max(1, due + 20 - now()));
+    }
+  })();
+  await pause(4_000);
+  const innocent = await arena.sendMany(49, Slow, () => ({ sleepMs: 3_000 }));
+  await waitFor(() => innocent.every(({ value }) => runsOf(arena, value).length > 0), { timeoutMs: 20_000, what: "49 in flight" });
+  const at = now();
+  const { value } = await arena.send(Poison, { how: "abort" });
+  await waitFor(async () => (await arena.deadLetters()).length > 0, { timeoutMs: 240_000, intervalMs: 50, what: "the dead letter" });
+  const until = now();
+  running = false;
+  await beside;
+  await arena.drain(240_000);
+  await fleet.stop();
+  const starts = runsOf(arena, value);
+  excuse(arena, "abort", starts);
+  const [dead] = await arena.deadLetters();
+  const verdict = await arena.judge();
+  const ended = (from: number, to: number): number =>
+    arena.entries().filter((entry) => entry.kind === "end" && entry.value.startsWith("beside-") && entry.at >= from && entry.at < to)
+      .length /
+    ((to - from) / 1_000);
+  const before = ended(at - 3_000, at);
+  const meanwhile = ended(at, until);
+  const done = innocent.filter((sent) => runsOf(arena, sent.value, "end").length > 0).length;
+  const paid = arena.entries().filter((entry) => entry.kind === "start" && entry.value !== value && entry.attempt > 1).length;
+  arena.require(done === 49, `${done} of 49 innocents were handled`);
+  arena.require(paid === 0, `${paid} runs of innocents had lost an attempt`);
+  arena.require(dead?.value === value && dead.reason === "crashed", `the dead letter is ${dead?.value} for ${dead?.reason}`);
+  arena.require(verdict.deadLettered === 1, `${verdict.deadLettered} dead letters`);
+  arena.require(starts.length <= 3, `${starts.length} crashes`);
+  arena.require(meanwhile >= before * 0.9, `the others' rate fell from ${round(before)}/s to ${round(meanwhile)}/s`);
+  return {
+    ...summary(verdict),
+    crashes: starts.length,
+    innocents_done: done,
+    until_dead_lettered_ms: round(until - at),
+    rate_before: round(before, 1),
+    rate_meanwhile: round(meanwhile, 1),
+    rate_kept: `${round((meanwhile / before) * 100)} %`,
+  };
+}
+
+/** A handler without a thread stops the event loop of its whole worker process. */
+async function blockEventLoop(arena: Arena): Promise<Figures> {
+  const fleet = await arena.fleet({ processes: 2, concurrency: 5, execution: "inline" });
+  const innocent = await arena.sendMany(8, Slow, () => ({ sleepMs: 1_000 }));
+  await waitFor(() => innocent.every(({ value }) => runsOf(arena, value).length > 0), { timeoutMs: 20_000, what: "all in flight" });
+  const at = now();
+  const { value } = await arena.send(Poison, { how: "spin" });
+  const start = await waitFor(() => runsOf(arena, value)[0], { what: "the loop to be blocked" });
+  const ids = await fleet.workerIds([start.pid]);
+  await waitFor(async () => (await arena.heldBy(ids)) === 0, { timeoutMs: 30_000, intervalMs: 20, what: "its work to be elsewhere" });
+  const backMs = now() - start.at;
+  await waitFor(async () => (await arena.unfinished()) === 0, { timeoutMs: 120_000, intervalMs: 100, what: "everything to be settled" });
+  const settledMs = now() - at;
+  const starts = runsOf(arena, value);
+  for (const one of starts) arena.fault({ name: "spin", from: one.at, until: one.at + 12_000, pids: [one.pid] });
+  await fleet.stop();
+  const dead = (await arena.deadLetters()).find((letter) => letter.value === value);
+  const verdict = await arena.judge();
+  arena.require(backMs <= 10_000 + 1_000, `its work was back after ${round(backMs)} ms, allowed are 11000`);
+  arena.require(starts.length <= 3, `${starts.length} crashes`);
+  arena.require(dead?.reason === "crashed", `ended as ${dead?.reason}`);
+  return { ...summary(verdict), back_ms: round(backMs), settled_ms: round(settledMs), crashes: starts.length };
+}
+
+const one = (id: string, title: string, options: Case): Row => ({ id, title, n: 1, gate: 1, run: (arena) => misbehave(arena, options) });
+
+export const crashRows: readonly Row[] = [
+  one("F13a", "process.exit(0) in a thread", { how: "exit", ends: "crashed", processLives: true }),
+  one("F13b", "process.exit(0) in the worker process", { how: "exit", ends: "crashed", fleet: { execution: "inline" } }),
+  { id: "F14", title: "50 in flight, one calls process.abort() (also F74)", n: 1, gate: 1, run: abortAmongFifty },
+  one("F14b", "a handler ends its process with SIGSEGV", { how: "segfault", ends: "crashed" }),
+  one("F15", "an error thrown after the handler has ended", { how: "late-throw", ends: "handled", processLives: true }),
+  one("F16", "a rejection that nobody handles", { how: "late-reject", ends: "handled", processLives: true }),
+  one("F17", "for(;;){} in a handler", { how: "spin", ends: "timed_out", processLives: true, withinMs: 2_000 }),
+  one("F18", "a handler that never settles", { how: "hang", ends: "timed_out", processLives: true, withinMs: 2_000 }),
+  one("F19", "a thread that runs out of heap", {
+    how: "heap",
+    ends: "crashed",
+    processLives: true,
+    fleet: { env: { NODE_OPTIONS: "--max-old-space-size=64" } },
+  }),
+  { id: "F23", title: "a handler blocks the event loop of its worker process", n: 1, run: blockEventLoop },
+];
