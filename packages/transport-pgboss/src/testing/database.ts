@@ -101,6 +101,17 @@ export async function contractFixture(
       );
       return rows[0]?.id ?? "";
     },
+    silence: async ({ workerId, ms }) => {
+      const ago = [workerId, ms];
+      await schema.query(
+        "UPDATE $schema.messenger_worker SET last_beat_at = last_beat_at - $2::float8 * interval '1 ms' WHERE worker_id = $1",
+        ago,
+      );
+      await schema.query(
+        "UPDATE $schema.job SET started_on = started_on - $2::float8 * interval '1 ms' WHERE output ->> 'claimedBy' = $1",
+        ago,
+      );
+    },
     beginTransaction: () => begin(schema.url),
   };
 }

@@ -30,6 +30,11 @@ export interface TransportFixture {
   corrupt?(input: { queue: string; body: string }): Promise<string>;
   /** Opens a transaction on the store, as an application would. */
   beginTransaction?(): Promise<OpenTransaction>;
+  /**
+   * Makes it so many milliseconds longer that the store heard of this worker: its last beat, and what it holds. Without
+   * it the suite waits for a second of real silence, in which a busy machine can silence the living, too.
+   */
+  silence?(input: { workerId: string; ms: number }): Promise<void>;
   /** Moves a manual clock. Without it the suite waits for real time, by polling with a deadline. */
   advance?(ms: number): void | Promise<void>;
   /** Wall clock of the store in milliseconds since 1970, when it is not the system's. */

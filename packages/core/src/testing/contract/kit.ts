@@ -61,6 +61,8 @@ const WORKER = "contract-worker";
 export const CLOCK_TOLERANCE_MS = 5;
 const DEADLINE_MS = 15_000;
 const BEAT_EVERY_MS = 200;
+/** Milliseconds. Long enough for a live worker's beat to count on a busy machine. */
+const SILENT_MS = 1_000;
 
 export const unique = (prefix: string): string => `${prefix}-${randomBytes(6).toString("hex")}`;
 
@@ -174,6 +176,16 @@ export class ContractKit {
     if (last !== undefined && this.fixture.advance === undefined && now - last < BEAT_EVERY_MS) return;
     this.#beats.set(workerId, now);
     assert.equal(await this.transport.beat(this.worker(workerId), inFlight), true, `the worker ${workerId} is alive`);
+  }
+
+  /** Milliseconds without a beat after which `silence` lets a worker count as dead; long for those that live, if that can be. */
+  get silentMs(): number {
+    return this.fixture.silence === undefined ? SILENT_MS : SILENT_MS * 60;
+  }
+
+  /** No more is heard of this worker. */
+  async silence(workerId: string): Promise<void> {
+    await this.fixture.silence?.({ workerId, ms: this.silentMs * 2 });
   }
 
   /** Keeps all workers of this test alive, but one. */

@@ -2,15 +2,13 @@ import assert from "node:assert/strict";
 import { redelivery } from "../../stamps.ts";
 import { assertStatuses, type Claim, type ContractKit, envelopeOf, failure, ids, unique } from "./kit.ts";
 
-/** Milliseconds without a beat. Long enough for a live worker's beat to count on a busy machine. */
-const SILENT_MS = 1_000;
-
 /** Reaps until `dead` was found, with every other worker beating all the while. Resolves with the messages taken back. */
 async function reapUntil(kit: ContractKit, dead: string): Promise<number> {
   let messages = 0;
+  await kit.silence(dead);
   await kit.eventually(async () => {
     await kit.beatAllBut(dead);
-    const reaped = await kit.reapable.reap(SILENT_MS);
+    const reaped = await kit.reapable.reap(kit.silentMs);
     const gone = reaped.workers.filter((workerId) => workerId !== dead);
     assert.deepEqual(gone, [], "workers that beat are not reaped");
     messages += reaped.messages;
@@ -80,10 +78,11 @@ export function reapingTests(register: Claim): void {
     const dead = unique("dead");
     await kit.send(...kit.envelopes(40));
     await kit.receive(40, { workerId: dead });
+    await kit.silence(dead);
     let messages = 0;
     const other = (await kit.other()) as typeof kit.reapable;
     await kit.eventually(async () => {
-      const rounds = await Promise.all([kit.reapable, other, kit.reapable, other].map((transport) => transport.reap(SILENT_MS)));
+      const rounds = await Promise.all([kit.reapable, other, kit.reapable, other].map((transport) => transport.reap(kit.silentMs)));
       messages += rounds.reduce((sum, round) => sum + round.messages, 0);
       return rounds.some((round) => round.workers.includes(dead));
     }, `the end of ${dead}`);
@@ -109,8 +108,9 @@ export function reapingTests(register: Claim): void {
     await kit.send(kit.envelope());
     // A worker that receives after it was reaped, or before its first beat, may be refused; a message must not be stuck.
     await kit.transport.receive(1, { workerId: stranger, queues: kit.queues }).catch(() => []);
+    await kit.silence(stranger);
     await kit.eventually(async () => {
-      await kit.reapable.reap(SILENT_MS);
+      await kit.reapable.reap(kit.silentMs);
       return (await kit.receive(1)).length === 1;
     }, "the return of the message");
   });

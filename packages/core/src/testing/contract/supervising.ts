@@ -3,8 +3,6 @@ import { delay, queueName, redelivery, suspect } from "../../stamps.ts";
 import type { WorkerPulse } from "../../transport.ts";
 import { assertStatuses, type Claim, type ContractKit, envelopeOf, failure, ids, unique } from "./kit.ts";
 
-const SILENT_MS = 1_000;
-
 const pulseOf = (kit: ContractKit, workerId: string, inFlight = 0): WorkerPulse => ({ worker: kit.worker(workerId), inFlight });
 
 export function supervisingTests(register: Claim): void {
@@ -52,9 +50,10 @@ function pulseTests(claim: Claim): void {
     );
     await kit.send(kit.envelope());
     const received = await kit.transport.receive(1, { workerId: first, queues: kit.queues });
+    await kit.silence(second);
     await kit.eventually(async () => {
       assert.deepEqual((await kit.supervisable.pulse([pulseOf(kit, first, 1)])).lost, []);
-      return (await kit.reapable.reap(SILENT_MS)).workers.includes(second);
+      return (await kit.reapable.reap(kit.silentMs)).workers.includes(second);
     }, `the end of ${second}`);
     const receipts = received.map((each) => each.receipt);
     assert.equal(receipts.length, 1);
@@ -64,9 +63,10 @@ function pulseTests(claim: Claim): void {
   claim("names in a pulse the workers that were reaped, every time", async (kit) => {
     const [dead, alive] = [unique("dead"), unique("alive")];
     await kit.supervisable.pulse([pulseOf(kit, dead), pulseOf(kit, alive)]);
+    await kit.silence(dead);
     await kit.eventually(async () => {
       await kit.supervisable.pulse([pulseOf(kit, alive)]);
-      return (await kit.reapable.reap(SILENT_MS)).workers.includes(dead);
+      return (await kit.reapable.reap(kit.silentMs)).workers.includes(dead);
     }, `the end of ${dead}`);
     for (let n = 0; n < 2; n++) {
       assert.deepEqual((await kit.supervisable.pulse([pulseOf(kit, alive), pulseOf(kit, dead)])).lost, [dead]);
