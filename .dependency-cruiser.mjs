@@ -49,7 +49,7 @@ export default {
     // The server behind `embedded:` is an optional peer, loaded when a DSN asks for it.
     only("transport-knows-core-and-its-driver", "transport-pgboss", [own("core"), own("embedded-postgres"), npm("pg", "pg-boss")]),
     only("worker-runner-knows-no-transport", "worker-runner", [own("core"), npm("piscina")]),
-    only("admin-api-knows-no-driver", "admin-api", [own("core"), npm("koa", "@koa/router", "zod")]),
+    only("admin-api-knows-no-driver", "admin-api", [own("core"), npm("koa", "@koa/router", "jose", "zod")]),
     only("telemetry-knows-core", "telemetry", [own("core"), npm("pino", "pino-pretty", "@opentelemetry/[^/]+")]),
     only("embedded-postgres-stands-alone", "embedded-postgres", [npm("embedded-postgres")]),
     {

@@ -2,15 +2,20 @@ import {
   boolean,
   integer,
   type Logger,
+  listOf,
   type Messenger,
   object,
+  oneOf,
   parseOptions,
   type Runtime,
+  record,
   silentLogger,
   string,
   systemRuntime,
 } from "@symphony/core";
 import { type AuthOptions, Credentials } from "./auth/credentials.ts";
+import type { JwtClaims } from "./auth/jwt-options.ts";
+import { SCOPES } from "./auth/scopes.ts";
 import { type Environment, limitsFromEnvironment } from "./consume/environment.ts";
 
 /** How much is let in. The defaults suit people, dashboards and autoscalers. */
@@ -43,15 +48,24 @@ export interface AdminServerOptions {
   readonly environment?: Environment;
 }
 
-const authConfigSchema = object({ publicDocs: boolean({ default: false }) });
+const authConfigSchema = object({
+  publicDocs: boolean({ default: false }),
+  roles: record(listOf(oneOf(SCOPES)), { default: {} }),
+  roleClaim: string({ default: "role", pattern: /./ }),
+  scopeClaim: string({ default: "scope", pattern: /./ }),
+});
+
+/** `auth` of the configuration. */
+export interface AuthConfig extends JwtClaims {
+  readonly publicDocs: boolean;
+}
 
 /**
  * The part of `auth` that belongs into a configuration file; secrets come from the environment.
  *
  * @throws {OptionsError} `OPTIONS_INVALID`, naming the field.
  */
-export const parseAuthConfig = (value: unknown): { readonly publicDocs: boolean } =>
-  parseOptions(authConfigSchema, value ?? {}, "config.auth");
+export const parseAuthConfig = (value: unknown): AuthConfig => parseOptions(authConfigSchema, value ?? {}, "config.auth");
 
 /**
  * Checks credentials before anything is connected.

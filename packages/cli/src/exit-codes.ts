@@ -54,6 +54,7 @@ const BY_CODE: Readonly<Record<string, ExitCode>> = {
   CAPABILITY_MISSING: EXIT.failed,
   IDEMPOTENCY_CONFLICT: EXIT.failed,
   DEAD_LETTER_NOT_FOUND: EXIT.failed,
+  ISSUER_UNAVAILABLE: EXIT.temporary,
 };
 
 /** The code of an error, whichever copy of the library it came from. */

@@ -24,6 +24,8 @@ interface Definition<T> {
   readonly parser: OptionParser<T>;
   readonly default?: T;
   readonly secret?: true;
+  /** No secret, and yet taken from the file that `NAME_FILE` names as well: what comes from one mounted secret stays together. */
+  readonly file?: true;
   /** How the value is shown when it is a secret only in part. */
   readonly mask?: (value: string) => string;
 }
@@ -118,9 +120,9 @@ export const SETTINGS = {
   adminPort: define<number>({ environment: "SYMPHONY_ADMIN_PORT", flag: "port", parser: port, default: 8080 }),
   authTokensFile: define<string>({ environment: "SYMPHONY_AUTH_TOKENS_FILE", parser: text }),
   authToken: define<string>({ environment: "SYMPHONY_AUTH_TOKEN", parser: text, secret: true }),
-  authJwksUrl: define<string>({ environment: "SYMPHONY_AUTH_JWKS_URL", parser: text }),
-  authIssuer: define<string>({ environment: "SYMPHONY_AUTH_ISSUER", parser: text }),
-  authAudience: define<string>({ environment: "SYMPHONY_AUTH_AUDIENCE", parser: text }),
+  authJwksUrl: define<string>({ environment: "SYMPHONY_AUTH_JWKS_URL", parser: text, file: true }),
+  authIssuer: define<string>({ environment: "SYMPHONY_AUTH_ISSUER", parser: text, file: true }),
+  authAudience: define<string>({ environment: "SYMPHONY_AUTH_AUDIENCE", parser: text, file: true }),
   authJwtSecret: define<string>({ environment: "SYMPHONY_AUTH_JWT_SECRET", parser: text, secret: true }),
   cronSecret: define<string>({ environment: "CRON_SECRET", parser: text, secret: true }),
   logLevel: define<LogLevel>({ environment: "SYMPHONY_LOG_LEVEL", flag: "v", parser: oneOf(LOG_LEVELS), default: "info" }),
@@ -162,8 +164,10 @@ function resolveOne(definition: Definition<unknown>, flags: Flags, environment: 
 
 const flagName = (flag: string): string => (flag.length === 1 ? `-${flag}` : `--${flag}`);
 
+const hasFile = ({ secret, file }: Definition<unknown>): boolean => secret === true || file === true;
+
 function readFrom(environment: Environment, definition: Definition<unknown>): ReturnType<typeof readVariable> {
-  const found = readVariable(environment, definition.environment ?? "", { secret: definition.secret === true });
+  const found = readVariable(environment, definition.environment ?? "", { secret: hasFile(definition) });
   // Kubernetes announces a service named symphony-admin as SYMPHONY_ADMIN_PORT=tcp://…: not ours, and no reason to fail.
   return found !== undefined && definition.parser === port && found.value.startsWith("tcp://") ? undefined : found;
 }
@@ -198,8 +202,8 @@ export function shown(name: SettingName, setting: Setting): unknown {
 }
 
 const KNOWN_VARIABLES = Object.values(SETTINGS).flatMap((definition) => {
-  const { environment, secret } = definition as Definition<unknown>;
-  return environment === undefined ? [] : secret === true ? [environment, `${environment}_FILE`] : [environment];
+  const { environment } = definition as Definition<unknown>;
+  return environment === undefined ? [] : hasFile(definition as Definition<unknown>) ? [environment, `${environment}_FILE`] : [environment];
 });
 
 /** One sentence for each `SYMPHONY_…` variable that nobody reads and that looks like one of ours with a slip of the pen. */

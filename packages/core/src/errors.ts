@@ -30,6 +30,7 @@ export const ERROR_CODES = {
   INTERRUPTED: "the attempt was cut short by a shutdown",
   IDEMPOTENCY_CONFLICT: "the idempotency key is in use for another message",
   DEAD_LETTER_NOT_FOUND: "no dead letter has this id",
+  ISSUER_UNAVAILABLE: "the keys to check a token with cannot be fetched from its issuer",
   MIDDLEWARE_MISUSED: "a middleware called next() twice",
   MESSENGER_CLOSED: "the messenger was closed",
   WORKER_MISUSED: "the worker was started twice",

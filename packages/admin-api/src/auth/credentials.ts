@@ -1,14 +1,18 @@
 import { type Clock, ConfigError, type Logger } from "@symphony/core";
+import { JwtVerifier, TokenRefused } from "./jwt.ts";
+import type { JwtOptions } from "./jwt-options.ts";
 import { SCOPES } from "./scopes.ts";
 import { TokenFile } from "./token-file.ts";
 import { digestOf, findPrincipal, type Principal, type TokenEntry, weaknessOf } from "./tokens.ts";
 
-/** Who is let in. At least one of the three secrets must be there. */
+/** Who is let in. At least one of the four must be there beside `publicDocs`. */
 export interface AuthOptions {
   /** One token with all scopes, at least 32 characters (`SYMPHONY_AUTH_TOKEN`). */
   readonly token?: string;
   /** Named, scoped tokens by their hash; read again when it changes (`SYMPHONY_AUTH_TOKENS_FILE`). */
   readonly tokensFile?: string;
+  /** Access tokens of an issuer (`SYMPHONY_AUTH_JWKS_URL`, `SYMPHONY_AUTH_JWT_SECRET`). */
+  readonly jwt?: JwtOptions;
   /** For `/api/cron/symphony-worker` and nothing else, at least 16 characters (`CRON_SECRET`). */
   readonly cronSecret?: string;
   /** `/openapi.json` and `/docs` without a token. Default false. */
@@ -17,37 +21,57 @@ export interface AuthOptions {
 
 const NOTHING_CONFIGURED =
   "the admin API has no credentials and stays closed: set SYMPHONY_AUTH_TOKEN to a random token of at least 32 characters, or " +
-  "SYMPHONY_AUTH_TOKENS_FILE to a file of tokens (`symphony token create NAME --scopes symphony:read` makes an entry)";
+  "SYMPHONY_AUTH_TOKENS_FILE to a file of tokens (`symphony token create NAME --scopes symphony:read` makes an entry), or " +
+  "SYMPHONY_AUTH_JWKS_URL to the keys of an issuer whose tokens are accepted";
 
 /** Vercel asks for 16 and makes no longer ones by itself. */
 const SHORTEST_CRON_SECRET_CHARS = 16;
+
+/** Who it is, or why nobody is let in: that is for the log, and never for the client. */
+export type Identified = { readonly principal: Principal } | { readonly principal?: never; readonly refusal: string };
+
+const UNKNOWN: Identified = { refusal: "unknown or expired" };
+const COULD_BE_JWT = /^[^.]+\.[^.]+\.[^.]*$/;
 
 /** Tells who a presented credential belongs to. */
 export class Credentials {
   readonly #clock: Clock;
   readonly #own: readonly TokenEntry[];
   readonly #file: TokenFile | undefined;
+  readonly #jwt: JwtVerifier | undefined;
   readonly #cron: readonly TokenEntry[];
 
   /** @throws {ConfigError} `CONFIG_INVALID` nothing is configured, a secret is weak, or the file cannot be read. */
   constructor(auth: AuthOptions, clock: Clock, logger: Logger) {
-    const { token, tokensFile, cronSecret } = auth;
-    if (token === undefined && tokensFile === undefined && cronSecret === undefined) throw new ConfigError(NOTHING_CONFIGURED);
+    const { token, tokensFile, jwt, cronSecret } = auth;
+    if (token === undefined && tokensFile === undefined && jwt === undefined && cronSecret === undefined)
+      throw new ConfigError(NOTHING_CONFIGURED);
     this.#clock = clock;
     this.#own = token === undefined ? [] : [entryOf("SYMPHONY_AUTH_TOKEN", token, weaknessOf(token), SCOPES)];
     this.#cron =
       cronSecret === undefined ? [] : [entryOf("CRON_SECRET", cronSecret, weaknessOf(cronSecret, SHORTEST_CRON_SECRET_CHARS), [])];
     this.#file = tokensFile === undefined ? undefined : new TokenFile(tokensFile, clock, logger);
+    this.#jwt = jwt === undefined ? undefined : new JwtVerifier(jwt, clock, logger);
   }
 
-  async ofToken(presented: string): Promise<Principal | undefined> {
+  /** @throws {MessengerError} `ISSUER_UNAVAILABLE` a JWT cannot be checked now. */
+  async ofToken(presented: string): Promise<Identified> {
     const listed = (await this.#file?.current()) ?? [];
-    return findPrincipal([...this.#own, ...listed], presented, this.#clock.now());
+    const principal = findPrincipal([...this.#own, ...listed], presented, this.#clock.now());
+    if (principal !== undefined) return { principal };
+    if (this.#jwt === undefined || !COULD_BE_JWT.test(presented)) return UNKNOWN;
+    try {
+      return { principal: await this.#jwt.principalOf(presented) };
+    } catch (error) {
+      if (error instanceof TokenRefused) return { refusal: error.message };
+      throw error;
+    }
   }
 
   /** The cron secret opens one route; it is not looked at anywhere else. */
-  ofCronSecret(presented: string): Principal | undefined {
-    return findPrincipal(this.#cron, presented, this.#clock.now());
+  ofCronSecret(presented: string): Identified {
+    const principal = findPrincipal(this.#cron, presented, this.#clock.now());
+    return principal === undefined ? UNKNOWN : { principal };
   }
 }
 

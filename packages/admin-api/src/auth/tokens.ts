@@ -16,6 +16,7 @@ export interface Principal {
   /** First digits of the token's digest: tells two tokens of one name apart in the log, and opens nothing. */
   readonly tokenId: string;
   readonly scopes: ReadonlySet<Scope>;
+  /** Of the token, or of issuer and subject of a JWT: what limits and cursors hang on. */
   readonly digest: Buffer;
 }
 
@@ -37,9 +38,9 @@ export function findPrincipal(entries: readonly TokenEntry[], presented: string,
   return toPrincipal(found);
 }
 
-function toPrincipal({ name, digest, scopes }: TokenEntry): Principal {
-  return { name, tokenId: digest.toString("hex").slice(0, TOKEN_ID_CHARS), scopes, digest };
-}
+export const tokenIdOf = (digest: Buffer): string => digest.toString("hex").slice(0, TOKEN_ID_CHARS);
+
+const toPrincipal = ({ name, digest, scopes }: TokenEntry): Principal => ({ name, tokenId: tokenIdOf(digest), scopes, digest });
 
 const SHORTEST_TOKEN_CHARS = 32;
 /** Of 32 random hexadecimal digits fewer differ once in 40,000 times; of words and patterns nearly always. */

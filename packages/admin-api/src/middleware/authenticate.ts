@@ -1,7 +1,6 @@
 import type { Logger } from "@symphony/core";
 import type { Middleware } from "koa";
-import type { Credentials } from "../auth/credentials.ts";
-import type { Principal } from "../auth/tokens.ts";
+import type { Credentials, Identified } from "../auth/credentials.ts";
 import { HttpProblem } from "../http/problem.ts";
 import type { WindowLimiter } from "../limits/window-limiter.ts";
 import type { RouteEntry } from "../routes/table.ts";
@@ -17,7 +16,7 @@ export interface AuthenticateInput {
 }
 
 /** RFC 6750; longer ones are no token of ours and not worth a digest. */
-const BEARER = /^Bearer +([A-Za-z0-9._~+/-]{1,4096}=*)$/i;
+const BEARER = /^Bearer +([A-Za-z0-9._~+/-]{1,8192}=*)$/i;
 
 /**
  * Lets in who has the scope of the route. Missing, wrong and expired tokens get the same answer; a valid token is let in
@@ -30,14 +29,19 @@ export const authenticate =
     if (entry.isDocs === true && publicDocs) return next();
     const header = context.req.headers.authorization;
     const presented = BEARER.exec(header ?? "")?.[1];
-    const principal = presented === undefined ? undefined : await principalOf(presented, entry, credentials);
+    const identified = presented === undefined ? NONE : await identify(presented, entry, credentials);
+    const { principal } = identified;
     if (principal === undefined) {
       const address = context.req.socket.remoteAddress ?? "";
       const taken = failures.take(address);
       // A flood of failures is told by its first lines.
+      const { requestId } = context.state;
       if (taken.allowed)
-        logger.warn({ audit: true, request_id: context.state.requestId, address, route: entry.path }, "authentication failed");
-      if (!taken.allowed)
+        logger.warn(
+          { audit: true, request_id: requestId, address, route: entry.path, reason: identified.refusal },
+          "authentication failed",
+        );
+      else
         throw new HttpProblem(429, "RATE_LIMITED", "too many requests without a valid token", {
           headers: { "retry-after": String(taken.resetS) },
         });
@@ -54,11 +58,13 @@ export const authenticate =
     return next();
   };
 
-async function principalOf(presented: string, entry: RouteEntry, credentials: Credentials): Promise<Principal | undefined> {
+const NONE: Identified = { refusal: "no well-formed bearer token" };
+
+async function identify(presented: string, entry: RouteEntry, credentials: Credentials): Promise<Identified> {
   if (entry.access !== "cron secret") return credentials.ofToken(presented);
   const cron = credentials.ofCronSecret(presented);
   // A good token in the wrong place is told so, instead of being called bad.
-  if (cron === undefined && (await credentials.ofToken(presented)) !== undefined)
+  if (cron.principal === undefined && (await credentials.ofToken(presented)).principal !== undefined)
     throw new HttpProblem(403, "FORBIDDEN", "this route takes the cron secret only");
   return cron;
 }

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import type { AuthOptions } from "@symphony/admin-api";
+import type { AuthConfig, AuthOptions, JwtOptions } from "@symphony/admin-api";
 import { createMessenger } from "@symphony/core";
 import { defineCommand, text } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -8,20 +8,33 @@ import type { Settings } from "../settings.ts";
 import { workerLogger } from "./consume.ts";
 
 /** Secrets come from the environment only: what is on a command line is in every list of processes. */
-function authOf({ authToken, authTokensFile, cronSecret }: Settings, publicDocs: boolean): AuthOptions {
+function authOf(settings: Settings, { publicDocs, ...claims }: AuthConfig): AuthOptions {
+  const { authToken, authTokensFile, cronSecret } = settings;
+  const jwt = jwtOf(settings, claims);
   return {
     publicDocs,
     ...(authToken.value === undefined ? {} : { token: authToken.value }),
     ...(authTokensFile.value === undefined ? {} : { tokensFile: authTokensFile.value }),
+    ...(jwt === undefined ? {} : { jwt }),
     ...(cronSecret.value === undefined ? {} : { cronSecret: cronSecret.value }),
   };
+}
+
+function jwtOf({ authJwksUrl, authJwtSecret, authIssuer, authAudience }: Settings, claims: JwtOptions["claims"]): JwtOptions | undefined {
+  const given = {
+    ...(authJwksUrl.value === undefined ? {} : { jwksUrl: authJwksUrl.value }),
+    ...(authJwtSecret.value === undefined ? {} : { secret: authJwtSecret.value }),
+    ...(authIssuer.value === undefined ? {} : { issuer: authIssuer.value }),
+    ...(authAudience.value === undefined ? {} : { audience: authAudience.value }),
+  };
+  return Object.keys(given).length === 0 ? undefined : { ...given, claims };
 }
 
 async function serve(io: Io, session: Session, json: boolean): Promise<void> {
   // Loaded here: no other command needs a web server.
   const { assertCredentials, createAdminServer, parseAuthConfig } = await import("@symphony/admin-api");
   const { settings, loaded } = session;
-  const auth = authOf(settings, parseAuthConfig(loaded.parsed.auth).publicDocs);
+  const auth = authOf(settings, parseAuthConfig(loaded.parsed.auth));
   assertCredentials(auth);
   const logger = workerLogger(session, json);
   const messenger = await createMessenger(loaded.config, { logger });
@@ -53,6 +66,10 @@ export const admin = defineCommand({
   examples: [
     ["SYMPHONY_AUTH_TOKEN_FILE=token symphony admin", "one token with all scopes, for oneself"],
     ["SYMPHONY_AUTH_TOKENS_FILE=tokens.json symphony admin --host 0.0.0.0", "named, scoped tokens (symphony token create)"],
+    [
+      "SYMPHONY_AUTH_JWKS_URL=https://…supabase.co/auth/v1/.well-known/jwks.json symphony admin",
+      "users of a Supabase project, by auth.roles",
+    ],
   ],
   async run(io, flags) {
     const session = await openSession(io, flags, flags);
