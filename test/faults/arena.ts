@@ -1,13 +1,20 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createMessenger, type DispatchOptions, type DispatchReceipt, type MessageType, type Messenger } from "@symphony/core";
+import {
+  createMessenger,
+  type DispatchOptions,
+  type DispatchReceipt,
+  type MessageType,
+  type Messenger,
+  type MessengerError,
+} from "@symphony/core";
 import { waitFor } from "@symphony/core/testing";
-import { ALL } from "../fixtures/messages.ts";
+import { ALL, Unknown } from "../fixtures/messages.ts";
 import { installAudit, readSettlements } from "../support/audit-trigger.ts";
 import { check, type Verdict } from "../support/checker.ts";
 import { createDatabase, type Database } from "../support/database.ts";
-import { type Fault, type Journal, type JournalEntry, now, openJournal, readJournal } from "../support/journal.ts";
+import { type Fault, type Journal, type JournalEntry, now, openJournal, type RunEntry, readJournal } from "../support/journal.ts";
 import type { PrivateServer } from "../support/private-server.ts";
 import { Processes } from "../support/processes.ts";
 import { type Random, seeded } from "../support/random.ts";
@@ -24,9 +31,12 @@ export interface Sent {
   readonly value: string;
   /** Absent when it was refused, or when nobody knows. */
   readonly id: string | undefined;
+  /** Why it was refused, or why nobody knows. */
+  readonly error?: MessengerError;
 }
 
 export interface DeadLettered {
+  readonly id: string;
   readonly value: string;
   readonly reason: string;
   /** The stored record, and what was written beside it when it was given up. */
@@ -101,7 +111,7 @@ export class Arena {
     } catch (error) {
       const { code = "", message } = error as { code?: string; message: string };
       this.journal.write({ kind: REFUSALS.has(code) ? "refused" : "unknown", value, error: `${code} ${message}`, at: now() });
-      return { value, id: undefined };
+      return { value, id: undefined, error: error as MessengerError };
     }
   }
 
@@ -124,6 +134,17 @@ export class Arena {
 
   entries(): JournalEntry[] {
     return readJournal(this.journal.path);
+  }
+
+  /** The runs of one message's handler that have begun, or ended in the given way. */
+  runsOf(value: string, kind: RunEntry["kind"] = "start"): RunEntry[] {
+    return this.entries().filter((entry): entry is RunEntry => entry.kind === kind && entry.value === value);
+  }
+
+  /** The stored record of a message, as PostgreSQL writes it; undefined when it is gone. */
+  async record(id: string): Promise<string | undefined> {
+    const [row] = await this.database.query<{ data: string }>("SELECT data::text FROM symphony.job WHERE id = $1", [id]);
+    return row?.data;
   }
 
   /** Messages that nobody has finished with. */
@@ -157,10 +178,18 @@ export class Arena {
   }
 
   async deadLetters(): Promise<DeadLettered[]> {
-    const rows = await this.database.query<{ data: Record<string, unknown>; output: Record<string, unknown> | null }>(
-      "SELECT data, source_output AS output FROM symphony.job WHERE name = 'failed'",
+    const rows = await this.database.query<{ id: string; data: Record<string, unknown>; output: Record<string, unknown> | null }>(
+      "SELECT coalesce(source_id, id)::text AS id, data, source_output AS output FROM symphony.job WHERE name = 'failed'",
     );
-    return rows.map(({ data, output }) => ({ value: valueIn(data), reason: String(output?.reason ?? ""), data, output }));
+    // A record that a row has damaged does not tell its value; the journal knows it by its id.
+    const sent = new Map(this.entries().flatMap((entry) => (entry.kind === "ok" ? [[entry.id, entry.value] as const] : [])));
+    return rows.map(({ id, data, output }) => ({
+      id,
+      value: valueIn(data) || (sent.get(id) ?? ""),
+      reason: String(output?.reason ?? ""),
+      data,
+      output,
+    }));
   }
 
   /** Judges the run by the common promises of all rows; what is wrong joins the row's violations. */
@@ -197,7 +226,7 @@ export const summary = (verdict: Verdict): Record<string, number> => ({
 });
 
 function connect(dsn: string, options: Readonly<Record<string, unknown>> = {}): Promise<Messenger> {
-  return createMessenger({ transports: { default: { dsn, options } }, messages: ALL });
+  return createMessenger({ transports: { default: { dsn, options } }, messages: [...ALL, Unknown] });
 }
 
 function valueIn(data: unknown): string {

@@ -2,17 +2,18 @@ import type { Row } from "./row.ts";
 import { crashRows } from "./rows/crashes.ts";
 import { databaseRows } from "./rows/database.ts";
 import { killRows } from "./rows/kills.ts";
+import { messageRows } from "./rows/messages.ts";
+import { outcomeRows } from "./rows/outcomes.ts";
 import { shutdownRows } from "./rows/shutdown.ts";
 
 /** In the order of the catalogue. */
-export const ROWS: readonly Row[] = [...killRows, ...crashRows, ...shutdownRows, ...databaseRows].sort((a, b) => a.id.localeCompare(b.id));
+export const ROWS: readonly Row[] = [...killRows, ...crashRows, ...shutdownRows, ...databaseRows, ...messageRows, ...outcomeRows].sort(
+  (a, b) => a.id.localeCompare(b.id),
+);
 
 /** Rows of the gate tier that nobody has written yet. */
 export const NOT_BUILT: Readonly<Record<string, string>> = {
   F20: "kernel OOM kill in a limited cgroup",
-  F26: "odd throws",
-  F27: "odd results",
-  F28: "full thread pool",
   F36: "lost reply of a claim",
   F40: "connections exhausted",
   F44: "deadlocks and serialisation errors",
@@ -21,14 +22,6 @@ export const NOT_BUILT: Readonly<Record<string, string>> = {
   F54: "rows damaged by hand",
   F57: "worker clock off",
   F58: "worker clock steps back",
-  F63: "far and past delays",
-  F64: "unknown message type",
-  F65: "undecodable body",
-  F66: "NUL and lone surrogates",
-  F67: "numbers",
-  F75: "a handler that always throws",
-  F77: "typed errors",
   F78: "the dead letter cannot be written",
-  F84: "one bad element in a batch",
   F85: "retention",
 };

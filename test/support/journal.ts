@@ -25,6 +25,8 @@ export interface RunEntry {
   readonly pid: number;
   readonly thread: number;
   readonly at: number;
+  /** What the handler of an echo was given, as JSON. */
+  readonly seen?: string;
 }
 
 /** What was done to the system, for the checker to explain what it sees. */

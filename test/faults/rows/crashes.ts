@@ -21,9 +21,6 @@ interface Case {
   readonly fleet?: FleetOptions;
 }
 
-const runsOf = (arena: Arena, value: string, kind: RunEntry["kind"] = "start"): RunEntry[] =>
-  arena.entries().filter((entry): entry is RunEntry => entry.kind === kind && entry.value === value);
-
 /** Milliseconds that the trail of a death may be seen for: abort, grace, the end of the thread, the settlement. */
 const AFTERMATH_MS = 3_000;
 
@@ -40,7 +37,7 @@ async function misbehave(
   const fleet = await arena.fleet({ processes: 1, threads: 2, concurrency: siblings + 1, ...options });
   const before = fleet.workers();
   const innocent = await arena.sendMany(siblings, Slow, () => ({ sleepMs: 4_000 }));
-  await waitFor(() => innocent.every(({ value }) => runsOf(arena, value).length > 0), {
+  await waitFor(() => innocent.every(({ value }) => arena.runsOf(value).length > 0), {
     timeoutMs: 20_000,
     what: "all innocents in flight",
   });
@@ -51,7 +48,7 @@ async function misbehave(
   // A late error comes after the message has ended.
   await pause(500);
   await fleet.ready();
-  const starts = runsOf(arena, value);
+  const starts = arena.runsOf(value);
   excuse(arena, how, starts);
   const after = fleet.workers();
   const changes = await readChanges(arena.database);
@@ -60,14 +57,14 @@ async function misbehave(
   const verdict = await arena.judge();
   if (ends === "handled")
     arena.require(
-      runsOf(arena, value, "end").length > 0 && dead === undefined,
+      arena.runsOf(value, "end").length > 0 && dead === undefined,
       `the message ended as ${dead?.reason ?? "nothing"}, not handled`,
     );
   else arena.require(dead?.reason === ends, `the message ended as ${dead?.reason ?? "handled"}, not ${ends}`);
   if (ends === "crashed") arena.require(starts.length <= 3, `${starts.length} crashes`);
   if (processLives) arena.require(before.join() === after.join(), `the worker process did not live on: ${before} became ${after}`);
   arena.require(fleet.program.exited, "the fleet did not end");
-  const paid = innocent.filter((sent) => runsOf(arena, sent.value).some(({ attempt }) => attempt > 1)).length;
+  const paid = innocent.filter((sent) => arena.runsOf(sent.value).some(({ attempt }) => attempt > 1)).length;
   arena.require(paid === 0, `${paid} innocent messages lost an attempt`);
   arena.require(verdict.deadLettered === (ends === "handled" ? 0 : 1), `${verdict.deadLettered} dead letters`);
   const id = starts[0]?.id;
@@ -100,7 +97,7 @@ async function abortAmongFifty(arena: Arena): Promise<Figures> {
   })();
   await pause(4_000);
   const innocent = await arena.sendMany(49, Slow, () => ({ sleepMs: 3_000 }));
-  await waitFor(() => innocent.every(({ value }) => runsOf(arena, value).length > 0), { timeoutMs: 20_000, what: "49 in flight" });
+  await waitFor(() => innocent.every(({ value }) => arena.runsOf(value).length > 0), { timeoutMs: 20_000, what: "49 in flight" });
   const at = now();
   const { value } = await arena.send(Poison, { how: "abort" });
   await waitFor(async () => (await arena.deadLetters()).length > 0, { timeoutMs: 240_000, intervalMs: 50, what: "the dead letter" });
@@ -109,7 +106,7 @@ async function abortAmongFifty(arena: Arena): Promise<Figures> {
   await beside;
   await arena.drain(240_000);
   await fleet.stop();
-  const starts = runsOf(arena, value);
+  const starts = arena.runsOf(value);
   excuse(arena, "abort", starts);
   const [dead] = await arena.deadLetters();
   const verdict = await arena.judge();
@@ -119,7 +116,7 @@ async function abortAmongFifty(arena: Arena): Promise<Figures> {
     ((to - from) / 1_000);
   const before = ended(at - 3_000, at);
   const meanwhile = ended(at, until);
-  const done = innocent.filter((sent) => runsOf(arena, sent.value, "end").length > 0).length;
+  const done = innocent.filter((sent) => arena.runsOf(sent.value, "end").length > 0).length;
   const paid = arena.entries().filter((entry) => entry.kind === "start" && entry.value !== value && entry.attempt > 1).length;
   arena.require(done === 49, `${done} of 49 innocents were handled`);
   arena.require(paid === 0, `${paid} runs of innocents had lost an attempt`);
@@ -142,16 +139,16 @@ async function abortAmongFifty(arena: Arena): Promise<Figures> {
 async function blockEventLoop(arena: Arena): Promise<Figures> {
   const fleet = await arena.fleet({ processes: 2, concurrency: 5, execution: "inline" });
   const innocent = await arena.sendMany(8, Slow, () => ({ sleepMs: 1_000 }));
-  await waitFor(() => innocent.every(({ value }) => runsOf(arena, value).length > 0), { timeoutMs: 20_000, what: "all in flight" });
+  await waitFor(() => innocent.every(({ value }) => arena.runsOf(value).length > 0), { timeoutMs: 20_000, what: "all in flight" });
   const at = now();
   const { value } = await arena.send(Poison, { how: "spin" });
-  const start = await waitFor(() => runsOf(arena, value)[0], { what: "the loop to be blocked" });
+  const start = await waitFor(() => arena.runsOf(value)[0], { what: "the loop to be blocked" });
   const ids = await fleet.workerIds([start.pid]);
   await waitFor(async () => (await arena.heldBy(ids)) === 0, { timeoutMs: 30_000, intervalMs: 20, what: "its work to be elsewhere" });
   const backMs = now() - start.at;
   await waitFor(async () => (await arena.unfinished()) === 0, { timeoutMs: 120_000, intervalMs: 100, what: "everything to be settled" });
   const settledMs = now() - at;
-  const starts = runsOf(arena, value);
+  const starts = arena.runsOf(value);
   for (const one of starts) arena.fault({ name: "spin", from: one.at, until: one.at + 12_000, pids: [one.pid] });
   await fleet.stop();
   const dead = (await arena.deadLetters()).find((letter) => letter.value === value);
