@@ -4,6 +4,7 @@ import { type AnyMessageType, NAME_PATTERN, parseRetry, type RetryOptions } from
 import type { Middleware } from "./middleware/chain.ts";
 import { anything, integer, listOf, object, optional, parseOptions, record, string } from "./options.ts";
 import type { RetryStrategy } from "./retry/strategy.ts";
+import { assertDistinct, type Schedule, scheduleParser } from "./schedules/schedule.ts";
 import type { Serializer } from "./serializer.ts";
 
 export interface TransportConfig {
@@ -43,7 +44,8 @@ export interface MessengerConfig {
   /** Types that are dispatched here and handled elsewhere; those of `handlers` need not be repeated. */
   readonly messages?: readonly AnyMessageType[];
   readonly middleware?: readonly Middleware[];
-  readonly schedules?: readonly unknown[];
+  /** Recurring messages, from `defineSchedule`; every worker process sees to them. */
+  readonly schedules?: readonly Schedule[];
   /** Queues to set up beside those that message types name. */
   readonly queues?: readonly string[];
   readonly worker?: WorkerConfig;
@@ -62,6 +64,7 @@ export interface ParsedConfig {
   readonly handlers: readonly HandlerDescriptor[];
   readonly messages: readonly AnyMessageType[];
   readonly middleware: readonly Middleware[];
+  readonly schedules: readonly Schedule[];
   readonly queues: readonly string[];
   readonly worker: WorkerConfig;
   readonly auth?: unknown;
@@ -133,7 +136,7 @@ const configSchema = object({
   handlers: listOf(handlerParser, { default: [] }),
   messages: listOf(messageParser, { default: [] }),
   middleware: listOf(anything<Middleware>(), { default: [] }),
-  schedules: listOf(anything<unknown>(), { default: [] }),
+  schedules: listOf(scheduleParser, { default: [] }),
   queues: listOf(string({ pattern: NAME_PATTERN }), { default: [] }),
   worker: optional(workerConfigSchema),
   defaults: optional(object({ timeoutMs: integer({ min: 1, max: 86_400_000, default: DEFAULT_TIMEOUT_MS }) })),
@@ -164,9 +167,9 @@ export function parseConfig(config: unknown): ParsedConfig {
   }
   const only = names.length === 1 ? names[0] : names.includes("default") ? "default" : undefined;
   const routing = parsed.routing["*"] === undefined && only !== undefined ? { ...parsed.routing, "*": [only] } : parsed.routing;
-  const messages = [...new Set([...parsed.messages, ...parsed.handlers.map((handler) => handler.message)])];
-  if (parsed.schedules.length > 0)
-    throw new OptionsError("config.schedules", parsed.schedules, "must be empty: recurring messages are not built yet");
+  const implied = [...parsed.handlers, ...parsed.schedules].map(({ message }) => message);
+  const messages = [...new Set([...parsed.messages, ...implied])];
+  assertDistinct(parsed.schedules);
   return Object.freeze({
     ...parsed,
     routing,
