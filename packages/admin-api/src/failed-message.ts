@@ -2,7 +2,14 @@ import { type DeadLetter, stamps } from "@symphony/core";
 import { z } from "zod";
 import { count } from "./routes/fields.ts";
 
-const error = z.strictObject({ name: z.string(), message: z.string(), stack: z.string().optional(), code: z.string().optional() });
+export const errorSchema = z.strictObject({
+  name: z.string(),
+  message: z.string(),
+  stack: z.string().optional(),
+  code: z.string().optional(),
+});
+
+export const reasonSchema = z.enum(["retries_exhausted", "unrecoverable", "no_handler", "undecodable", "crashed", "timed_out", "expired"]);
 
 const attempt = z.strictObject({
   attempt: count,
@@ -22,8 +29,8 @@ export const failedMessageSchema = z.strictObject({
   priority: z.int(),
   failedAt: z.iso.datetime(),
   attempts: count,
-  reason: z.enum(["retries_exhausted", "unrecoverable", "no_handler", "undecodable", "crashed", "timed_out", "expired"]),
-  error,
+  reason: reasonSchema,
+  error: errorSchema,
   fingerprint: z.string(),
   dispatchedAt: z.iso.datetime().nullable(),
   idempotencyKey: z.string().optional(),

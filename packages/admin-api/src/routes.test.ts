@@ -140,10 +140,33 @@ test("finds failed messages by each filter", async (t) => {
   const { body } = await admin.call("GET", `/api/symphony/failed/${id}`);
   const found = async (query: string): Promise<number> => (await admin.call("GET", `/api/symphony/failed?${query}`)).body.messages.length;
   const past = "2020-01-01T00:00:00Z";
-  for (const query of ["type=test.fail", "queue=images", `since=${past}`, `fingerprint=${body.message.fingerprint}`, "transport=default"])
+  for (const query of [
+    "type=test.fail",
+    "queue=images",
+    `since=${past}`,
+    `fingerprint=${body.message.fingerprint}`,
+    "transport=default",
+    "search=CANNOT%20work",
+  ])
     assert.equal(await found(query), 1, query);
-  for (const query of ["type=test.ping", "queue=default", `until=${past}`, "fingerprint=0123456789abcdef"])
+  for (const query of ["type=test.ping", "queue=default", `until=${past}`, "fingerprint=0123456789abcdef", "search=100%25"])
     assert.equal(await found(query), 0, query);
+});
+
+test("groups failed messages by fingerprint", async (t) => {
+  const admin = await startAdmin(t);
+  const ids = [await admin.fail(), await admin.fail()];
+  const { body } = await admin.call("GET", "/api/symphony/failed/groups?transport=default&type=test.fail");
+  const { body: shown } = await admin.call("GET", `/api/symphony/failed/${ids[1]}`);
+  const { fingerprint, failedAt } = shown.message;
+  assert.deepEqual([body.success, body.transport, body.hasMore, body.groups.length], [true, "default", false, 1]);
+  const [group] = body.groups;
+  assert.deepEqual([group.fingerprint, group.count, group.accuracy], [fingerprint, 2, "exact"]);
+  assert.deepEqual([group.type, group.queue, group.reason, group.lastId], ["test.fail", "images", "unrecoverable", ids[1]]);
+  assert.deepEqual([group.error.name, group.error.message, group.lastFailedAt], ["UnrecoverableError", "it cannot work", failedAt]);
+  const none = await admin.call("GET", "/api/symphony/failed/groups?queue=default");
+  assert.deepEqual(none.body.groups, []);
+  assert.equal((await admin.call("GET", "/api/symphony/failed/groups?limit=1001")).status, 400);
 });
 
 test("pages through a list by cursor, and takes no cursor that was altered or belongs elsewhere", async (t) => {

@@ -1,7 +1,9 @@
 import {
   type Clock,
   type Countable,
+  type Groupable,
   isCountable,
+  isGroupable,
   isListable,
   type Listable,
   type Messenger,
@@ -35,6 +37,11 @@ export function countable([name, transport]: Named<Transport>): Named<Countable>
 
 export function listable([name, transport]: Named<Transport>): Named<Listable> {
   if (!isListable(transport)) throw missing(name, "list failed messages");
+  return [name, transport];
+}
+
+export function groupable([name, transport]: Named<Transport>): Named<Groupable> {
+  if (!isGroupable(transport)) throw missing(name, "group failed messages");
   return [name, transport];
 }
 

@@ -160,7 +160,15 @@ test("failed show says that there is no such message", async (t) => {
 });
 
 test("every command has a help text with examples", async (t) => {
-  for (const line of [["dispatch"], ["status"], ["failed", "list"], ["failed", "retry"], ["failed", "remove"], ["setup"]]) {
+  for (const line of [
+    ["dispatch"],
+    ["status"],
+    ["failed", "list"],
+    ["failed", "groups"],
+    ["failed", "retry"],
+    ["failed", "remove"],
+    ["setup"],
+  ]) {
     const { code, out, err } = await run(t, [...line, "--help"]);
     assert.deepEqual([code, err], [0, ""], line.join(" "));
     assert.match(out, /Examples:/);

@@ -2,6 +2,7 @@ export { currentAttempt } from "./attempt.ts";
 export * from "./bus.ts";
 export * from "./clock.ts";
 export * from "./config.ts";
+export * from "./dead-letter-groups.ts";
 export * from "./decide.ts";
 export * from "./delivery.ts";
 export * from "./dispatch-options.ts";

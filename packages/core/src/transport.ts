@@ -154,7 +154,10 @@ export interface DeadLetterFilter {
   readonly since?: string;
   /** RFC 3339; failed before. */
   readonly until?: string;
+  /** Empty: those without one. */
   readonly fingerprint?: string;
+  /** Text in the error's message, in capitals or not. Of what else fits, one call looks at a bounded number (20,000) only. */
+  readonly search?: string;
 }
 
 export interface DeadLetterPage {

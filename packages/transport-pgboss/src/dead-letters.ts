@@ -1,7 +1,7 @@
 import type { DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterReason, ErrorRecord, Failure, Serializer } from "@symphony/core";
 import pg from "pg";
 import { type Database, type Row, type Statement, statement } from "./connection.ts";
-import { decodeCursor, encodeCursor, type Where, whereOf } from "./filter.ts";
+import { decodeCursor, encodeCursor, estimateOf, fromWhere, type Where, whereOf } from "./filter.ts";
 import type { Notifier } from "./notifier.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
 import { decode } from "./row-codec.ts";
@@ -12,7 +12,10 @@ const COUNTED = 10_000;
 /** Short transactions: nobody waits long for a row of one. */
 const IN_ONE_STATEMENT = 500;
 
-const TIME = `to_char(t.created_on AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+const NEWEST = "t.created_on DESC, t.id DESC";
+const OLDEST = "t.created_on, t.id";
+
+export const TIME = `to_char(t.created_on AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 
 export interface DeadLettersInput {
   readonly database: Database;
@@ -35,8 +38,8 @@ export class DeadLetters {
     const table = this.#table(dead);
     const where = whereOf(dead.name, filter, page.cursor === undefined ? undefined : decodeCursor(page.cursor));
     const rows = await this.#run(
-      `SELECT t.id::text, t.source_name, t.priority, t.data::text, t.source_output::text, ${TIME}, t.source_retry_count FROM ${table} t
-       WHERE ${where.text} ORDER BY t.created_on DESC, t.id DESC LIMIT ${page.limit + 1} OFFSET ${page.offset ?? 0}`,
+      `SELECT t.id::text, t.source_name, t.priority, t.data::text, t.source_output::text, ${TIME}, t.source_retry_count
+       ${fromWhere(table, where, NEWEST)} ORDER BY ${NEWEST} LIMIT ${page.limit + 1} OFFSET ${page.offset ?? 0}`,
       where.values,
       "listing dead letters",
     );
@@ -52,7 +55,7 @@ export class DeadLetters {
     const dead = await queues.deadLetters();
     const where = whereOf(dead.name, filter);
     const found = await this.#run(
-      `SELECT t.id::text, t.source_name FROM ${this.#table(dead)} t WHERE ${where.text} ORDER BY t.created_on, t.id LIMIT ${limit}`,
+      `SELECT t.id::text, t.source_name ${fromWhere(this.#table(dead), where, OLDEST)} ORDER BY ${OLDEST} LIMIT ${limit}`,
       where.values,
       "looking for dead letters to redrive",
     );
@@ -82,7 +85,7 @@ export class DeadLetters {
     const where = whereOf(dead.name, filter);
     const rows = await this.#run(
       `DELETE FROM ${table} d WHERE d.name = $1 AND d.id = ANY (ARRAY (
-         SELECT t.id FROM ${table} t WHERE ${where.text} ORDER BY t.created_on, t.id LIMIT ${limit} FOR UPDATE SKIP LOCKED))
+         SELECT t.id ${fromWhere(table, where, OLDEST)} ORDER BY ${OLDEST} LIMIT ${limit} ${where.search === undefined ? "FOR UPDATE SKIP LOCKED" : ""}))
        RETURNING d.id::text`,
       where.values,
       "removing dead letters",
@@ -91,15 +94,12 @@ export class DeadLetters {
   }
 
   async #total(table: string, where: Where): Promise<{ total: number; accuracy: "exact" | "estimated" }> {
-    const counted = `SELECT count(*)::int FROM (SELECT 1 FROM ${table} t WHERE ${where.text} LIMIT ${COUNTED + 1}) AS counted`;
+    const counted = `SELECT count(*)::int FROM (SELECT 1 ${fromWhere(table, where, NEWEST)} LIMIT ${COUNTED + 1}) AS counted`;
     const total = (await this.#run(counted, where.values, "counting dead letters"))[0]?.[0] as number;
+    // Of text nothing is known beyond what was read.
+    if (where.search !== undefined) return { total, accuracy: "estimated" };
     if (total <= COUNTED) return { total, accuracy: "exact" };
-    const plan = await this.#run(
-      `EXPLAIN (FORMAT JSON) SELECT 1 FROM ${table} t WHERE ${where.text}`,
-      where.values,
-      "estimating dead letters",
-    );
-    const estimate = (plan[0]?.[0] as [{ Plan: { "Plan Rows": number } }] | undefined)?.[0].Plan["Plan Rows"] ?? 0;
+    const estimate = await estimateOf(table, where, (text, values) => this.#run(text, values, "estimating dead letters"));
     return { total: Math.max(total, estimate), accuracy: "estimated" };
   }
 
@@ -138,7 +138,7 @@ export class DeadLetters {
 }
 
 /** What we stored, or what pg-boss keeps of an error when it dead-letters a message by itself. */
-function toFailure(stored: string | null, deliveries: number): Failure {
+export function toFailure(stored: string | null, deliveries: number): Failure {
   const value: unknown = stored === null ? null : JSON.parse(stored);
   const given = typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
   const text = (key: string, otherwise: string): string => (typeof given[key] === "string" ? given[key] : otherwise);

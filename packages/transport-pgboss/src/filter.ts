@@ -1,10 +1,28 @@
 import { type DeadLetterFilter, OptionsError } from "@symphony/core";
+import type { Row } from "./connection.ts";
 import { UUID_PATTERN } from "./row-codec.ts";
 
 /** A WHERE clause and its parameters. */
 export interface Where {
   readonly text: string;
+  /** Without what the planner can only guess: almost every row is in one of the states. */
+  readonly forEstimate: string;
   readonly values: readonly unknown[];
+  /** A condition that no index answers, for the rows that fulfil the others. */
+  readonly search?: string;
+}
+
+/** Rows of which the errors' messages are read, in one statement. Their text is not indexed: reading a million would take minutes. */
+const SEARCHED = 20_000;
+
+/**
+ * What a statement selects from, and its condition: `FROM … t WHERE …`.
+ *
+ * @param order - Which rows are looked at first when there is text to search for.
+ */
+export function fromWhere(table: string, where: Where, order: string): string {
+  if (where.search === undefined) return `FROM ${table} t WHERE ${where.text}`;
+  return `FROM (SELECT t.* FROM ${table} t WHERE ${where.text} ORDER BY ${order} LIMIT ${SEARCHED}) t WHERE ${where.search}`;
 }
 
 /** What a dead letter's row must be in: pg-boss calls one that it could not redrive "failed". */
@@ -26,14 +44,19 @@ export function whereOf(queue: string, filter: DeadLetterFilter, cursor?: Cursor
   );
   add(filter.type, (p) => `t.data ->> 'type' = ${p}::text`);
   add(filter.queue, (p) => `t.source_name = ${p}::text`);
-  add(filter.fingerprint, (p) => `t.source_output ->> 'fingerprint' = ${p}::text`);
+  if (filter.fingerprint === "") parts.push("t.source_output ->> 'fingerprint' IS NULL");
+  else add(filter.fingerprint, (p) => `t.source_output ->> 'fingerprint' = ${p}::text`);
   add(time("since", filter.since), (p) => `t.created_on >= ${p}::timestamptz`);
   add(time("until", filter.until), (p) => `t.created_on < ${p}::timestamptz`);
   if (cursor !== undefined) {
     values.push(cursor.at, cursor.id);
     parts.push(`(t.created_on, t.id) < ($${values.length - 1}::timestamptz, $${values.length}::uuid)`);
   }
-  return { text: parts.join(" AND "), values };
+  const text = parts.join(" AND ");
+  const forEstimate = parts.filter((part) => part !== STATES).join(" AND ");
+  if (filter.search === undefined) return { text, forEstimate, values };
+  values.push(filter.search);
+  return { text, forEstimate, values, search: `strpos(lower(t.source_output #>> '{error,message}'), lower($${values.length}::text)) > 0` };
 }
 
 /** As text: a Date has no microseconds, and a page that begins a fraction too early repeats or loses rows. */
@@ -56,4 +79,14 @@ export function decodeCursor(text: string): Cursor {
   if (rest.length > 0 || Number.isNaN(Date.parse(at)) || !UUID_PATTERN.test(id))
     throw new OptionsError("cursor", text, "must be a nextCursor of an earlier page");
   return { at, id };
+}
+
+/** How many rows fulfil a condition, by the planner's statistics. `run` runs a statement. */
+export async function estimateOf(
+  table: string,
+  where: Where,
+  run: (text: string, values: readonly unknown[]) => Promise<Row[]>,
+): Promise<number> {
+  const plan = await run(`EXPLAIN (FORMAT JSON) SELECT 1 FROM ${table} t WHERE ${where.forEstimate}`, where.values);
+  return (plan[0]?.[0] as [{ Plan: { "Plan Rows": number } }] | undefined)?.[0].Plan["Plan Rows"] ?? 0;
 }

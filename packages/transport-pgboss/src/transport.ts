@@ -3,7 +3,9 @@ import {
   type Countable,
   createJsonSerializer,
   type DeadLetterFilter,
+  type DeadLetterGroupFilter,
   type Envelope,
+  type Groupable,
   type Listable,
   type Logger,
   NAME_PATTERN,
@@ -27,6 +29,7 @@ import {
 } from "@symphony/core";
 import { Database } from "./connection.ts";
 import { Counter } from "./counter.ts";
+import { DeadLetterGroupReader } from "./dead-letter-groups.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { acquireEmbedded } from "./embedded.ts";
 import { Inspector } from "./inspector.ts";
@@ -54,7 +57,16 @@ export interface PgBossTransportInput extends PgBossOptionsInput {
 }
 
 /** Everything a pg-boss transport can do. */
-export type PgBossTransport = Transport & Countable & Listable & Wakeable & SetUpAble & Closeable & Transactional & Reapable & Supervisable;
+export type PgBossTransport = Transport &
+  Countable &
+  Listable &
+  Groupable &
+  Wakeable &
+  SetUpAble &
+  Closeable &
+  Transactional &
+  Reapable &
+  Supervisable;
 
 /**
  * A transport on PostgreSQL.
@@ -114,6 +126,7 @@ class Opened implements PgBossTransport {
   readonly #sender: PgBossSender;
   readonly #receiver: PgBossReceiver;
   readonly #deadLetters: DeadLetters;
+  readonly #groups: DeadLetterGroupReader;
   readonly #inspector: Inspector;
   readonly #reaper: Reaper;
   readonly #wakeUp: WakeUp;
@@ -154,6 +167,7 @@ class Opened implements PgBossTransport {
       notifier: this.#notifier,
     });
     this.#deadLetters = new DeadLetters({ database, queues: this.#queues, serializer, notifier: this.#notifier, schema });
+    this.#groups = new DeadLetterGroupReader(database, this.#queues, schema);
     this.#inspector = new Inspector(database, this.#queues, schema);
     this.#reaper = new Reaper({ database, queues: this.#queues, notifier: this.#notifier, runtime, logger, schema });
     this.#wakeUp = new WakeUp({ database, queues: this.#queues, runtime, logger, schema });
@@ -213,6 +227,10 @@ class Opened implements PgBossTransport {
 
   removeDeadLetters(filter: DeadLetterFilter, limit: number) {
     return this.#deadLetters.remove(filter, limit);
+  }
+
+  groupDeadLetters(filter: DeadLetterGroupFilter, limit: number) {
+    return this.#groups.read(filter, limit);
   }
 
   onWake(listener: (queues: readonly string[]) => void) {

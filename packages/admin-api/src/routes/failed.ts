@@ -6,7 +6,8 @@ import { failedMessageSchema, toFailedMessage, type Visibility } from "../failed
 import { HttpProblem } from "../http/problem.ts";
 import { inTime, listable, type Named, transportOrDefault, transportsOf } from "../transports.ts";
 import { type AnyEndpoint, type Caller, endpoint } from "./endpoint.ts";
-import { count, fingerprint, messageId, name, queryInteger, success, time } from "./fields.ts";
+import { failedGroupsEndpoint } from "./failed-groups.ts";
+import { count, fingerprint, messageId, name, queryInteger, success, text, time } from "./fields.ts";
 
 const idParams = z.strictObject({ id: messageId });
 const transportQuery = z.strictObject({ transport: name.optional() });
@@ -21,6 +22,7 @@ const listQuery = z.strictObject({
   since: time.optional(),
   until: time.optional(),
   fingerprint: fingerprint.optional(),
+  search: text(200).optional(),
 });
 
 const pagination = z.strictObject({
@@ -43,6 +45,7 @@ interface Services {
 
 export const failedEndpoints = (services: Services) => ({
   listFailed: listFailed(services),
+  failedGroups: failedGroupsEndpoint(services),
   showFailed: showFailed(services),
   retryFailed: retryFailed(services),
   removeFailed: removeFailed(services),

@@ -18,6 +18,7 @@ export const ROUTES = {
   consume: { method: "POST", path: "/api/symphony/consume", access: "symphony:operate" },
   status: { method: "GET", path: "/api/symphony/status", access: "symphony:read" },
   listFailed: { method: "GET", path: "/api/symphony/failed", access: "symphony:read" },
+  failedGroups: { method: "GET", path: "/api/symphony/failed/groups", access: "symphony:read" },
   showFailed: { method: "GET", path: "/api/symphony/failed/:id", access: "symphony:read" },
   retryFailed: { method: "POST", path: "/api/symphony/failed/:id/retry", access: "symphony:operate" },
   removeFailed: { method: "DELETE", path: "/api/symphony/failed/:id", access: "symphony:purge" },

@@ -1,4 +1,5 @@
 import { defineGroup } from "../command.ts";
+import { groups } from "./failed/groups.ts";
 import { list } from "./failed/list.ts";
 import { remove } from "./failed/remove.ts";
 import { retry } from "./failed/retry.ts";
@@ -7,5 +8,5 @@ import { show } from "./failed/show.ts";
 export const failed = defineGroup({
   usage: "failed",
   describe: "Messages that were given up on",
-  commands: [list, show, retry, remove],
+  commands: [list, groups, show, retry, remove],
 });

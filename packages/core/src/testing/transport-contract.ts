@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { capabilityTests } from "./contract/capabilities.ts";
+import { deadLetterGroupTests } from "./contract/dead-letter-groups.ts";
 import { deadLetterTests } from "./contract/dead-letters.ts";
 import { fencingTests } from "./contract/fencing.ts";
 import type { TransportCapability, TransportContractHarness } from "./contract/harness.ts";
@@ -22,6 +23,7 @@ const CHAPTERS: Readonly<Record<string, (claim: Claim) => void>> = {
   fencing: fencingTests,
   idempotency: idempotencyTests,
   "dead letters": deadLetterTests,
+  "groups of dead letters": deadLetterGroupTests,
   capabilities: capabilityTests,
   transactions: transactionTests,
   reaping: reapingTests,

@@ -1,4 +1,5 @@
 import { type Runtime, systemRuntime } from "../clock.ts";
+import type { DeadLetterGroupFilter, DeadLetterGroups, Groupable } from "../dead-letter-groups.ts";
 import { type Envelope, isSendable, type Stamp } from "../envelope.ts";
 import { MessengerError, OptionsError, TransportError } from "../errors.ts";
 import { DEFAULT_PRIORITY, DEFAULT_QUEUE } from "../message.ts";
@@ -80,7 +81,7 @@ export function createMemoryTransport(options: MemoryTransportOptions = {}): Mem
   return new MemoryTransport(options);
 }
 
-export class MemoryTransport extends MemoryFleet implements Transport, Countable, Listable, Wakeable, Closeable {
+export class MemoryTransport extends MemoryFleet implements Transport, Countable, Listable, Groupable, Wakeable, Closeable {
   readonly #name: string | undefined;
   readonly #runtime: Runtime;
   readonly #sent: Newest<{ readonly body: string; readonly local: readonly Stamp[] }>;
@@ -207,6 +208,11 @@ export class MemoryTransport extends MemoryFleet implements Transport, Countable
       this.store.forgetKey(letter.message);
     }
     return { removed: letters.map((letter) => letter.message.id) };
+  }
+
+  async groupDeadLetters(filter: DeadLetterGroupFilter, limit: number): Promise<DeadLetterGroups> {
+    this.assertOpen();
+    return this.store.deadLetters.group(filter, limit);
   }
 
   async onWake(listener: (queues: readonly string[]) => void): Promise<() => Promise<void>> {

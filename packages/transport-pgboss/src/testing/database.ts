@@ -138,6 +138,7 @@ async function empty(schema: TestSchema): Promise<void> {
 export const ALL_CAPABILITIES: readonly TransportCapability[] = [
   "countable",
   "listable",
+  "groupable",
   "wakeable",
   "setUpAble",
   "closeable",

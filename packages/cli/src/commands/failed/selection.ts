@@ -19,6 +19,7 @@ export const FILTER_OPTIONS = {
   since: text("Failed at or after: a time, a date or an age (2h)"),
   until: text("Failed before: the same"),
   fingerprint: text("Only those with this error fingerprint"),
+  search: text("Only those with this text in their error's message"),
 } as const;
 
 export const SELECTION_OPTIONS = {
@@ -35,6 +36,7 @@ export interface FilterFlags {
   readonly since?: string | undefined;
   readonly until?: string | undefined;
   readonly fingerprint?: string | undefined;
+  readonly search?: string | undefined;
 }
 
 /** @throws {UsageError} a time cannot be read. */
@@ -46,6 +48,7 @@ export function toFilter(flags: FilterFlags, now: number, ids: readonly string[]
     ...(flags.since === undefined ? {} : { since: asUsage(timeOrAge(now), flags.since, "--since") }),
     ...(flags.until === undefined ? {} : { until: asUsage(timeOrAge(now), flags.until, "--until") }),
     ...(flags.fingerprint === undefined ? {} : { fingerprint: flags.fingerprint }),
+    ...(flags.search === undefined ? {} : { search: flags.search }),
   };
 }
 

@@ -4,6 +4,7 @@ import type { Transport } from "../../transport.ts";
 export type TransportCapability =
   | "countable"
   | "listable"
+  | "groupable"
   | "wakeable"
   | "setUpAble"
   | "closeable"

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { systemClock } from "../../clock.ts";
+import { type Groupable, isGroupable } from "../../dead-letter-groups.ts";
 import type { Envelope, Stamp } from "../../envelope.ts";
 import { queueName } from "../../stamps.ts";
 import {
@@ -35,6 +36,7 @@ import type { TransportCapability, TransportFixture } from "./harness.ts";
 export const guards: Readonly<Record<TransportCapability, (transport: Transport) => boolean>> = {
   countable: isCountable,
   listable: isListable,
+  groupable: isGroupable,
   wakeable: isWakeable,
   setUpAble: isSetUpAble,
   closeable: isCloseable,
@@ -119,6 +121,10 @@ export class ContractKit {
 
   get listable(): Transport & Listable {
     return narrow(this.transport, isListable);
+  }
+
+  get groupable(): Transport & Groupable {
+    return narrow(this.transport, isGroupable);
   }
 
   get setUpAble(): Transport & SetUpAble {

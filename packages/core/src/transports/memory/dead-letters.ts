@@ -1,3 +1,4 @@
+import type { DeadLetterGroup, DeadLetterGroupFilter, DeadLetterGroups } from "../../dead-letter-groups.ts";
 import type { DeadLetterFilter, Failure } from "../../transport.ts";
 import type { StoredMessage } from "./stored-message.ts";
 
@@ -36,6 +37,7 @@ export class DeadLetters {
   find(filter: DeadLetterFilter): StoredDeadLetter[] {
     const ids = filter.ids === undefined ? undefined : new Set(filter.ids);
     const since = filter.since === undefined ? Number.NEGATIVE_INFINITY : Date.parse(filter.since);
+    const search = filter.search?.toLowerCase();
     const until = filter.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(filter.until);
     return [...this.#letters.values()].filter(
       (letter) =>
@@ -43,9 +45,16 @@ export class DeadLetters {
         (filter.type === undefined || letter.type === filter.type) &&
         (filter.queue === undefined || letter.message.queue === filter.queue) &&
         (filter.fingerprint === undefined || letter.failure.fingerprint === filter.fingerprint) &&
+        (search === undefined || letter.failure.error.message.toLowerCase().includes(search)) &&
         letter.failedAt >= since &&
         letter.failedAt < until,
     );
+  }
+
+  group(filter: DeadLetterGroupFilter, limit: number): DeadLetterGroups {
+    const found = Map.groupBy(this.find(filter), (letter) => letter.failure.fingerprint);
+    const groups = [...found].map(([fingerprint, letters]) => toGroup(fingerprint, letters)).sort((a, b) => b.count - a.count);
+    return { groups: groups.slice(0, limit), hasMore: groups.length > limit };
   }
 
   countByQueue(): Map<string, number> {
@@ -57,4 +66,24 @@ export class DeadLetters {
   clear(): void {
     this.#letters.clear();
   }
+}
+
+/** @param letters - Oldest first, at least one. */
+function toGroup(fingerprint: string, letters: readonly StoredDeadLetter[]): DeadLetterGroup {
+  const [first, last] = [letters[0], letters.at(-1)] as [StoredDeadLetter, StoredDeadLetter];
+  const { reason, error } = last.failure;
+  const [firstFailedAt, lastFailedAt] = [first, last].map(({ failedAt }) => new Date(failedAt).toISOString()) as [string, string];
+  const { id, queue } = last.message;
+  return {
+    fingerprint,
+    count: letters.length,
+    accuracy: "exact",
+    type: last.type,
+    queue,
+    reason,
+    error,
+    firstFailedAt,
+    lastFailedAt,
+    lastId: id,
+  };
 }
