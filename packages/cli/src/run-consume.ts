@@ -11,6 +11,7 @@ import {
 } from "@symphony/core";
 import { runWorkerProcess, type WorkerRun } from "@symphony/worker-runner";
 import { assertHandlers } from "./assert-handlers.ts";
+import { createMetrics } from "./metrics.ts";
 import { startProbes } from "./start-probes.ts";
 import type { WorkerPlan } from "./worker-settings.ts";
 
@@ -69,6 +70,7 @@ export async function runConsume(o: ConsumeOptions): Promise<ConsumeResult> {
     port: plan.healthPort,
     wanted: plan.healthPortWanted,
     vitals: () => run.vitals(),
+    metrics: createMetrics({ messenger, transports, logger, gauges: () => run.gauges() }),
     logger,
     cleanUp,
   });

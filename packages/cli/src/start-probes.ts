@@ -13,10 +13,12 @@ export async function startProbes(o: {
   /** The port was asked for. */
   readonly wanted: boolean;
   readonly vitals: () => Vitals;
+  /** What `/metrics` answers. */
+  readonly metrics: () => Promise<string>;
   readonly logger: Logger;
   readonly cleanUp: AsyncDisposableStack;
 }): Promise<number | null> {
-  const probes = createProbeListener({ port: o.port, vitals: o.vitals, logger: o.logger });
+  const probes = createProbeListener({ port: o.port, vitals: o.vitals, metrics: o.metrics, logger: o.logger });
   try {
     const { port } = await probes.start();
     o.cleanUp.defer(() => probes.stop());

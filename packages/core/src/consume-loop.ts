@@ -10,6 +10,7 @@ import { Prefetch } from "./prefetch.ts";
 import type { RetryStrategy } from "./retry/strategy.ts";
 import { Settler } from "./settle.ts";
 import { redelivery, suspect } from "./stamps.ts";
+import { OPERATIONS } from "./telemetry/names.ts";
 import type { Received } from "./transport.ts";
 import type { ParsedWorkerOptions } from "./worker-options.ts";
 import type { WorkerReport } from "./worker-report.ts";
@@ -71,7 +72,13 @@ export class ConsumeLoop {
     this.#onFinished = input.onFinished;
     this.#slots = Math.min(this.#o.maxConcurrency, this.#executor.size);
     this.#prefetch = new Prefetch(this.#o.prefetch, this.#o.batchSize);
-    this.settler = new Settler({ receiver: this.#o.transport, logger: this.#o.logger, onLost: ({ id }) => this.#report.leaseLost(id) });
+    this.settler = new Settler({
+      receiver: this.#o.transport,
+      logger: this.#o.logger,
+      onLost: (receipt) => this.#report.leaseLost(receipt),
+      onWritten: (durationMs, error) => this.#report.metrics.operation(OPERATIONS.settle, durationMs, { error }),
+      clock: this.#clock,
+    });
   }
 
   /** Messages whose handlers run. */
@@ -131,8 +138,8 @@ export class ConsumeLoop {
   /** Everything held belongs to others now: aborts the handlers, forgets their outcomes, goes on under a new id. */
   loseLease(newWorkerId: string): void {
     this.abort(new LeaseLostError("all messages of this worker"));
-    for (const { received } of this.#buffer) this.#report.leaseLost(received.receipt.id);
-    for (const received of this.#inFlight.keys()) this.#report.leaseLost(received.receipt.id);
+    for (const { received } of this.#buffer) this.#report.leaseLost(received.receipt);
+    for (const received of this.#inFlight.keys()) this.#report.leaseLost(received.receipt);
     this.#buffer = [];
     this.#inFlight.clear();
     this.settler.discard();
@@ -173,10 +180,15 @@ export class ConsumeLoop {
         acknowledge,
         onSettled: ride.settled,
       });
+    } catch (error) {
+      this.#report.metrics.operation(OPERATIONS.receive, this.#clock.monotonic() - startedAt, { queue: this.#onlyQueue, error });
+      throw error;
     } finally {
       ride.end();
     }
     const now = this.#clock.monotonic();
+    this.#report.metrics.operation(OPERATIONS.receive, now - startedAt, { queue: this.#onlyQueue });
+    this.#report.metrics.consumed(messages);
     this.#report.counters.polled();
     this.#prefetch.observe({ atMs: now, receiveMs: now - startedAt, finished: this.#report.counters.processed });
     const full = messages.length === room;
@@ -186,6 +198,11 @@ export class ConsumeLoop {
     // There is more: the next receive goes out first, and the handlers run while the database works on it.
     if (full) setImmediate(() => this.#fillSlots());
     else this.#fillSlots();
+  }
+
+  /** For metrics: a receive from several queues belongs to none of them. */
+  get #onlyQueue(): string | undefined {
+    return this.#o.queues?.length === 1 ? this.#o.queues[0] : undefined;
   }
 
   #withoutSuspects(messages: readonly Received[]): readonly Received[] {

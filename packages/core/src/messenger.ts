@@ -18,6 +18,8 @@ import type { RetryStrategy } from "./retry/strategy.ts";
 import { Router } from "./routing.ts";
 import { createJsonSerializer, type Serializer } from "./serializer.ts";
 import { busName, dispatched, lineage, messageId, scheduled, sent, typeVersion } from "./stamps.ts";
+import { MessageMetrics } from "./telemetry/message-metrics.ts";
+import { Meter } from "./telemetry/meter.ts";
 import { isCloseable, isSetUpAble, type Sender, type Transport } from "./transport.ts";
 import { findFactory, schemeOf, type TransportFactory } from "./transport-factory.ts";
 import { memoryTransportFactory } from "./transports/memory.ts";
@@ -26,6 +28,8 @@ import { createSyncTransport } from "./transports/sync.ts";
 export interface MessengerOptions {
   readonly logger?: Logger;
   readonly runtime?: Runtime;
+  /** Where it counts what it does. Default: a new one. */
+  readonly meter?: Meter;
   /** Factories beside the built-in ones; the first that knows the scheme wins. */
   readonly transportFactories?: readonly TransportFactory[];
   /** Ready transports by name, used instead of making them from the configuration; `close()` leaves them open. */
@@ -50,6 +54,8 @@ export interface Messenger {
   readonly bus: MessageBus;
   readonly runtime: Runtime;
   readonly logger: Logger;
+  /** What was sent, received and handled through this messenger. */
+  readonly meter: Meter;
   /**
    * Sends one message; resolves when it is durable. Concurrent calls share a round trip.
    *
@@ -95,6 +101,7 @@ class ConfiguredMessenger implements Messenger {
   readonly bus: MessageBus;
   readonly runtime: Runtime;
   readonly logger: Logger;
+  readonly meter: Meter;
   readonly #options: MessengerOptions;
   readonly #senders = new Map<string, Sender>();
   readonly #transports = new Map<string, Transport>();
@@ -107,13 +114,14 @@ class ConfiguredMessenger implements Messenger {
     this.#options = options;
     this.runtime = options.runtime ?? systemRuntime;
     this.logger = options.logger ?? silentLogger;
+    this.meter = options.meter ?? new Meter();
     this.registry = new MessageRegistry(config.messages);
     this.handlers = new HandlerRegistry(config.handlers);
     this.router = new Router(config.routing);
     this.bus = new MessageBus(BUS, [
       ...config.middleware,
       validate(this.registry),
-      route(this.router, (name) => this.#sender(name)),
+      route(this.router, (name) => this.#sender(name), { clock: this.runtime.clock, metrics: new MessageMetrics(this.meter) }),
       handle(this.handlers, (envelope, handler) => new EnvelopeContext(envelope, handler, this.#dispatchFrom)),
     ]);
   }

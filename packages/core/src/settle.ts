@@ -1,3 +1,4 @@
+import type { Clock } from "./clock.ts";
 import type { Decision } from "./decide.ts";
 import { MessengerError } from "./errors.ts";
 import type { Logger } from "./logger.ts";
@@ -13,14 +14,25 @@ export class Settler {
   readonly #receiver: Receiver;
   readonly #logger: Logger;
   readonly #onLost: (receipt: Receipt) => void;
+  readonly #onWritten: (durationMs: number, error?: unknown) => void;
+  readonly #clock: Clock;
   #acknowledgements: Receipt[] = [];
   #rejections: Rejection[] = [];
   #writing = 0;
 
-  constructor(o: { receiver: Receiver; logger: Logger; onLost: (receipt: Receipt) => void }) {
+  constructor(o: {
+    receiver: Receiver;
+    logger: Logger;
+    onLost: (receipt: Receipt) => void;
+    /** After every write of its own, successful or not; what rides with a receive is not one. */
+    onWritten?: (durationMs: number, error?: unknown) => void;
+    clock: Clock;
+  }) {
     this.#receiver = o.receiver;
     this.#logger = o.logger;
     this.#onLost = o.onLost;
+    this.#onWritten = o.onWritten ?? (() => undefined);
+    this.#clock = o.clock;
   }
 
   /** Decisions that are not recorded yet, those under way included. */
@@ -91,7 +103,7 @@ export class Settler {
     const receipts = this.take(this.#acknowledgements.length);
     const ride = this.ride(receipts);
     try {
-      ride.settled(await this.#receiver.acknowledge(receipts));
+      ride.settled(await this.#timed(() => this.#receiver.acknowledge(receipts)));
     } finally {
       ride.end();
     }
@@ -103,7 +115,7 @@ export class Settler {
     this.#rejections = [];
     this.#writing += rejections.length;
     try {
-      this.#report(await this.#receiver.reject(rejections));
+      this.#report(await this.#timed(() => this.#receiver.reject(rejections)));
     } catch (error) {
       if (isUnavailable(error) || rejections.length === 1) {
         this.#rejections.unshift(...rejections);
@@ -113,6 +125,18 @@ export class Settler {
       await this.#rejectOneByOne(rejections, error);
     } finally {
       this.#writing -= rejections.length;
+    }
+  }
+
+  async #timed<T>(write: () => Promise<T>): Promise<T> {
+    const startedAt = this.#clock.monotonic();
+    try {
+      const result = await write();
+      this.#onWritten(this.#clock.monotonic() - startedAt);
+      return result;
+    } catch (error) {
+      this.#onWritten(this.#clock.monotonic() - startedAt, error);
+      throw error;
     }
   }
 

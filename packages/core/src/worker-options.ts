@@ -7,6 +7,7 @@ import { type Logger, silentLogger } from "./logger.ts";
 import { NAME_PATTERN } from "./message.ts";
 import type { Messenger } from "./messenger.ts";
 import { anything, boolean, integer, listOf, object, optional, parseOptions, string } from "./options.ts";
+import type { Meter } from "./telemetry/meter.ts";
 import type { Received, Transport, Wakeable } from "./transport.ts";
 
 export interface WorkerOptions {
@@ -44,6 +45,8 @@ export interface WorkerOptions {
   /** In whose name messages are leased. Default: a new UUID. */
   readonly workerId?: string;
   readonly fleet?: FleetHooks;
+  /** Where it counts what it does. Default: the messenger's. */
+  readonly meter?: Meter;
   readonly logger?: Logger;
   readonly runtime?: Runtime;
 }
@@ -81,6 +84,7 @@ const schema = object({
   healthCheckInterval: integer({ min: 10, max: 3_600_000, default: 30_000 }),
   workerId: optional(string()),
   fleet: { parse: (value: unknown): FleetHooks => (value as FleetHooks | undefined) ?? {} },
+  meter: optional(anything<Meter>()),
   logger: { parse: (value: unknown): Logger => (value as Logger | undefined) ?? silentLogger },
   runtime: { parse: (value: unknown): Runtime => (value as Runtime | undefined) ?? systemRuntime },
 });

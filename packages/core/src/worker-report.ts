@@ -4,20 +4,23 @@ import { toErrorRecord } from "./error-record.ts";
 import type { WorkerEvents } from "./events.ts";
 import type { Outcome } from "./execute.ts";
 import type { Logger } from "./logger.ts";
-import type { Received } from "./transport.ts";
+import type { MessageMetrics } from "./telemetry/message-metrics.ts";
+import type { Receipt, Received } from "./transport.ts";
 import type { WorkerCounters } from "./worker-state.ts";
 
-/** What a worker tells the world: events, log lines, counters. Nothing here changes what the worker does. */
+/** What a worker tells the world: events, log lines, counters, metrics. Nothing here changes what the worker does. */
 export class WorkerReport {
   readonly counters: WorkerCounters;
+  readonly metrics: MessageMetrics;
   lastError: string | null = null;
   readonly #emitter: EventEmitter<WorkerEvents>;
   readonly #logger: Logger;
 
-  constructor(o: { emitter: EventEmitter<WorkerEvents>; logger: Logger; counters: WorkerCounters }) {
+  constructor(o: { emitter: EventEmitter<WorkerEvents>; logger: Logger; counters: WorkerCounters; metrics: MessageMetrics }) {
     this.#emitter = o.emitter;
     this.#logger = o.logger;
     this.counters = o.counters;
+    this.metrics = o.metrics;
   }
 
   /** Calls every listener, also after one that throws: it must take neither the others nor a message down with it. */
@@ -42,13 +45,15 @@ export class WorkerReport {
 
   decided(received: Received, outcome: Outcome, decision: Decision, durationMs: number): void {
     if (decision.kind !== "release") this.counters.count(decision.kind !== "acknowledge", durationMs);
+    this.metrics.decided(received, outcome, decision, durationMs);
     if (decision.kind === "retry" || decision.kind === "deadLetter") this.#failure(received, outcome, decision);
     this.emit("message_processed", { received, outcome, decision, durationMs });
   }
 
-  leaseLost(messageId: string): void {
+  leaseLost({ id, queue }: Receipt): void {
     this.counters.leaseLost += 1;
-    this.#logger.warn({ message_id: messageId }, "lease lost: the late outcome was not recorded");
+    this.metrics.leaseLost(queue);
+    this.#logger.warn({ message_id: id, queue }, "lease lost: the late outcome was not recorded");
   }
 
   #failure(received: Received, outcome: Outcome, decision: Extract<Decision, { kind: "retry" | "deadLetter" }>): void {

@@ -8,6 +8,8 @@ import { LimitWatch } from "./limits.ts";
 import { createMessenger, type Messenger } from "./messenger.ts";
 import { multiplierRetry } from "./retry/multiplier.ts";
 import type { RetryStrategy } from "./retry/strategy.ts";
+import { MessageMetrics } from "./telemetry/message-metrics.ts";
+import { Meter } from "./telemetry/meter.ts";
 import { isWakeable } from "./transport.ts";
 import { windDown } from "./wind-down.ts";
 import { type ParsedWorkerOptions, parseWorkerOptions, type WorkerOptions } from "./worker-options.ts";
@@ -32,6 +34,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
   readonly #o: ParsedWorkerOptions;
   readonly #report: WorkerReport;
   readonly #counters: WorkerCounters;
+  readonly #metrics: MessageMetrics;
   #loop: ConsumeLoop | undefined;
   #workerId: string;
   #state: "new" | "running" | "stopping" | "stopped" = "new";
@@ -46,7 +49,8 @@ export class Worker extends EventEmitter<WorkerEvents> {
     this.#o = parseWorkerOptions(options);
     this.#workerId = this.#o.workerId;
     this.#counters = new WorkerCounters(this.#o.runtime.clock);
-    this.#report = new WorkerReport({ emitter: this, logger: this.#o.logger, counters: this.#counters });
+    this.#metrics = new MessageMetrics(this.#o.meter ?? this.#o.messenger?.meter ?? new Meter());
+    this.#report = new WorkerReport({ emitter: this, logger: this.#o.logger, counters: this.#counters, metrics: this.#metrics });
   }
 
   get workerId(): string {

@@ -1,95 +1,15 @@
-/**
- * Every name that leaves the process for logs, metrics and traces; nowhere else is one written out. They follow the
- * OpenTelemetry messaging conventions where these have one, and start with `symphony.` where they have none.
- */
-
-/** Release of the semantic conventions that the names below are taken from; its messaging part is still in development. */
-export const SEMANTIC_CONVENTIONS_VERSION = "1.44.0";
-export const SCHEMA_URL = `https://opentelemetry.io/schemas/${SEMANTIC_CONVENTIONS_VERSION}`;
-
-/** Value of `messaging.system`. */
-export const MESSAGING_SYSTEM = "symphony";
-
-/** Fields of a log line. Never a payload. */
-export const LOG_FIELDS = {
-  messageId: "message_id",
-  messageType: "message_type",
-  queue: "queue",
-  attempt: "attempt",
-  traceId: "trace_id",
-  spanId: "span_id",
-  workerPid: "worker_pid",
-} as const;
-
-/** What is done to a message; a span's name is this and the queue: `process images`. */
-export const OPERATIONS = {
-  send: "send",
-  receive: "receive",
-  process: "process",
-  settle: "settle",
-} as const;
-
-export type Operation = (typeof OPERATIONS)[keyof typeof OPERATIONS];
-
-export const spanName = (operation: Operation, queue: string): string => `${operation} ${queue}`;
-
-export const ATTRIBUTES = {
-  system: "messaging.system",
-  operationName: "messaging.operation.name",
-  operationType: "messaging.operation.type",
-  /** The queue. */
-  destinationName: "messaging.destination.name",
-  messageId: "messaging.message.id",
-  /** On spans of batches only. */
-  batchMessageCount: "messaging.batch.message_count",
-  errorType: "error.type",
-  serverAddress: "server.address",
-  serverPort: "server.port",
-  messageType: "symphony.message.type",
-  /** 1-based. */
-  messageAttempt: "symphony.message.attempt",
-} as const;
-
-export interface MetricDefinition {
-  readonly name: string;
-  readonly kind: "counter" | "histogram" | "gauge";
-  /** In UCUM, as OpenTelemetry has it. */
-  readonly unit: string;
-  readonly description: string;
-}
-
-const metric = (name: string, kind: MetricDefinition["kind"], unit: string, description: string): MetricDefinition =>
-  Object.freeze({ name, kind, unit, description });
-
-export const METRICS = {
-  sentMessages: metric("messaging.client.sent.messages", "counter", "{message}", "Messages that were sent"),
-  consumedMessages: metric("messaging.client.consumed.messages", "counter", "{message}", "Messages that were received, once per delivery"),
-  operationDuration: metric("messaging.client.operation.duration", "histogram", "s", "Time of a send, receive or settle"),
-  processDuration: metric("messaging.process.duration", "histogram", "s", "Time that the handlers of a message took"),
-  queueReady: metric("symphony.queue.ready", "gauge", "{message}", "Messages that could be received now"),
-  queueScheduled: metric("symphony.queue.scheduled", "gauge", "{message}", "Messages that are due later"),
-  queueActive: metric("symphony.queue.active", "gauge", "{message}", "Messages in flight"),
-  queueFailed: metric("symphony.queue.failed", "gauge", "{message}", "Dead letters"),
-  queueOldestAge: metric("symphony.queue.oldest.age", "gauge", "s", "Age of the oldest ready message"),
-  workerSlots: metric("symphony.worker.slots", "gauge", "{slot}", "Messages that the fleet can handle at once"),
-  workerInFlight: metric("symphony.worker.in_flight", "gauge", "{message}", "Messages whose handlers run now"),
-  workerProcesses: metric("symphony.worker.processes", "gauge", "{process}", "Worker processes"),
-  workerRestarts: metric("symphony.worker.restarts", "counter", "{process}", "Worker processes that were replaced"),
-  messageRetries: metric("symphony.message.retries", "counter", "{message}", "Attempts that failed and are tried again"),
-  messageDeadLetters: metric("symphony.message.dead_letters", "counter", "{message}", "Messages that were given up on"),
-  messageCrashes: metric("symphony.message.crashes", "counter", "{message}", "Attempts that ended with their thread or process"),
-  messageLeaseLost: metric("symphony.message.lease_lost", "counter", "{message}", "Settlements that came too late"),
-  pollLastAge: metric("symphony.poll.last.age", "gauge", "s", "Time since the last successful receive"),
-} as const;
-
-/** Seconds: what the conventions advise for both duration histograms, and three more for long handlers. */
-export const DURATION_BUCKETS_S: readonly number[] = [
-  0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 120, 600,
-];
-
-/** A metric's name in Prometheus text: dots become underscores, the unit in words and `_total` are added. */
-export function prometheusName(definition: MetricDefinition): string {
-  const base = definition.name.replaceAll(".", "_");
-  const withUnit = definition.unit === "s" ? `${base}_seconds` : base;
-  return definition.kind === "counter" ? `${withUnit}_total` : withUnit;
-}
+/** The names themselves are in core, which records by them. */
+export {
+  ATTRIBUTES,
+  DURATION_BUCKETS_S,
+  LOG_FIELDS,
+  MESSAGING_SYSTEM,
+  METRICS,
+  type MetricDefinition,
+  OPERATIONS,
+  type Operation,
+  prometheusName,
+  SCHEMA_URL,
+  SEMANTIC_CONVENTIONS_VERSION,
+  spanName,
+} from "@symphony/core";

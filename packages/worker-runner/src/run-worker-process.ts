@@ -1,5 +1,6 @@
-import { isReapable, type StopReason } from "@symphony/core";
+import { isReapable, type MetricSeries, type StopReason } from "@symphony/core";
 import { type ConnectionBudget, countConnections } from "./connection-budget.ts";
+import { processGauges } from "./fleet/fleet-metrics.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import type { Vitals } from "./liveness.ts";
 import { WorkerProcess, type WorkerProcessOptions, type WorkerProcessState } from "./worker-process.ts";
@@ -19,6 +20,8 @@ export interface WorkerRun {
   pause(): void;
   resume(): void;
   health(): WorkerProcessState & { readonly leaseAgeMs: number | null };
+  /** For the probe listener. */
+  gauges(): readonly MetricSeries[];
   /** For the probe listener. */
   vitals(): Vitals;
   readonly connections: ConnectionBudget;
@@ -70,6 +73,10 @@ class SelfKeptRun implements WorkerRun {
   health(): WorkerProcessState & { readonly leaseAgeMs: number | null } {
     const ages = this.#keepers.map(({ leaseAgeMs }) => leaseAgeMs);
     return { ...this.#process.state(), leaseAgeMs: ages.includes(null) ? null : Math.max(0, ...ages.map((age) => age ?? 0)) };
+  }
+
+  gauges(): readonly MetricSeries[] {
+    return processGauges(this.#process.state());
   }
 
   vitals(): Vitals {

@@ -1,5 +1,13 @@
 import { threadId } from "node:worker_threads";
-import { createInProcessExecutor, createMessenger, type MessengerConfig, OptionsError, parseConfig, systemRuntime } from "@symphony/core";
+import {
+  createInProcessExecutor,
+  createMessenger,
+  type MessengerConfig,
+  OptionsError,
+  parseConfig,
+  systemRuntime,
+  type Timer,
+} from "@symphony/core";
 import { watchForDeath } from "./death-watch.ts";
 import { SlotBoard } from "./slot-board.ts";
 import { ThreadLog } from "./thread-logger.ts";
@@ -7,6 +15,9 @@ import { ThreadLoop, type ThreadReceived, watch } from "./thread-loop.ts";
 import { ThreadOutbox } from "./thread-outbox.ts";
 import type { ThreadStart, ToThread } from "./thread-protocol.ts";
 import { ThreadRelays } from "./thread-relay.ts";
+
+/** Milliseconds between two reports of what was counted here. */
+const COUNT_EVERY_MS = 1_000;
 
 /**
  * Runs in a pool thread: loads the configuration and executes what comes through the port, until it is stopped.
@@ -24,7 +35,7 @@ export async function serve(start: ThreadStart): Promise<void> {
   } catch (error) {
     return death.die(error);
   }
-  const { board, loop, relays, log } = thread;
+  const { board, loop, relays, log, meter } = thread;
   const stopped = Promise.withResolvers<{ exit: boolean }>();
   port.on("message", (message: ToThread) => {
     if (message.kind === "run") loop.run(message.packed);
@@ -35,8 +46,11 @@ export async function serve(start: ThreadStart): Promise<void> {
     else stopped.resolve(message);
   });
   outbox.ready(threadId);
+  const counting = countEvery(() => outbox.counted(meter.drain()));
   const { exit } = await stopped.promise;
   outbox.flush();
+  counting.cancel();
+  outbox.counted(meter.drain());
   await relays.close();
   death.forget();
   port.close();
@@ -66,7 +80,21 @@ async function boot(start: ThreadStart, outbox: ThreadOutbox) {
     onArm: (received, timeoutMs) => board.beat((received as ThreadReceived).slot, timeoutMs),
   });
   const loop = new ThreadLoop({ board, outbox, executor, serializer: messenger.serializer(start.transport) });
-  return { board, loop, relays, log };
+  return { board, loop, relays, log, meter: messenger.meter };
+}
+
+function countEvery(report: () => void): Timer {
+  const again = (): Timer =>
+    systemRuntime.clock.schedule(
+      COUNT_EVERY_MS,
+      () => {
+        report();
+        timer = again();
+      },
+      { unref: true },
+    );
+  let timer = again();
+  return { cancel: () => timer.cancel() };
 }
 
 async function loadConfig(url: string): Promise<MessengerConfig> {

@@ -1,5 +1,5 @@
 import type { MessagePort } from "node:worker_threads";
-import type { Outcome } from "@symphony/core";
+import type { MetricSeries, Outcome } from "@symphony/core";
 import type { DeathNotice, FromThread, LogRecord, SendRequest } from "./thread-protocol.ts";
 
 /**
@@ -32,6 +32,11 @@ export class ThreadOutbox {
   log(record: LogRecord): void {
     this.#logs.push(record);
     this.#schedule();
+  }
+
+  /** Posts at once: it comes once a second. */
+  counted(metrics: readonly MetricSeries[]): void {
+    if (metrics.length > 0) this.#port.postMessage({ metrics } satisfies FromThread);
   }
 
   ready(threadId: number): void {

@@ -290,7 +290,8 @@ class ThreadPoolExecutor implements ThreadPool {
     if (this.#suspects.size > MAX_SUSPECTS && oldest !== undefined) this.#suspects.delete(oldest);
   }
 
-  #hear(seat: ThreadSeat, { logs, sends }: FromThread): void {
+  #hear(seat: ThreadSeat, { logs, sends, metrics }: FromThread): void {
+    if (metrics !== undefined) this.#o.messenger.meter.merge(metrics);
     if (logs !== undefined) {
       for (const [level, fields, message] of logs) this.#logger[level](JSON.parse(fields) as object, message);
       seat.send({ kind: "logged", count: logs.length });

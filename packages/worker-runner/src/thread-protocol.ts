@@ -1,5 +1,5 @@
 import type { MessagePort } from "node:worker_threads";
-import type { ErrorRecord, Outcome, Received, SendResult } from "@symphony/core";
+import type { ErrorRecord, MetricSeries, Outcome, Received, SendResult } from "@symphony/core";
 
 /** What a thread is started with: the task of its piscina worker. */
 export interface ThreadStart {
@@ -39,6 +39,8 @@ export interface FromThread {
   readonly sends?: readonly SendRequest[];
   readonly logs?: readonly LogRecord[];
   readonly death?: DeathNotice;
+  /** What was counted in the thread since it last said so: what its handlers sent. */
+  readonly metrics?: readonly MetricSeries[];
 }
 
 /** A thread's last words. */

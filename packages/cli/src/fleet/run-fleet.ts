@@ -1,7 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { createMessenger, type Logger, type Messenger, type StopReason } from "@symphony/core";
-import { Supervisor, type Vitals } from "@symphony/worker-runner";
+import { fleetGauges, Supervisor, type Vitals } from "@symphony/worker-runner";
 import { CommandFailed, exitCodeOf } from "../exit-codes.ts";
+import { createMetrics } from "../metrics.ts";
 import { startProbes } from "../start-probes.ts";
 import type { FleetPlan } from "./plan.ts";
 
@@ -46,6 +47,7 @@ export async function runFleet({ plan, json, logger, onStarted }: FleetOptions):
     port: plan.healthPort,
     wanted: plan.healthPortWanted,
     vitals: () => vitalsOf(supervisor),
+    metrics: createMetrics({ messenger, transports: plan.consumed, logger, gauges: () => fleetGauges(supervisor.state()) }),
     logger,
     cleanUp,
   });
@@ -98,6 +100,7 @@ function createSupervisor(plan: FleetPlan, json: boolean, logger: Logger, messen
     ...(worker.messageLimit === undefined ? {} : { messageLimit: worker.messageLimit }),
     ...(worker.failureLimit === undefined ? {} : { failureLimit: worker.failureLimit }),
     recycle: plan.recycle,
+    meter: messenger.meter,
     logger,
     runtime: messenger.runtime,
   });

@@ -1,23 +1,44 @@
+import type { Clock } from "../clock.ts";
 import type { Envelope } from "../envelope.ts";
 import { MessengerError } from "../errors.ts";
+import { DEFAULT_QUEUE } from "../message.ts";
 import type { Router } from "../routing.ts";
-import { received, sent, transaction, transportNames } from "../stamps.ts";
+import { queueName, received, sent, transaction, transportNames } from "../stamps.ts";
+import type { MessageMetrics } from "../telemetry/message-metrics.ts";
 import type { Sender } from "../transport.ts";
 import type { Middleware } from "./chain.ts";
+
+/** Counts and times what is sent. */
+export interface SendObserver {
+  readonly clock: Clock;
+  readonly metrics: MessageMetrics;
+}
 
 /**
  * Picks the transports of a message and sends it; a message that came from a transport goes on to its handlers.
  *
  * @throws {MessengerError} `ROUTE_NOT_FOUND`, `TRANSPORT_NOT_FOUND`, or what the transport refused the message with.
  */
-export function route(router: Router, sender: (name: string) => Sender): Middleware {
+export function route(router: Router, sender: (name: string) => Sender, observe: SendObserver): Middleware {
   return async (envelope, next) => {
     if (envelope.last(received) !== undefined) return next(envelope);
     const names = envelope.last(transportNames)?.names ?? router.route(envelope.message.type);
     let result = envelope;
-    for (const name of names) result = result.with(sent(await sendTo(name, sender(name), envelope)));
+    for (const name of names) result = result.with(sent(await observed(envelope, observe, () => sendTo(name, sender(name), envelope))));
     return result;
   };
+}
+
+async function observed<T extends { readonly queue: string }>(envelope: Envelope, o: SendObserver, send: () => Promise<T>): Promise<T> {
+  const startedAt = o.clock.monotonic();
+  try {
+    const result = await send();
+    o.metrics.sent(result.queue, o.clock.monotonic() - startedAt);
+    return result;
+  } catch (error) {
+    o.metrics.sent(envelope.last(queueName)?.queue ?? DEFAULT_QUEUE, o.clock.monotonic() - startedAt, error);
+    throw error;
+  }
 }
 
 async function sendTo(

@@ -1,6 +1,6 @@
 import cluster, { type Worker as ClusterWorker } from "node:cluster";
 import type { Clock, ErrorRecord, Timer, WorkerInfo } from "@symphony/core";
-import { type ChildBeat, type FromChild, parseFromChild, seal, type ToChild } from "./ipc.ts";
+import { type ChildBeat, type ChildWord, type FromChild, parseFromChild, seal, type ToChild } from "./ipc.ts";
 
 /** How a child ended. */
 export interface ChildEnd {
@@ -42,6 +42,8 @@ export class Child {
   /** It was asked to end. */
   leaving = false;
   lastBeat: ChildBeat = NO_BEAT;
+  /** Monotonic, when it last received from its transports; undefined before. */
+  lastPollAt: number | undefined;
   /** What it said it failed of. */
   failure: ErrorRecord | undefined;
   /** It has received, or may have. */
@@ -104,10 +106,14 @@ export class Child {
     const message = parseFromChild(value);
     if (message === undefined || this.#ended) return;
     this.#expectWord(SILENCE_LIMIT_MS);
-    if (message.kind === "beat") this.lastBeat = message;
-    if (message.kind === "stopped") this.lastBeat = message.beat;
+    if (message.kind === "beat" || message.kind === "stopped") this.#note(message);
     if (message.kind === "failed") this.failure = message.error;
     this.#events.message(this, message);
+  }
+
+  #note({ beat, pollAgeMs }: ChildWord): void {
+    this.lastBeat = beat;
+    if (pollAgeMs !== null) this.lastPollAt = this.#clock.monotonic() - pollAgeMs;
   }
 
   /** The event loop behind this process has to say something within `limitMs`, or it is ended: its work is for others. */

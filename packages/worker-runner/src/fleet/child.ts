@@ -1,7 +1,7 @@
 import cluster from "node:cluster";
 import { type Logger, type Received, type StopReason, stamps, type Timer, toErrorRecord } from "@symphony/core";
 import { WorkerProcess, type WorkerProcessOptions } from "../worker-process.ts";
-import { type ChildBeat, type FromChild, parseToChild, type SuspectHeld, seal, type ToChild } from "./ipc.ts";
+import { type ChildBeat, type ChildWord, type FromChild, parseToChild, type SuspectHeld, seal, type ToChild } from "./ipc.ts";
 import { Lane } from "./lane.ts";
 
 export interface ChildOptions extends Omit<WorkerProcessOptions, "fleet"> {
@@ -100,7 +100,7 @@ class ChildRun {
     await this.#process.ready();
     await this.say({ kind: "ready", workers: this.#process.workers });
     const reason = await (this.#lane === undefined ? this.#consume() : this.#lane.run());
-    await this.say({ kind: "stopped", reason, beat: this.#state() });
+    await this.say({ kind: "stopped", reason, ...this.#word() });
     return reason;
   }
 
@@ -184,8 +184,12 @@ class ChildRun {
   }
 
   #beat(): void {
-    void this.say({ kind: "beat", ...this.#state() });
+    void this.say({ kind: "beat", ...this.#word() });
     this.#beatTimer = this.#o.messenger.runtime.clock.schedule(BEAT_MS, () => this.#beat());
+  }
+
+  #word(): ChildWord {
+    return { beat: this.#state(), pollAgeMs: this.#process.state().pollAgeMs, metrics: this.#o.messenger.meter.drain() };
   }
 
   #state(): ChildBeat {

@@ -1,4 +1,4 @@
-import type { ErrorRecord, Receipt, StopReason, WorkerInfo } from "@symphony/core";
+import type { ErrorRecord, MetricSeries, Receipt, StopReason, WorkerInfo } from "@symphony/core";
 
 /**
  * Every message between the supervisor and its children, as two unions. They are sent per beat and per event of a
@@ -26,11 +26,20 @@ export interface ChildBeat {
   readonly rssBytes: number;
 }
 
+/** What a child tells of itself every second and at its end. */
+export interface ChildWord {
+  readonly beat: ChildBeat;
+  /** Milliseconds since it last received something, or nothing, from its transports; null before. */
+  readonly pollAgeMs: number | null;
+  /** What it has counted since its last word; the supervisor has the sums. */
+  readonly metrics: readonly MetricSeries[];
+}
+
 export type FromChild =
   /** The configuration is loaded and the transports are connected, by name. Nothing is received before `renewed`. */
   | { readonly kind: "ready"; readonly workers: Readonly<Record<string, WorkerInfo>> }
   /** Every second, from the event loop: its silence means that the loop is blocked. */
-  | ({ readonly kind: "beat" } & ChildBeat)
+  | ({ readonly kind: "beat" } & ChildWord)
   /** A receive came back full: others may help. */
   | { readonly kind: "more"; readonly transport: string }
   /** Suspects it received: to be run alone, elsewhere. It has let go of them. */
@@ -43,7 +52,7 @@ export type FromChild =
   | { readonly kind: "limit"; readonly reason: StopReason }
   /** It could not start, or cannot be helped by going on; its exit follows. */
   | { readonly kind: "failed"; readonly error: ErrorRecord }
-  | { readonly kind: "stopped"; readonly reason: StopReason; readonly beat: ChildBeat };
+  | ({ readonly kind: "stopped"; readonly reason: StopReason } & ChildWord);
 
 export type ToChild =
   /**

@@ -1,6 +1,7 @@
 import {
   decide,
   isSupervisable,
+  MessageMetrics,
   type Messenger,
   MessengerError,
   type Received,
@@ -36,6 +37,7 @@ export class Lane {
   processed = 0;
   failed = 0;
   readonly #o: LaneOptions;
+  readonly #metrics: MessageMetrics;
   readonly #ended = Promise.withResolvers<StopReason>();
   #abort = new AbortController();
   #waiting: SuspectHeld[] = [];
@@ -44,6 +46,7 @@ export class Lane {
 
   constructor(options: LaneOptions) {
     this.#o = options;
+    this.#metrics = new MessageMetrics(options.messenger.meter);
   }
 
   get held(): number {
@@ -115,12 +118,20 @@ export class Lane {
     const { messenger, process: owner } = this.#o;
     const { clock, random } = messenger.runtime;
     const { signal } = this.#abort;
+    this.#metrics.consumed([received]);
+    const startedAt = clock.monotonic();
     const outcome = await owner.execute(name, received, signal);
     if (signal.aborted && signal.reason instanceof MessengerError && signal.reason.code === "LEASE_LOST") return;
     const strategyFor = (type: string): RetryStrategy => messenger.retryStrategy(type, name);
-    const settler = new Settler({ receiver: transport, logger: messenger.logger, onLost: () => undefined });
+    const settler = new Settler({
+      receiver: transport,
+      logger: messenger.logger,
+      onLost: (receipt) => this.#metrics.leaseLost(receipt.queue),
+      clock,
+    });
     const decision = decide(outcome, toDecisionInput(received, { strategyFor, workerId, now: clock.now(), random }));
     settler.add(received.receipt, decision);
+    this.#metrics.decided(received, outcome, decision, clock.monotonic() - startedAt);
     if (decision.kind !== "release") this.processed += 1;
     if (decision.kind === "retry" || decision.kind === "deadLetter") this.failed += 1;
     await this.#insist("a settlement could not be written", () => settler.flush());

@@ -1,4 +1,4 @@
-import type { ErrorRecord, Logger, Runtime, Transport } from "@symphony/core";
+import type { ErrorRecord, Logger, Meter, Runtime, Transport } from "@symphony/core";
 import type { ChildBeat } from "./ipc.ts";
 import type { RecycleLimits } from "./recycle.ts";
 
@@ -23,6 +23,8 @@ export interface SupervisorOptions {
   readonly failureLimit?: number;
   /** When a child is replaced. */
   readonly recycle: RecycleLimits;
+  /** Where the sums of all children are kept. */
+  readonly meter: Meter;
   readonly logger: Logger;
   readonly runtime: Runtime;
 }
@@ -35,6 +37,8 @@ export interface FleetState {
   readonly stopping: boolean;
   readonly paused: boolean;
   readonly restarts: number;
+  /** Milliseconds since any process of the fleet last looked into the queues; null before the first time. */
+  readonly pollAgeMs: number | null;
   /** Children in a row that died without having done anything, in the place where it is worst. */
   readonly crashLoop: number;
   readonly suspects: number;

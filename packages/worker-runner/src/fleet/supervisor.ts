@@ -1,6 +1,6 @@
 import cluster from "node:cluster";
 import { randomUUID } from "node:crypto";
-import { type ErrorRecord, type StopReason, toErrorRecord, type WorkerInfo } from "@symphony/core";
+import { ATTRIBUTES, type ErrorRecord, METRICS, MessageMetrics, type StopReason, toErrorRecord, type WorkerInfo } from "@symphony/core";
 import { fruitlessInARow, restartDelayMs } from "../respawn.ts";
 import { Child, type ChildEnd } from "./child-process.ts";
 import { type HandBackOptions, handBack, type Leaver } from "./hand-back.ts";
@@ -82,7 +82,7 @@ export class Supervisor {
     });
     this.#suspects = new Suspects({
       ...this.#handBack,
-      ...{ clock, random, supervisorId: randomUUID() },
+      ...{ clock, random, supervisorId: randomUUID(), metrics: new MessageMetrics(options.meter) },
       forkLane: () => this.#fork({ SYMPHONY_CHILD_LANE: "1" }),
     });
     this.#rollover = new Rollover({
@@ -158,6 +158,7 @@ export class Supervisor {
       stopping: this.#stopReason !== undefined,
       paused: this.#paused,
       restarts: this.#restarts,
+      pollAgeMs: this.#pollAgeMs(),
       crashLoop: Math.max(0, ...this.#places.map(({ exits }) => fruitlessInARow(exits))),
       suspects: this.#suspects.waiting,
       lastBootError: this.#lastBootError,
@@ -167,6 +168,11 @@ export class Supervisor {
       totals: this.#totals(),
       pids: [...this.#children].map((child) => child.pid),
     };
+  }
+
+  #pollAgeMs(): number | null {
+    const polls = [this.#wakeFan.lastPollAt, ...[...this.#children].map(({ lastPollAt }) => lastPollAt)].filter((at) => at !== undefined);
+    return polls.length === 0 ? null : this.#o.runtime.clock.monotonic() - Math.max(...polls);
   }
 
   #totals(): ChildBeat {
@@ -216,6 +222,7 @@ export class Supervisor {
         this.#onReady(child, message.workers);
         return;
       case "beat":
+        this.#o.meter.merge(message.metrics);
         this.#onBeat(child);
         return;
       case "more":
@@ -238,6 +245,7 @@ export class Supervisor {
         this.#o.logger.error({ err: message.error, child_pid: child.pid }, "a worker process failed");
         return;
       case "stopped":
+        this.#o.meter.merge(message.metrics);
         return;
     }
   }
@@ -304,6 +312,7 @@ export class Supervisor {
     const clean = child.leaving && (end.code === 0 || !child.everRegistered);
     const fields = { child_pid: child.pid, code: end.code, signal: end.signal, in_flight: child.lastBeat.inFlight };
     this.#o.logger[clean ? "debug" : "warn"](fields, clean ? "worker process ended" : "worker process died");
+    this.#countRestart(child, end);
     const suspected = !child.leaving && child.failure === undefined && this.#evidence.pointsAtMessages(end);
     const leavers = [...child.leases].map(([transport, { worker }]) => ({ transport, workerId: worker.workerId, pid: child.pid }));
     if (this.#suspects.isLane(child)) await this.#inTime(this.#suspects.laneEnded(child, leavers, end, suspected));
@@ -318,6 +327,13 @@ export class Supervisor {
     this.#rollover.changed();
     this.#cleaningUp -= 1;
     this.#endIfEmpty();
+  }
+
+  #countRestart(child: Child, end: ChildEnd): void {
+    // An idle lane is not replaced, and nobody is when the fleet stops.
+    if (this.#stopReason !== undefined || (child.leaving && this.#suspects.isLane(child))) return;
+    const reason = child.leaving ? "planned" : child.failure !== undefined ? "failed" : end.silent ? "silent" : "crashed";
+    this.#o.meter.counter(METRICS.workerRestarts, { [ATTRIBUTES.reason]: reason }).add(1);
   }
 
   /** A store that is away must not hold the end of the fleet up. */

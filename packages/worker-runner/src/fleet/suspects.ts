@@ -4,6 +4,7 @@ import {
   decide,
   type ErrorRecord,
   isSupervisable,
+  type MessageMetrics,
   MessengerError,
   multiplierRetry,
   type Receipt,
@@ -23,6 +24,7 @@ export interface SuspectsOptions extends HandBackOptions {
   /** Forks a process that receives nothing and runs what it is told to adopt, one at a time. */
   readonly forkLane: () => Child | undefined;
   readonly supervisorId: string;
+  readonly metrics: MessageMetrics;
 }
 
 /** Deliveries handed to the lane at a time: few enough to finish within a lease's patience when one of them kills it. */
@@ -167,6 +169,7 @@ export class Suspects {
       const decision = decide({ kind: "crashed", error, guilty: true }, input);
       await transport.reject([toRejection(received.receipt, decision)]);
       this.charged += 1;
+      this.#o.metrics.crashed(received.queue, decision);
       this.#o.logger.warn(
         { message_id: received.receipt.id, queue: received.queue, decision: decision.kind, error },
         "message killed its process",

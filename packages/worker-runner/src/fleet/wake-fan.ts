@@ -27,6 +27,8 @@ export class WakeFan {
   readonly #gathering = new Map<string, Timer>();
   #timer: Timer | undefined;
   #running = false;
+  /** Monotonic, when a transport last answered whether there is work; undefined before. */
+  lastPollAt: number | undefined;
 
   constructor(options: WakeFanOptions) {
     this.#o = options;
@@ -84,7 +86,9 @@ export class WakeFan {
       // Without a free slot anywhere nobody could take it; whoever finishes asks for more by itself.
       if (!isSupervisable(transport) || ![...this.#o.children()].some((child) => child.freeSlots(name) > 0)) continue;
       try {
-        if (await transport.hasReady(this.#o.queues)) this.wake(name);
+        const isReady = await transport.hasReady(this.#o.queues);
+        this.lastPollAt = this.#o.clock.monotonic();
+        if (isReady) this.wake(name);
       } catch (error) {
         this.#o.logger.debug({ err: toErrorRecord(error), transport: name }, "could not ask for waiting messages");
       }

@@ -1,0 +1,134 @@
+import type { Decision } from "../decide.ts";
+import type { Outcome } from "../execute.ts";
+import type { Received } from "../transport.ts";
+import type { Counter, Histogram, Meter } from "./meter.ts";
+import { ATTRIBUTES, METRICS, OPERATIONS, type Operation, OTHER } from "./names.ts";
+
+const { destinationName, errorType, messageType, operationName, reason } = ATTRIBUTES;
+/** A class name; what else an error calls itself may be anything, also something that must not leave the process. */
+const ERROR_NAME = /^[A-Za-z_$][\w$]{0,63}$/;
+
+/** What happens to messages in this process, as metrics. The counters of the frequent events are kept, those of errors looked up. */
+export class MessageMetrics {
+  readonly #meter: Meter;
+  readonly #sent = new Map<string, { readonly count: Counter; readonly time: Histogram }>();
+  readonly #consumed = new Map<string, Counter>();
+  readonly #handled = new Map<string, Map<string, Histogram>>();
+
+  constructor(meter: Meter) {
+    this.#meter = meter;
+  }
+
+  /** One message was sent, or was not: `error`. */
+  sent(queue: string, durationMs: number, error?: unknown): void {
+    if (error !== undefined) {
+      const labels = { [destinationName]: queue, [errorType]: errorTypeOf(error) };
+      this.#meter.counter(METRICS.sentMessages, labels).add(1);
+      this.operation(OPERATIONS.send, durationMs, { queue, error });
+      return;
+    }
+    let cells = this.#sent.get(queue);
+    if (cells === undefined) {
+      cells = {
+        count: this.#meter.counter(METRICS.sentMessages, { [destinationName]: queue }),
+        time: this.#meter.histogram(METRICS.operationDuration, { [operationName]: OPERATIONS.send, [destinationName]: queue }),
+      };
+      this.#sent.set(queue, cells);
+    }
+    cells.count.add(1);
+    cells.time.observe(durationMs / 1_000);
+  }
+
+  /** One round trip to the transport. */
+  operation(operation: Operation, durationMs: number, o: { readonly queue?: string | undefined; readonly error?: unknown } = {}): void {
+    this.#meter
+      .histogram(METRICS.operationDuration, {
+        [operationName]: operation,
+        ...(o.queue === undefined ? {} : { [destinationName]: o.queue }),
+        ...(o.error === undefined ? {} : { [errorType]: errorTypeOf(o.error) }),
+      })
+      .observe(durationMs / 1_000);
+  }
+
+  consumed(messages: readonly Received[]): void {
+    for (const { queue } of messages) {
+      let count = this.#consumed.get(queue);
+      if (count === undefined) {
+        count = this.#meter.counter(METRICS.consumedMessages, { [destinationName]: queue });
+        this.#consumed.set(queue, count);
+      }
+      count.add(1);
+    }
+  }
+
+  /** One attempt has ended and was decided on. */
+  decided(received: Received, outcome: Outcome, decision: Decision, durationMs: number): void {
+    const { queue } = received;
+    // A name that no handler knows comes from whoever sent it.
+    const isKnown = outcome.kind !== "noHandler" && outcome.kind !== "undecodable" && outcome.kind !== "tooNew";
+    const type = isKnown ? (received.envelope?.message.type ?? OTHER) : OTHER;
+    if (decision.kind === "acknowledge") {
+      this.#handledIn(queue, type).observe(durationMs / 1_000);
+      return;
+    }
+    const error = errorOf(outcome);
+    this.#meter
+      .histogram(METRICS.processDuration, {
+        [destinationName]: queue,
+        [messageType]: type,
+        ...(error === undefined ? {} : { [errorType]: error }),
+      })
+      .observe(durationMs / 1_000);
+    if (outcome.kind === "crashed") this.crashed(queue, decision);
+    else this.#failed(queue, decision);
+  }
+
+  /** A message has taken its thread or process with it. */
+  crashed(queue: string, decision: Decision): void {
+    this.#meter.counter(METRICS.messageCrashes, { [destinationName]: queue }).add(1);
+    this.#failed(queue, decision);
+  }
+
+  leaseLost(queue: string): void {
+    this.#meter.counter(METRICS.messageLeaseLost, { [destinationName]: queue }).add(1);
+  }
+
+  #failed(queue: string, decision: Decision): void {
+    if (decision.kind === "retry") this.#meter.counter(METRICS.messageRetries, { [destinationName]: queue }).add(1);
+    else if (decision.kind === "deadLetter")
+      this.#meter.counter(METRICS.messageDeadLetters, { [destinationName]: queue, [reason]: decision.failure.reason }).add(1);
+  }
+
+  #handledIn(queue: string, type: string): Histogram {
+    const known = this.#handled.get(queue)?.get(type);
+    if (known !== undefined) return known;
+    const handled = this.#meter.histogram(METRICS.processDuration, { [destinationName]: queue, [messageType]: type });
+    this.#handled.set(queue, new Map([...(this.#handled.get(queue) ?? []), [type, handled]]));
+    return handled;
+  }
+}
+
+/** The class of an error, fit for a label. */
+function errorTypeOf(error: unknown): string {
+  const name = (error as { readonly name?: unknown } | null)?.name;
+  return typeof name === "string" && ERROR_NAME.test(name) ? name : OTHER;
+}
+
+/** Absent for what is no failure: a snooze, a shutdown. */
+function errorOf(outcome: Outcome): string | undefined {
+  switch (outcome.kind) {
+    case "failed":
+      return errorTypeOf(outcome.failure.error);
+    case "timedOut":
+      return "HandlerTimeoutError";
+    case "interrupted":
+    case "snoozed":
+    case "handled":
+      return undefined;
+    case "crashed":
+    case "undecodable":
+    case "noHandler":
+    case "tooNew":
+      return errorTypeOf(outcome.error);
+  }
+}
