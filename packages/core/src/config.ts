@@ -2,7 +2,7 @@ import { OptionsError } from "./errors.ts";
 import type { HandlerDescriptor } from "./handlers.ts";
 import { type AnyMessageType, NAME_PATTERN, parseRetry, type RetryOptions } from "./message.ts";
 import type { Middleware } from "./middleware/chain.ts";
-import { anything, integer, listOf, object, optional, parseOptions, record, string } from "./options.ts";
+import { anything, boolean, integer, listOf, object, optional, parseOptions, record, string } from "./options.ts";
 import type { RetryStrategy } from "./retry/strategy.ts";
 import { assertDistinct, type Schedule, scheduleParser } from "./schedules/schedule.ts";
 import type { Serializer } from "./serializer.ts";
@@ -36,6 +36,16 @@ export interface WorkerConfig {
   readonly shutdownTimeout?: number;
 }
 
+/** One bus: a chain of middleware that some messages pass through and others do not. */
+export interface BusConfig {
+  /** Steps of this bus, after those of all buses and before those of the library. */
+  readonly middleware?: readonly Middleware[];
+  /** A message without a handler counts as handled; else it is an error, or a dead letter. Default false. */
+  readonly allowNoHandlers?: boolean;
+  /** A message without a route is handled in place, as by a sync transport; else dispatching it is an error. Default false. */
+  readonly allowNoSenders?: boolean;
+}
+
 export interface MessengerConfig {
   readonly transports: Readonly<Record<string, TransportConfig>>;
   /** Message name, `prefix.*` or `*` → transport or transports. The most specific pattern wins. Default: `*` → the only transport. */
@@ -43,7 +53,12 @@ export interface MessengerConfig {
   readonly handlers?: readonly HandlerDescriptor[];
   /** Types that are dispatched here and handled elsewhere; those of `handlers` need not be repeated. */
   readonly messages?: readonly AnyMessageType[];
+  /** Steps on every bus, before those of the library, when a message is dispatched and when it is handled. */
   readonly middleware?: readonly Middleware[];
+  /** Buses by name. Default: one, called "default". */
+  readonly buses?: Readonly<Record<string, BusConfig>>;
+  /** The bus of messages that name none. Needed when there are several and none is called "default". */
+  readonly defaultBus?: string;
   /** Recurring messages, from `defineSchedule`; every worker process sees to them. */
   readonly schedules?: readonly Schedule[];
   /** Queues to set up beside those that message types name. */
@@ -65,6 +80,9 @@ export interface ParsedConfig {
   readonly messages: readonly AnyMessageType[];
   readonly middleware: readonly Middleware[];
   readonly schedules: readonly Schedule[];
+  /** At least one. */
+  readonly buses: Readonly<Record<string, Required<BusConfig>>>;
+  readonly defaultBus: string;
   readonly queues: readonly string[];
   readonly worker: WorkerConfig;
   readonly auth?: unknown;
@@ -127,6 +145,16 @@ const messageParser = {
   },
 };
 
+const busSchema = object({
+  middleware: listOf(anything<Middleware>(), { default: [] }),
+  allowNoHandlers: boolean({ default: false }),
+  // Symfony's default is true. Here it would mean that a slip in the routing runs a handler in a web server, and that
+  // "accepted" no longer means "stored".
+  allowNoSenders: boolean({ default: false }),
+});
+
+const DEFAULT_BUS = "default";
+
 /** Milliseconds: five minutes let an import run and still end what hangs on a dead socket. */
 export const DEFAULT_TIMEOUT_MS = 300_000;
 
@@ -136,6 +164,8 @@ const configSchema = object({
   handlers: listOf(handlerParser, { default: [] }),
   messages: listOf(messageParser, { default: [] }),
   middleware: listOf(anything<Middleware>(), { default: [] }),
+  buses: record(busSchema, { default: {} }),
+  defaultBus: optional(string()),
   schedules: listOf(scheduleParser, { default: [] }),
   queues: listOf(string({ pattern: NAME_PATTERN }), { default: [] }),
   worker: optional(workerConfigSchema),
@@ -174,7 +204,19 @@ export function parseConfig(config: unknown): ParsedConfig {
     ...parsed,
     routing,
     messages,
+    ...parseBuses(parsed.buses, parsed.defaultBus),
     worker: parsed.worker ?? {},
     defaults: parsed.defaults ?? { timeoutMs: DEFAULT_TIMEOUT_MS },
   }) as ParsedConfig;
+}
+
+function parseBuses(given: ParsedConfig["buses"], chosen: string | undefined): Pick<ParsedConfig, "buses" | "defaultBus"> {
+  const buses = Object.keys(given).length === 0 ? { [DEFAULT_BUS]: busSchema.parse({}, "config.buses") } : given;
+  const names = Object.keys(buses);
+  for (const name of names)
+    if (!NAME_PATTERN.test(name)) throw new OptionsError(`config.buses.${name}`, name, `must match ${NAME_PATTERN.source}`);
+  const defaultBus = chosen ?? (names.length === 1 ? names[0] : names.includes(DEFAULT_BUS) ? DEFAULT_BUS : undefined);
+  if (defaultBus === undefined || !names.includes(defaultBus))
+    throw new OptionsError("config.defaultBus", chosen, `must name one of the buses (${names.join(", ")})`);
+  return { buses, defaultBus };
 }

@@ -1,3 +1,6 @@
+import type { MessengerError } from "./errors.ts";
+import type { AnyMessageType } from "./message.ts";
+
 /** How one message is to be sent. Everything has a default on the message type or in the routing. */
 export interface DispatchOptions {
   readonly queue?: string;
@@ -15,15 +18,29 @@ export interface DispatchOptions {
   readonly transport?: string;
   /** A `pg` client with an open transaction: the message is sent with its commit. */
   readonly transaction?: unknown;
+  /** Name of a configured bus, which also handles the message. Default: the default bus. */
+  readonly bus?: string;
 }
+
+/** What a question can be asked with; everything else is about sending. */
+export type HandleOptions = Pick<DispatchOptions, "headers" | "metadata" | "bus">;
 
 /** Tells where a message went. */
 export interface DispatchReceipt {
   readonly messageId: string;
-  /** Where it was sent; empty for the sync transport. */
+  /** Where it was sent; empty when it was handled in place for want of a route. */
   readonly transport: string;
   readonly queue: string;
   /** The idempotency key was known: nothing was sent, `messageId` is the first one's. */
   readonly duplicate: boolean;
   readonly scheduledAt?: Date;
 }
+
+export interface DispatchItem {
+  readonly type: AnyMessageType;
+  readonly payload: unknown;
+  readonly options?: DispatchOptions;
+}
+
+/** Per message: where it went, or why it was refused. */
+export type DispatchResult = DispatchReceipt | { readonly error: MessengerError };

@@ -4,7 +4,18 @@ import { MessengerError } from "./errors.ts";
 import { type AnyMessageType, NAME_PATTERN } from "./message.ts";
 import { delay, headers, idempotencyKey, metadata, priority, queueName, scheduled, transaction, transportNames } from "./stamps.ts";
 
-const KNOWN = new Set(["queue", "priority", "delayMs", "scheduledAt", "idempotencyKey", "headers", "metadata", "transport", "transaction"]);
+const KNOWN = new Set([
+  "queue",
+  "priority",
+  "delayMs",
+  "scheduledAt",
+  "idempotencyKey",
+  "headers",
+  "metadata",
+  "transport",
+  "transaction",
+  "bus",
+]);
 /** Milliseconds; a year, as for retries. What lies further ahead is a mistake in the unit. */
 const LONGEST_DELAY_MS = 365 * 86_400_000;
 const MAX_KEY_CHARS = 255;

@@ -52,7 +52,7 @@ export interface HandlerOptions {
 }
 
 // biome-ignore lint/suspicious/noConfusingVoidType: a handler may return nothing
-export type HandlerFunction<Output> = (payload: Output, context: HandlerContext) => Promise<unknown> | unknown | void;
+export type HandlerFunction<Output, Result = unknown | void> = (payload: Output, context: HandlerContext) => Promise<Result> | Result;
 
 export interface HandlerDescriptor {
   readonly message: AnyMessageType;
@@ -84,9 +84,9 @@ const handlerSchema = object({
  *
  * @throws {OptionsError} `OPTIONS_INVALID`, naming the field.
  */
-export function defineHandler<Input, Output>(
-  message: MessageType<Input, Output>,
-  handle: HandlerFunction<Output>,
+export function defineHandler<Input, Output, Result>(
+  message: MessageType<Input, Output, Result>,
+  handle: HandlerFunction<Output, Result>,
   options: HandlerOptions = {},
 ): HandlerDescriptor {
   if (typeof message?.name !== "string")

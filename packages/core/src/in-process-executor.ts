@@ -9,7 +9,7 @@ import type { Logger } from "./logger.ts";
 import type { AnyMessageType } from "./message.ts";
 import type { Messenger } from "./messenger.ts";
 import { HandlerFailedError } from "./middleware/handle.ts";
-import { busName, received as receivedStamp, redelivery, typeVersion } from "./stamps.ts";
+import { received as receivedStamp, redelivery, typeVersion } from "./stamps.ts";
 import { isTransactional, type Received } from "./transport.ts";
 
 export interface InProcessExecutorOptions {
@@ -83,12 +83,9 @@ class InProcessExecutor implements Executor {
   ): Outcome | { envelope: Envelope; handlers: readonly HandlerDescriptor[]; type: AnyMessageType } {
     const name = envelope.message.type;
     const type = this.#messenger.registry.get(name);
-    const bus = envelope.last(busName)?.bus;
-    const handlers =
-      type === undefined
-        ? []
-        : this.#messenger.handlers.for(type.name, { transport: this.#transport, ...(bus === undefined ? {} : { bus }) });
-    if (type === undefined || handlers.length === 0) {
+    const bus = this.#messenger.buses.of(envelope);
+    const handlers = type === undefined ? [] : this.#messenger.handlers.for(type.name, { transport: this.#transport, bus: bus.name });
+    if (type === undefined || (handlers.length === 0 && !bus.allowNoHandlers)) {
       const code = type === undefined ? "MESSAGE_TYPE_UNKNOWN" : "HANDLER_NOT_FOUND";
       return { kind: "noHandler", error: toErrorRecord(new MessengerError(code, `no handler is registered for message "${name}"`)) };
     }
@@ -167,7 +164,7 @@ class InProcessExecutor implements Executor {
       const done = envelope.last(redelivery)?.handled ?? [];
       if (handlers.some((handler) => handler.transactional && !done.includes(handler.name)))
         return await this.#runTransactional(attempt, stamped);
-      await this.#messenger.bus.dispatch(stamped);
+      await this.#messenger.buses.of(stamped).dispatch(stamped);
       return { kind: "handled" };
     } catch (error) {
       return classify(error, attempt.cause);
@@ -183,7 +180,7 @@ class InProcessExecutor implements Executor {
       );
     await transport.transaction(attempt.received.receipt, async (client) => {
       attempt.db = client;
-      await this.#messenger.bus.dispatch(envelope);
+      await this.#messenger.buses.of(envelope).dispatch(envelope);
       // Past its time or its lease: the commit must not race with whoever has the message next.
       if (attempt.cause !== undefined) throw new MessengerError("INTERRUPTED", "the attempt was aborted before its commit");
     });
@@ -192,6 +189,7 @@ class InProcessExecutor implements Executor {
 }
 
 function timeoutOf(handlers: readonly HandlerDescriptor[], type: AnyMessageType, otherwise: number): number {
+  if (handlers.length === 0) return type.timeoutMs ?? otherwise;
   let longest = 0;
   for (const handler of handlers) longest = Math.max(longest, handler.timeoutMs ?? type.timeoutMs ?? otherwise);
   return longest;

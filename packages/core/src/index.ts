@@ -1,5 +1,6 @@
 export { currentAttempt } from "./attempt.ts";
 export * from "./bus.ts";
+export { Buses } from "./buses.ts";
 export * from "./clock.ts";
 export * from "./config.ts";
 export * from "./dead-letter-groups.ts";

@@ -17,9 +17,14 @@ export interface RetryOptions {
   readonly jitter?: number;
 }
 
-export interface MessageOptions<Schema extends StandardSchemaV1> {
+export interface MessageOptions<
+  Schema extends StandardSchemaV1,
+  ResultSchema extends StandardSchemaV1 = StandardSchemaV1<unknown, unknown>,
+> {
   /** Any Standard Schema: zod, valibot, arktype. Checked at dispatch and again before handling. */
   readonly schema?: Schema;
+  /** What the handler of a query returns; `messenger.handle` checks it and resolves with it. Not for schemas that transform. */
+  readonly result?: ResultSchema;
   /** Version of the payload, 1 or higher. Default 1. */
   readonly version?: number;
   /** Other wire names that mean this type: old names of renamed messages. */
@@ -35,10 +40,11 @@ export interface MessageOptions<Schema extends StandardSchemaV1> {
   readonly retry?: RetryOptions | RetryStrategy;
 }
 
-/** A registered message type; made by `defineMessage`. `Input` is what is dispatched, `Output` what the handler gets. */
-export interface MessageType<Input = unknown, Output = Input> {
+/** A registered message type; made by `defineMessage`. `Input` is dispatched, the handler gets `Output`, a query's handler returns `Result`. */
+export interface MessageType<Input = unknown, Output = Input, Result = unknown> {
   readonly name: string;
   readonly schema?: StandardSchemaV1<Input, Output>;
+  readonly result?: StandardSchemaV1<unknown, Result>;
   readonly version: number;
   readonly aliases: readonly string[];
   readonly upcast: Readonly<Record<number, (payload: unknown) => unknown>>;
@@ -49,7 +55,7 @@ export interface MessageType<Input = unknown, Output = Input> {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the top type of all message types; payloads are contravariant in schemas
-export type AnyMessageType = MessageType<any, any>;
+export type AnyMessageType = MessageType<any, any, any>;
 
 /** A wire name: what the contract allows and what is safe in URLs, labels and queue names. */
 export const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
@@ -66,6 +72,7 @@ const retrySchema = object({
 
 const messageSchema = object({
   schema: optional({ parse: (value: unknown, path: string) => parseSchema(value, path) }),
+  result: optional({ parse: (value: unknown, path: string) => parseSchema(value, path) }),
   version: integer({ min: 1, max: 1_000_000, default: 1 }),
   aliases: listOf(string({ pattern: NAME_PATTERN }), { default: [] }),
   upcast: record(func(), { default: {} }),
@@ -83,10 +90,10 @@ const messageSchema = object({
  * @example
  * export const Resize = defineMessage("image.resize", { schema: z.object({ url: z.url(), width: z.int() }) });
  */
-export function defineMessage<Schema extends StandardSchemaV1 = StandardSchemaV1<unknown, unknown>>(
-  name: string,
-  options: MessageOptions<Schema> = {},
-): MessageType<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>> {
+export function defineMessage<
+  Schema extends StandardSchemaV1 = StandardSchemaV1<unknown, unknown>,
+  ResultSchema extends StandardSchemaV1 = StandardSchemaV1<unknown, unknown>,
+>(name: string, options: MessageOptions<Schema, ResultSchema> = {}): TypeOf<Schema, ResultSchema> {
   if (typeof name !== "string" || !NAME_PATTERN.test(name))
     throw new OptionsError("message name", name, `must match ${NAME_PATTERN.source}`);
   const parsed = parseOptions(messageSchema, options, `message "${name}"`);
@@ -96,8 +103,14 @@ export function defineMessage<Schema extends StandardSchemaV1 = StandardSchemaV1
       throw new OptionsError(`message "${name}".upcast.${key}`, key, `must be a version from 1 to ${parsed.version - 1}`);
     }
   }
-  return Object.freeze({ name, ...parsed }) as MessageType<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>>;
+  return Object.freeze({ name, ...parsed }) as TypeOf<Schema, ResultSchema>;
 }
+
+type TypeOf<Schema extends StandardSchemaV1, ResultSchema extends StandardSchemaV1> = MessageType<
+  StandardSchemaV1.InferInput<Schema>,
+  StandardSchemaV1.InferOutput<Schema>,
+  StandardSchemaV1.InferOutput<ResultSchema>
+>;
 
 export function parseRetry(value: unknown, path: string): RetryOptions | RetryStrategy {
   if (isRetryStrategy(value)) return value;

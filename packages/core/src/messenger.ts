@@ -1,23 +1,22 @@
-import { currentAttempt } from "./attempt.ts";
-import { MessageBus } from "./bus.ts";
+import type { Bus } from "./bus.ts";
+import { Buses } from "./buses.ts";
 import { type Runtime, systemRuntime } from "./clock.ts";
 import { type MessengerConfig, type ParsedConfig, parseConfig } from "./config.ts";
 import { EnvelopeContext } from "./context.ts";
-import type { DispatchOptions, DispatchReceipt } from "./dispatch-options.ts";
-import { toStamps } from "./dispatch-stamps.ts";
-import { Envelope } from "./envelope.ts";
+import type { DispatchItem, DispatchOptions, DispatchReceipt, DispatchResult, HandleOptions } from "./dispatch-options.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import type { Envelope } from "./envelope.ts";
 import { MessengerError } from "./errors.ts";
 import { HandlerRegistry } from "./handlers.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { type AnyMessageType, DEFAULT_QUEUE, isRetryStrategy, MessageRegistry, type MessageType, type RetryOptions } from "./message.ts";
-import { handle } from "./middleware/handle.ts";
-import { route } from "./middleware/route.ts";
+import { type ContextFactory, handle } from "./middleware/handle.ts";
+import { route, type SendObserver } from "./middleware/route.ts";
 import { validate } from "./middleware/validate.ts";
 import { multiplierRetry } from "./retry/multiplier.ts";
 import type { RetryStrategy } from "./retry/strategy.ts";
 import { Router } from "./routing.ts";
 import { createJsonSerializer, type Serializer } from "./serializer.ts";
-import { busName, dispatched, lineage, messageId, scheduled, sent, typeVersion } from "./stamps.ts";
 import { MessageMetrics } from "./telemetry/message-metrics.ts";
 import { Meter } from "./telemetry/meter.ts";
 import { isCloseable, isSetUpAble, type Sender, type Transport } from "./transport.ts";
@@ -36,36 +35,23 @@ export interface MessengerOptions {
   readonly transports?: Readonly<Record<string, Transport>>;
 }
 
-export interface DispatchItem {
-  readonly type: AnyMessageType;
-  readonly payload: unknown;
-  readonly options?: DispatchOptions;
-}
-
-/** Per message: where it went, or why it was refused. */
-export type DispatchResult = DispatchReceipt | { readonly error: MessengerError };
-
 /** The application's way in: dispatches messages, and hands out the parts that workers and tools need. */
-export interface Messenger {
+export interface Messenger extends Omit<Bus, "name"> {
   readonly config: ParsedConfig;
   readonly registry: MessageRegistry;
   readonly handlers: HandlerRegistry;
   readonly router: Router;
-  readonly bus: MessageBus;
+  readonly buses: Buses;
   readonly runtime: Runtime;
   readonly logger: Logger;
   /** What was sent, received and handled through this messenger. */
   readonly meter: Meter;
   /**
-   * Sends one message; resolves when it is durable. Concurrent calls share a round trip.
+   * One of the configured buses; `messenger` itself is the default one.
    *
-   * @throws {ValidationError} `PAYLOAD_INVALID` with every issue and its path.
-   * @throws {MessengerError} `DISPATCH_OPTIONS_INVALID`, `PAYLOAD_NOT_JSON`, `PAYLOAD_TOO_LARGE`, `PAYLOAD_TOO_DEEP`,
-   *   `ROUTE_NOT_FOUND`, `IDEMPOTENCY_CONFLICT`, `TRANSPORT_UNAVAILABLE`, `MESSENGER_CLOSED`.
+   * @throws {MessengerError} `DISPATCH_OPTIONS_INVALID` when there is no bus of this name.
    */
-  dispatch<Input>(type: MessageType<Input, unknown>, payload: Input, options?: DispatchOptions): Promise<DispatchReceipt>;
-  /** The same for many at once; never rejects for a single message, one result per item in the same order. */
-  dispatchMany(items: readonly DispatchItem[]): Promise<readonly DispatchResult[]>;
+  bus(name: string): Bus;
   /** @throws {MessengerError} `TRANSPORT_NOT_FOUND` */
   transport(name: string): Transport;
   /** Names of the transports that can be consumed from; sync transports cannot. */
@@ -77,8 +63,6 @@ export interface Messenger {
   /** Flushes and disconnects. Idempotent; `dispatch` rejects afterwards. */
   close(): Promise<void>;
 }
-
-const BUS = "default";
 
 /**
  * Makes a messenger from a configuration and connects its transports.
@@ -98,10 +82,11 @@ class ConfiguredMessenger implements Messenger {
   readonly registry: MessageRegistry;
   readonly handlers: HandlerRegistry;
   readonly router: Router;
-  readonly bus: MessageBus;
+  readonly buses: Buses;
   readonly runtime: Runtime;
   readonly logger: Logger;
   readonly meter: Meter;
+  readonly #dispatcher: Dispatcher;
   readonly #options: MessengerOptions;
   readonly #senders = new Map<string, Sender>();
   readonly #transports = new Map<string, Transport>();
@@ -118,12 +103,15 @@ class ConfiguredMessenger implements Messenger {
     this.registry = new MessageRegistry(config.messages);
     this.handlers = new HandlerRegistry(config.handlers);
     this.router = new Router(config.routing);
-    this.bus = new MessageBus(BUS, [
-      ...config.middleware,
+    const sender = (name: string): Sender => this.#sender(name);
+    const observe: SendObserver = { clock: this.runtime.clock, metrics: new MessageMetrics(this.meter) };
+    const context: ContextFactory = (envelope, handler) => new EnvelopeContext(envelope, handler, this.#dispatchFrom);
+    this.buses = new Buses(config, ({ allowNoHandlers, allowNoSenders }) => [
       validate(this.registry),
-      route(this.router, (name) => this.#sender(name), { clock: this.runtime.clock, metrics: new MessageMetrics(this.meter) }),
-      handle(this.handlers, (envelope, handler) => new EnvelopeContext(envelope, handler, this.#dispatchFrom)),
+      route(this.router, sender, observe, allowNoSenders ? createSyncTransport("", () => this.buses) : undefined),
+      handle(this.handlers, context, (envelope) => this.buses.of(envelope).name, allowNoHandlers),
     ]);
+    this.#dispatcher = new Dispatcher(this);
   }
 
   get transportNames(): readonly string[] {
@@ -139,15 +127,26 @@ class ConfiguredMessenger implements Messenger {
     throw failed.reason;
   }
 
-  dispatch<Input>(type: MessageType<Input, unknown>, payload: Input, options: DispatchOptions = {}): Promise<DispatchReceipt> {
-    const parent = currentAttempt.getStore()?.received.envelope;
-    return this.#send(type, payload, options, parent);
+  dispatch<Input>(type: MessageType<Input, unknown>, payload: Input, options?: DispatchOptions): Promise<DispatchReceipt> {
+    return this.#dispatcher.send(type, payload, options);
   }
 
-  async dispatchMany(items: readonly DispatchItem[]): Promise<readonly DispatchResult[]> {
-    const parent = currentAttempt.getStore()?.received.envelope;
-    const results = await Promise.allSettled(items.map((item) => this.#send(item.type, item.payload, item.options ?? {}, parent)));
-    return results.map((result) => (result.status === "fulfilled" ? result.value : { error: toMessengerError(result.reason) }));
+  dispatchMany(items: readonly DispatchItem[]): Promise<readonly DispatchResult[]> {
+    return this.#dispatcher.sendMany(items);
+  }
+
+  handle<Input, Result>(type: MessageType<Input, unknown, Result>, payload: Input, options?: HandleOptions): Promise<Result> {
+    return this.#dispatcher.handle(type, payload, options) as Promise<Result>;
+  }
+
+  bus(name: string): Bus {
+    const bus = this.buses.get(name).name;
+    return {
+      name,
+      dispatch: (type, payload, options) => this.dispatch(type, payload, { ...options, bus }),
+      dispatchMany: (items) => this.dispatchMany(items.map((item) => ({ ...item, options: { ...item.options, bus } }))),
+      handle: (type, payload, options) => this.handle(type, payload, { ...options, bus }),
+    };
   }
 
   transport(name: string): Transport {
@@ -183,6 +182,7 @@ class ConfiguredMessenger implements Messenger {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#dispatcher.close();
     const own = [...this.#transports].filter(([name]) => this.#options.transports?.[name] === undefined);
     await Promise.all(own.map(([, transport]) => (isCloseable(transport) ? transport.close() : undefined)));
   }
@@ -194,28 +194,12 @@ class ConfiguredMessenger implements Messenger {
     parent: Envelope,
     db: unknown,
   ): Promise<DispatchReceipt> =>
-    this.#send(type, payload, db === undefined || options.transaction !== undefined ? options : { ...options, transaction: db }, parent);
-
-  async #send(type: AnyMessageType, payload: unknown, options: DispatchOptions, parent: Envelope | undefined): Promise<DispatchReceipt> {
-    if (this.#closed) throw new MessengerError("MESSENGER_CLOSED", "the messenger is closed: dispatch before close()");
-    const { clock, newId } = this.runtime;
-    const now = clock.now();
-    const id = newId();
-    const line = parent?.last(lineage);
-    const envelope = Envelope.wrap({ type: type.name, payload }, [
-      messageId({ id }),
-      busName({ bus: BUS }),
-      dispatched({ at: now }),
-      typeVersion({ version: type.version }),
-      lineage(
-        parent === undefined
-          ? { root: id, depth: 0 }
-          : { root: line?.root ?? id, parent: parent.last(messageId)?.id ?? id, depth: (line?.depth ?? 0) + 1 },
-      ),
-      ...toStamps(type, options, now),
-    ]);
-    return toReceipt(id, await this.bus.dispatch(envelope));
-  }
+    this.#dispatcher.send(
+      type,
+      payload,
+      db === undefined || options.transaction !== undefined ? options : { ...options, transaction: db },
+      parent,
+    );
 
   #sender(name: string): Sender {
     const sender = this.#senders.get(name);
@@ -233,7 +217,7 @@ class ConfiguredMessenger implements Messenger {
     if (schemeOf(config.dsn) === "sync") {
       this.#senders.set(
         name,
-        createSyncTransport(name, () => this.bus),
+        createSyncTransport(name, () => this.buses),
       );
       return;
     }
@@ -255,23 +239,7 @@ class ConfiguredMessenger implements Messenger {
   }
 }
 
-function toReceipt(id: string, envelope: Envelope): DispatchReceipt {
-  const first = envelope.last(sent);
-  const at = envelope.last(scheduled)?.at;
-  return {
-    messageId: first?.id ?? id,
-    transport: first?.transport ?? "",
-    queue: first?.queue ?? "",
-    duplicate: first?.duplicate ?? false,
-    ...(at === undefined ? {} : { scheduledAt: new Date(at) }),
-  };
-}
-
 function toStrategy(retry: RetryOptions | RetryStrategy | undefined): RetryStrategy {
   if (retry === undefined) return multiplierRetry();
   return isRetryStrategy(retry) ? retry : multiplierRetry(retry);
-}
-
-function toMessengerError(reason: unknown): MessengerError {
-  return reason instanceof MessengerError ? reason : new MessengerError("TRANSPORT_FAILED", "the message was not sent", { cause: reason });
 }

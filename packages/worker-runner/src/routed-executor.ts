@@ -1,4 +1,4 @@
-import { type Executor, type HandlerDescriptor, type Messenger, type Outcome, type Received, stamps } from "@symphony/core";
+import type { Executor, HandlerDescriptor, Messenger, Outcome, Received } from "@symphony/core";
 
 export interface RoutedExecutorOptions {
   readonly messenger: Messenger;
@@ -49,8 +49,8 @@ class RoutedExecutor implements Executor {
 
   #route({ envelope }: Received): Executor {
     if (envelope === undefined) return this.#o.inline;
-    const bus = envelope.last(stamps.busName)?.bus;
-    const key = `${envelope.message.type}\n${bus ?? ""}`;
+    const bus = this.#o.messenger.buses.of(envelope).name;
+    const key = `${envelope.message.type}\n${bus}`;
     let executor = this.#routes.get(key);
     if (executor === undefined) {
       const { messenger } = this.#o;
@@ -62,9 +62,9 @@ class RoutedExecutor implements Executor {
     return executor;
   }
 
-  #wantsThread(type: string, bus: string | undefined): boolean {
+  #wantsThread(type: string, bus: string): boolean {
     const { messenger, transport } = this.#o;
-    const handlers = messenger.handlers.for(type, { transport, ...(bus === undefined ? {} : { bus }) });
+    const handlers = messenger.handlers.for(type, { transport, bus });
     return handlers.some((handler) => handler.execution === "thread");
   }
 }

@@ -30,11 +30,20 @@ interface RouteRow {
   readonly types: readonly string[];
 }
 
+interface BusRow {
+  readonly name: string;
+  readonly isDefault: boolean;
+  readonly middleware: readonly string[];
+  readonly allowNoHandlers: boolean;
+  readonly allowNoSenders: boolean;
+}
+
 interface Overview {
   readonly messages: readonly MessageRow[];
   readonly handlers: readonly HandlerRow[];
   readonly routes: readonly RouteRow[];
   readonly middleware: readonly string[];
+  readonly buses: readonly BusRow[];
   readonly problems: {
     /** Their messages can be dispatched only with an explicit transport. */
     readonly handlersWithoutRoute: readonly string[];
@@ -81,7 +90,14 @@ function overviewOf(config: ParsedConfig): Overview {
       ...(fromTransport === undefined ? {} : { fromTransport }),
     })),
     routes,
-    middleware: [...config.middleware.map((middleware) => middleware.name || "(anonymous)"), "validate", "route", "handle"],
+    middleware: namesOf(config.middleware),
+    buses: Object.entries(config.buses).map(([name, { middleware, allowNoHandlers, allowNoSenders }]) => ({
+      name,
+      isDefault: name === config.defaultBus,
+      middleware: namesOf([...config.middleware, ...middleware]),
+      allowNoHandlers,
+      allowNoSenders,
+    })),
     problems: {
       handlersWithoutRoute: handlers
         .all()
@@ -92,6 +108,14 @@ function overviewOf(config: ParsedConfig): Overview {
     },
   };
 }
+
+/** In the order in which a message meets them. */
+const namesOf = (own: ParsedConfig["middleware"]): string[] => [
+  ...own.map((step) => step.name || "(anonymous)"),
+  "validate",
+  "route",
+  "handle",
+];
 
 const list = (values: readonly string[]): string => (values.length === 0 ? "-" : values.join(", "));
 
@@ -120,6 +144,11 @@ const ROUTES: readonly Column<RouteRow>[] = [
   { title: "MESSAGES", value: (row) => list(row.types) },
 ];
 
+const BUSES: readonly Column<BusRow>[] = [
+  { title: "BUS", value: (row) => (row.isDefault ? `${row.name} (default)` : row.name) },
+  { title: "MIDDLEWARE", value: (row) => row.middleware.join(" → ") },
+];
+
 function toText(overview: Overview): string {
   const { handlersWithoutRoute, routesWithoutHandler, messagesWithoutHandler } = overview.problems;
   const problems = [
@@ -131,7 +160,7 @@ function toText(overview: Overview): string {
     table(MESSAGES, overview.messages),
     table(HANDLERS, overview.handlers),
     table(ROUTES, overview.routes),
-    `MIDDLEWARE\n${overview.middleware.join(" → ")}`,
+    overview.buses.length === 1 ? `MIDDLEWARE\n${overview.middleware.join(" → ")}` : table(BUSES, overview.buses),
     problems.length === 0 ? "no problems" : problems.join("\n"),
   ].join("\n\n");
 }

@@ -1,7 +1,7 @@
 import type { Envelope } from "../envelope.ts";
 import { MessengerError } from "../errors.ts";
 import type { HandlerContext, HandlerDescriptor, HandlerRegistry } from "../handlers.ts";
-import { busName, handled, received, redelivery } from "../stamps.ts";
+import { handled, received, redelivery } from "../stamps.ts";
 import type { Middleware } from "./chain.ts";
 
 /** One or more handlers threw; the others ran all the same. */
@@ -24,18 +24,22 @@ export type ContextFactory = (envelope: Envelope, handler: HandlerDescriptor) =>
  * Runs every handler of the message, high priority first; one that throws does not keep the others from running.
  * Handlers that succeeded in an earlier attempt are left out.
  *
- * @throws {MessengerError} `HANDLER_NOT_FOUND`
+ * @param busOf - Name of the bus that an envelope is on.
+ * @throws {MessengerError} `HANDLER_NOT_FOUND`, unless that is allowed.
  * @throws {HandlerFailedError} `HANDLER_FAILED` with all failures.
  */
-export function handle(handlers: HandlerRegistry, createContext: ContextFactory): Middleware {
+export function handle(
+  handlers: HandlerRegistry,
+  createContext: ContextFactory,
+  busOf: (envelope: Envelope) => string,
+  allowNoHandlers: boolean,
+): Middleware {
   return async (envelope, next) => {
     const origin = envelope.last(received);
-    const bus = envelope.last(busName)?.bus;
-    const all = handlers.for(envelope.message.type, {
-      ...(origin === undefined ? {} : { transport: origin.transport }),
-      ...(bus === undefined ? {} : { bus }),
-    });
+    const bus = busOf(envelope);
+    const all = handlers.for(envelope.message.type, { bus, ...(origin === undefined ? {} : { transport: origin.transport }) });
     if (all.length === 0) {
+      if (allowNoHandlers) return next(envelope);
       throw new MessengerError("HANDLER_NOT_FOUND", `no handler for message "${envelope.message.type}"`, {
         details: { type: envelope.message.type },
       });

@@ -17,12 +17,16 @@ export interface SendObserver {
 /**
  * Picks the transports of a message and sends it; a message that came from a transport goes on to its handlers.
  *
+ * @param unrouted - Takes the messages that no route leads anywhere; without it such a message is refused.
  * @throws {MessengerError} `ROUTE_NOT_FOUND`, `TRANSPORT_NOT_FOUND`, or what the transport refused the message with.
  */
-export function route(router: Router, sender: (name: string) => Sender, observe: SendObserver): Middleware {
+export function route(router: Router, sender: (name: string) => Sender, observe: SendObserver, unrouted?: Sender): Middleware {
   return async (envelope, next) => {
     if (envelope.last(received) !== undefined) return next(envelope);
-    const names = envelope.last(transportNames)?.names ?? router.route(envelope.message.type);
+    const chosen = envelope.last(transportNames)?.names;
+    if (unrouted !== undefined && chosen === undefined && router.find(envelope.message.type) === undefined)
+      return envelope.with(sent(await sendTo("", unrouted, envelope)));
+    const names = chosen ?? router.route(envelope.message.type);
     let result = envelope;
     for (const name of names) result = result.with(sent(await observed(envelope, observe, () => sendTo(name, sender(name), envelope))));
     return result;

@@ -1,0 +1,35 @@
+import { MessageBus } from "./bus.ts";
+import type { BusConfig, ParsedConfig } from "./config.ts";
+import type { Envelope } from "./envelope.ts";
+import { MessengerError } from "./errors.ts";
+import type { Middleware } from "./middleware/chain.ts";
+import { busName } from "./stamps.ts";
+
+/** The buses of a configuration. */
+export class Buses {
+  readonly default: MessageBus;
+  readonly #buses = new Map<string, MessageBus>();
+
+  /** @param steps - The steps of the library for one bus, after all own middleware. */
+  constructor(config: ParsedConfig, steps: (bus: Required<BusConfig>) => readonly Middleware[]) {
+    for (const [name, bus] of Object.entries(config.buses)) {
+      const middleware = [...config.middleware, ...bus.middleware, ...steps(bus)];
+      this.#buses.set(name, new MessageBus(name, middleware, { allowNoHandlers: bus.allowNoHandlers }));
+    }
+    this.default = this.get(config.defaultBus);
+  }
+
+  /** @throws {MessengerError} `DISPATCH_OPTIONS_INVALID` */
+  get(name: string): MessageBus {
+    const bus = this.#buses.get(name);
+    if (bus !== undefined) return bus;
+    const known = [...this.#buses.keys()].join(", ");
+    throw new MessengerError("DISPATCH_OPTIONS_INVALID", `there is no bus "${name}" (${known})`, { details: { path: "bus" } });
+  }
+
+  /** The bus that a message names; the default one when it names none, or one that only the program that sent it knew. */
+  of(envelope: Envelope): MessageBus {
+    const name = envelope.last(busName)?.bus;
+    return (name === undefined ? undefined : this.#buses.get(name)) ?? this.default;
+  }
+}

@@ -1,0 +1,127 @@
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { currentAttempt } from "./attempt.ts";
+import type { Buses } from "./buses.ts";
+import type { Runtime } from "./clock.ts";
+import type { DispatchItem, DispatchOptions, DispatchReceipt, DispatchResult, HandleOptions } from "./dispatch-options.ts";
+import { toStamps } from "./dispatch-stamps.ts";
+import { Envelope } from "./envelope.ts";
+import { MessengerError } from "./errors.ts";
+import type { HandlerRegistry } from "./handlers.ts";
+import type { AnyMessageType } from "./message.ts";
+import { busName, dispatched, handled, lineage, messageId, scheduled, sent, typeVersion } from "./stamps.ts";
+import { inPlace } from "./transports/sync.ts";
+
+export interface DispatcherInput {
+  readonly buses: Buses;
+  readonly handlers: HandlerRegistry;
+  readonly runtime: Runtime;
+}
+
+/** Wraps messages in envelopes and gives them to their bus. */
+export class Dispatcher {
+  readonly #buses: Buses;
+  readonly #handlers: HandlerRegistry;
+  readonly #runtime: Runtime;
+  #closed = false;
+
+  constructor({ buses, handlers, runtime }: DispatcherInput) {
+    this.#buses = buses;
+    this.#handlers = handlers;
+    this.#runtime = runtime;
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** @param parent - The message that is being handled; default: the one in whose handler the caller runs. */
+  async send(
+    type: AnyMessageType,
+    payload: unknown,
+    options: DispatchOptions = {},
+    parent: Envelope | undefined = currentEnvelope(),
+  ): Promise<DispatchReceipt> {
+    const { id, envelope } = this.#wrap(type, payload, options, parent);
+    return toReceipt(id, await this.#buses.of(envelope).dispatch(envelope));
+  }
+
+  async sendMany(items: readonly DispatchItem[]): Promise<readonly DispatchResult[]> {
+    const parent = currentEnvelope();
+    const results = await Promise.allSettled(items.map((item) => this.send(item.type, item.payload, item.options, parent)));
+    return results.map((result) => (result.status === "fulfilled" ? result.value : { error: toMessengerError(result.reason) }));
+  }
+
+  async handle(type: AnyMessageType, payload: unknown, options: HandleOptions = {}): Promise<unknown> {
+    const { envelope } = this.#wrap(type, payload, options, currentEnvelope());
+    const bus = this.#buses.of(envelope);
+    const found = this.#handlers.for(type.name, { bus: bus.name });
+    if (found.length !== 1) throw notOne(type.name, found.length);
+    const results = (await bus.dispatch(inPlace(envelope))).all(handled);
+    // Own middleware may have ended the chain without asking the handler.
+    if (results.length !== 1) throw notOne(type.name, results.length);
+    return checkResult(type, results[0]?.result);
+  }
+
+  #wrap(
+    type: AnyMessageType,
+    payload: unknown,
+    options: DispatchOptions,
+    parent: Envelope | undefined,
+  ): { id: string; envelope: Envelope } {
+    if (this.#closed) throw new MessengerError("MESSENGER_CLOSED", "the messenger is closed: dispatch before close()");
+    const { clock, newId } = this.#runtime;
+    const now = clock.now();
+    const id = newId();
+    const line = parent?.last(lineage);
+    const bus = options.bus === undefined ? this.#buses.default : this.#buses.get(options.bus);
+    const envelope = Envelope.wrap({ type: type.name, payload }, [
+      messageId({ id }),
+      busName({ bus: bus.name }),
+      dispatched({ at: now }),
+      typeVersion({ version: type.version }),
+      lineage(
+        parent === undefined
+          ? { root: id, depth: 0 }
+          : { root: line?.root ?? id, parent: parent.last(messageId)?.id ?? id, depth: (line?.depth ?? 0) + 1 },
+      ),
+      ...toStamps(type, options, now),
+    ]);
+    return { id, envelope };
+  }
+}
+
+const currentEnvelope = (): Envelope | undefined => currentAttempt.getStore()?.received.envelope;
+
+function notOne(type: string, count: number): MessengerError {
+  if (count === 0) return new MessengerError("HANDLER_NOT_FOUND", `nobody here answers "${type}"`, { details: { type } });
+  return new MessengerError("HANDLER_AMBIGUOUS", `"${type}" has ${count} handlers: a query needs exactly one`, {
+    details: { type, count },
+  });
+}
+
+async function checkResult(type: AnyMessageType, result: unknown): Promise<unknown> {
+  if (type.result === undefined) return result;
+  const checked: StandardSchemaV1.Result<unknown> = await type.result["~standard"].validate(result);
+  if (checked.issues === undefined) return checked.value;
+  throw new MessengerError(
+    "RESULT_INVALID",
+    `the handler of "${type.name}" returned what its type forbids: ${checked.issues.map((issue) => issue.message).join("; ")}`,
+    { details: { type: type.name } },
+  );
+}
+
+function toReceipt(id: string, envelope: Envelope): DispatchReceipt {
+  const first = envelope.last(sent);
+  const at = envelope.last(scheduled)?.at;
+  return {
+    messageId: first?.id ?? id,
+    transport: first?.transport ?? "",
+    queue: first?.queue ?? "",
+    duplicate: first?.duplicate ?? false,
+    ...(at === undefined ? {} : { scheduledAt: new Date(at) }),
+  };
+}
+
+function toMessengerError(reason: unknown): MessengerError {
+  return reason instanceof MessengerError ? reason : new MessengerError("TRANSPORT_FAILED", "the message was not sent", { cause: reason });
+}
