@@ -54,6 +54,9 @@ const BY_CODE: Readonly<Record<string, ExitCode>> = {
   CAPABILITY_MISSING: EXIT.failed,
   IDEMPOTENCY_CONFLICT: EXIT.failed,
   DEAD_LETTER_NOT_FOUND: EXIT.failed,
+  AUDIT_FAILED: EXIT.failed,
+  AUDIT_NOT_FOUND: EXIT.failed,
+  UNDO_IMPOSSIBLE: EXIT.failed,
   ISSUER_UNAVAILABLE: EXIT.temporary,
 };
 

@@ -1,4 +1,5 @@
 export { currentAttempt } from "./attempt.ts";
+export * from "./audit.ts";
 export * from "./bus.ts";
 export { Buses } from "./buses.ts";
 export * from "./clock.ts";

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { createHash } from "node:crypto";
 import { type Logger, type Runtime, type Timer, TransportError } from "@symphony/core";
 import pg from "pg";
@@ -64,6 +65,14 @@ export interface DatabaseInput {
   readonly logger: Logger;
 }
 
+/** An audited action in progress: its statements, whoever issues them, belong to one transaction. */
+interface Action {
+  readonly id: string;
+  readonly client: pg.PoolClient;
+  /** What it leaves behind (timers, flushes) is not part of it any more. */
+  isOpen: boolean;
+}
+
 /** Owns every connection of one transport. Connections are opened when they are needed and end with `close`. */
 export class Database {
   readonly #input: DatabaseInput;
@@ -73,6 +82,7 @@ export class Database {
   #transactions: pg.Pool | undefined;
   #lookups: pg.Pool | undefined;
   readonly #clients = new Set<pg.PoolClient>();
+  readonly #actions = new AsyncLocalStorage<Action>();
   #closing: Promise<void> | undefined;
 
   constructor(input: DatabaseInput) {
@@ -119,7 +129,7 @@ export class Database {
   }
 
   /** Runs a statement of ours and resolves with its rows as arrays. */
-  async run(sql: Statement, values: unknown[], doing: string, on: Queryable = this.main): Promise<Row[]> {
+  async run(sql: Statement, values: unknown[], doing: string, on: Queryable = this.joined ?? this.main): Promise<Row[]> {
     this.#assertOpen(doing);
     for (let tries = 1; ; tries++) {
       try {
@@ -132,9 +142,53 @@ export class Database {
     }
   }
 
-  /** Runs `work` in a transaction on a connection of the main pool; repeats it when PostgreSQL rolled it back because of others. */
+  /** Id of the audited action that the caller is part of. */
+  get action(): string | undefined {
+    return this.#current()?.id;
+  }
+
+  /** The connection of that action. */
+  get joined(): pg.PoolClient | undefined {
+    return this.#current()?.client;
+  }
+
+  #current(): Action | undefined {
+    const action = this.#actions.getStore();
+    return action?.isOpen === true ? action : undefined;
+  }
+
+  /**
+   * Runs `work` in a transaction that every statement joins which is issued on its way, by whatever part of the
+   * transport; repeats it when PostgreSQL rolled it back because of others.
+   */
+  async inAction<T>(doing: string, id: string, work: () => Promise<T>): Promise<T> {
+    let thrown: unknown;
+    try {
+      return await this.inTransaction(doing, async (client) => {
+        const action: Action = { id, client, isOpen: true };
+        try {
+          return await this.#actions.run(action, work);
+        } catch (error) {
+          thrown = error;
+          throw error;
+        } finally {
+          action.isOpen = false;
+        }
+      });
+    } catch (error) {
+      // What is wrong with the work itself is no fault of the database.
+      throw thrown !== undefined && (error as { cause?: unknown }).cause === thrown ? thrown : error;
+    }
+  }
+
+  /**
+   * Runs `work` in a transaction on a connection of the main pool; repeats it when PostgreSQL rolled it back because of
+   * others. In an audited action it is part of that one's.
+   */
   async inTransaction<T>(doing: string, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
     this.#assertOpen(doing);
+    const { joined } = this;
+    if (joined !== undefined) return work(joined);
     for (let tries = 1; ; tries++) {
       try {
         return await transact(this.main, work);

@@ -5,6 +5,7 @@ import { decodeCursor, encodeCursor, estimateOf, fromWhere, type Where, whereOf 
 import type { Notifier } from "./notifier.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
 import { decode } from "./row-codec.ts";
+import { removing } from "./trash.ts";
 
 /** Up to here a total is counted, beyond it is estimated. */
 const COUNTED = 10_000;
@@ -83,13 +84,11 @@ export class DeadLetters {
     const dead = await this.#input.queues.deadLetters();
     const table = this.#table(dead);
     const where = whereOf(dead.name, filter);
-    const rows = await this.#run(
-      `DELETE FROM ${table} d WHERE d.name = $1 AND d.id = ANY (ARRAY (
-         SELECT t.id ${fromWhere(table, where, OLDEST)} ORDER BY ${OLDEST} LIMIT ${limit} ${where.search === undefined ? "FOR UPDATE SKIP LOCKED" : ""}))
-       RETURNING d.id::text`,
-      where.values,
-      "removing dead letters",
-    );
+    const deletion = `DELETE FROM ${table} d WHERE d.name = $1 AND d.id = ANY (ARRAY (
+      SELECT t.id ${fromWhere(table, where, OLDEST)} ORDER BY ${OLDEST} LIMIT ${limit} ${where.search === undefined ? "FOR UPDATE SKIP LOCKED" : ""}))`;
+    const { database, schema } = this.#input;
+    const { text, values } = removing(database, schema, dead.table, deletion, where.values);
+    const rows = await this.#run(text, values, "removing dead letters");
     return { removed: rows.map((row) => row[0] as string) };
   }
 

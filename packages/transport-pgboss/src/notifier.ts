@@ -35,9 +35,15 @@ export class Notifier {
     this.#enabled = input.enabled;
   }
 
-  /** Returns at once. A notification that is lost costs a poll interval, no message. */
+  /** Returns at once. A notification that is lost costs a poll interval, no message. In an audited action it waits for the commit. */
   notify(queues: Iterable<string>): void {
     if (!this.#enabled) return;
+    const { joined } = this.#database;
+    if (joined === undefined) this.#add(queues);
+    else this.afterCommit(joined, [...queues]);
+  }
+
+  #add(queues: Iterable<string>): void {
     for (const queue of queues) this.#queues.add(queue);
     this.#schedule();
   }
@@ -47,7 +53,7 @@ export class Notifier {
     if (!this.#enabled) return;
     const source = client as Partial<TransactionClient>;
     if (source.getTransactionStatus?.() === "I" || source.connection === undefined) {
-      this.notify(queues);
+      this.#add(queues);
       return;
     }
     const waiting = this.#afterCommit.get(client);
@@ -62,7 +68,7 @@ export class Notifier {
       if (message.status !== "I") return;
       connection.removeListener("readyForQuery", onReady);
       this.#afterCommit.delete(client);
-      this.notify(all);
+      this.#add(all);
     };
     connection.on("readyForQuery", onReady);
   }

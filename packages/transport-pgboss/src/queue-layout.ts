@@ -1,5 +1,5 @@
 import type { PgBossOptions } from "./options.ts";
-import { COUNTER_TABLE, SIGNAL_TABLE, WORKER_TABLE } from "./statements.ts";
+import { AUDIT_TABLE, COUNTER_TABLE, SIGNAL_TABLE, TRASH_TABLE, WORKER_TABLE } from "./statements.ts";
 
 /** pg-boss refuses no number of seconds up to int4; this is 63 years: nothing that waits is ever deleted for its age. */
 const NEVER_SECONDS = 2_000_000_000;
@@ -44,6 +44,11 @@ export const OWN_TABLES: Readonly<Record<string, string>> = {
   [COUNTER_TABLE]:
     "queue text PRIMARY KEY, handled bigint NOT NULL DEFAULT 0, failed bigint NOT NULL DEFAULT 0, retried bigint NOT NULL DEFAULT 0",
   [SIGNAL_TABLE]: "name text PRIMARY KEY, at timestamptz NOT NULL",
+  // Ids rise with time: the primary key is the order of the list, and the oldest are found in it.
+  [AUDIT_TABLE]: `id uuid PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), actor jsonb NOT NULL, action text NOT NULL, target text,
+  parameters jsonb NOT NULL, request_id text, count bigint NOT NULL, outcome text NOT NULL`,
+  [TRASH_TABLE]: `audit_id uuid NOT NULL, source text NOT NULL, id uuid NOT NULL, at timestamptz NOT NULL DEFAULT now(), job jsonb NOT NULL,
+  PRIMARY KEY (audit_id, source, id)`,
 };
 
 export interface IndexLayout {

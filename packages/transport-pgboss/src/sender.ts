@@ -31,6 +31,8 @@ export interface SenderInput {
   readonly runtime: Runtime;
   readonly store: RowStore;
   readonly notifier: Notifier;
+  /** The connection of the audited action that the caller is part of. */
+  readonly joined: () => Queryable | undefined;
   /** Makes a queue that a message names and nobody has set up; false: it may not. */
   readonly makeQueue: (queue: string) => Promise<boolean>;
 }
@@ -62,7 +64,8 @@ export class PgBossSender {
     if (this.#closed) throw new TransportError("TRANSPORT_FAILED", "the transport was closed");
     const prepared = envelopes.map((envelope) => this.#prepare(envelope));
     const rows = prepared.flatMap((each) => ("row" in each ? [each.row] : []));
-    const stored = options.transaction === undefined ? await this.#coalesce(rows) : await this.#join(rows, options.transaction);
+    const transaction = options.transaction ?? this.#input.joined();
+    const stored = transaction === undefined ? await this.#coalesce(rows) : await this.#join(rows, transaction);
     let next = 0;
     return prepared.map((each) => ("row" in each ? (stored[next++] as SendResult) : { kind: "refused", error: each.refused }));
   }

@@ -1,4 +1,7 @@
 import {
+  type Auditable,
+  type AuditEntry,
+  type AuditedResult,
   type Closeable,
   type Countable,
   createJsonSerializer,
@@ -27,6 +30,7 @@ import {
   type WorkerInfo,
   type WorkerPulse,
 } from "@symphony/core";
+import { AuditLog } from "./audit-log.ts";
 import { Database } from "./connection.ts";
 import { Counter } from "./counter.ts";
 import { DeadLetterGroupReader } from "./dead-letter-groups.ts";
@@ -66,7 +70,8 @@ export type PgBossTransport = Transport &
   Closeable &
   Transactional &
   Reapable &
-  Supervisable;
+  Supervisable &
+  Auditable;
 
 /**
  * A transport on PostgreSQL.
@@ -131,6 +136,7 @@ class Opened implements PgBossTransport {
   readonly #reaper: Reaper;
   readonly #wakeUp: WakeUp;
   readonly #transactor: Transactor;
+  readonly #audit: AuditLog;
   readonly #made = new Map<string, Promise<boolean>>();
   #closing: Promise<void> | undefined;
 
@@ -155,6 +161,7 @@ class Opened implements PgBossTransport {
       runtime,
       store: this.#lanes.store,
       notifier: this.#notifier,
+      joined: () => database.joined,
       makeQueue,
     });
     this.#receiver = new PgBossReceiver({
@@ -171,6 +178,7 @@ class Opened implements PgBossTransport {
     this.#inspector = new Inspector(database, this.#queues, schema);
     this.#reaper = new Reaper({ database, queues: this.#queues, notifier: this.#notifier, runtime, logger, schema });
     this.#wakeUp = new WakeUp({ database, queues: this.#queues, runtime, logger, schema });
+    this.#audit = new AuditLog({ database, notifier: this.#notifier, runtime, schema });
     this.#transactor = new Transactor(database, this.#queues, this.#counter, schema, { timeoutMs: options.statementTimeoutMs });
   }
 
@@ -250,6 +258,26 @@ class Opened implements PgBossTransport {
 
   transaction<T>(receipt: Receipt, work: (client: unknown) => Promise<T>): Promise<T> {
     return this.#transactor.transaction(receipt, work);
+  }
+
+  audited<T>(entry: AuditEntry, work: () => Promise<AuditedResult<T>>) {
+    return this.#audit.audited(entry, work);
+  }
+
+  recordRefusal(entry: AuditEntry, outcome: string) {
+    return this.#audit.recordRefusal(entry, outcome);
+  }
+
+  listAudit(page: { limit: number; cursor?: string }) {
+    return this.#audit.list(page);
+  }
+
+  undoAudited(id: string, entry: AuditEntry) {
+    return this.#audit.undo(id, entry);
+  }
+
+  tidyAudit() {
+    return this.#audit.tidy();
   }
 
   beat(worker: WorkerInfo, inFlight: number) {

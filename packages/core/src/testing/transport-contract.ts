@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { auditTests } from "./contract/auditing.ts";
 import { capabilityTests } from "./contract/capabilities.ts";
 import { deadLetterGroupTests } from "./contract/dead-letter-groups.ts";
 import { deadLetterTests } from "./contract/dead-letters.ts";
@@ -28,6 +29,7 @@ const CHAPTERS: Readonly<Record<string, (claim: Claim) => void>> = {
   transactions: transactionTests,
   reaping: reapingTests,
   supervising: supervisingTests,
+  auditing: auditTests,
 };
 
 /**

@@ -38,7 +38,7 @@ function openFixture(options: MemoryTransportOptions): TransportFixture & { read
   };
 }
 
-const capabilities = ["countable", "listable", "groupable", "wakeable", "closeable", "reapable", "supervisable"] as const;
+const capabilities = ["countable", "listable", "groupable", "wakeable", "closeable", "reapable", "supervisable", "auditable"] as const;
 
 describeTransportContract("memory, manual clock", {
   capabilities,

@@ -25,8 +25,8 @@ import type {
   Wakeable,
 } from "../transport.ts";
 import type { TransportFactory } from "../transport-factory.ts";
+import { MemoryAudited } from "./memory/audited.ts";
 import { decode, toDeadLetter, toReceived } from "./memory/decode.ts";
-import { MemoryFleet } from "./memory/fleet.ts";
 import { Newest } from "./memory/newest.ts";
 import { applyPatch, clearTries, digest } from "./memory/record.ts";
 import { MemoryStore } from "./memory/store.ts";
@@ -81,7 +81,7 @@ export function createMemoryTransport(options: MemoryTransportOptions = {}): Mem
   return new MemoryTransport(options);
 }
 
-export class MemoryTransport extends MemoryFleet implements Transport, Countable, Listable, Groupable, Wakeable, Closeable {
+export class MemoryTransport extends MemoryAudited implements Transport, Countable, Listable, Groupable, Wakeable, Closeable {
   readonly #name: string | undefined;
   readonly #runtime: Runtime;
   readonly #sent: Newest<{ readonly body: string; readonly local: readonly Stamp[] }>;
@@ -203,10 +203,7 @@ export class MemoryTransport extends MemoryFleet implements Transport, Countable
   async removeDeadLetters(filter: DeadLetterFilter, limit: number): Promise<{ removed: readonly string[] }> {
     this.assertOpen();
     const letters = this.store.deadLetters.find(filter).slice(0, limit);
-    for (const letter of letters) {
-      this.store.deadLetters.delete(letter);
-      this.store.forgetKey(letter.message);
-    }
+    for (const letter of letters) this.store.discard(letter);
     return { removed: letters.map((letter) => letter.message.id) };
   }
 
@@ -314,6 +311,10 @@ export class MemoryTransport extends MemoryFleet implements Transport, Countable
   #bury(message: StoredMessage, failure: Failure): void {
     const { envelope } = decode(this.serializer, message.body);
     this.store.bury(message, { failure: structuredClone(failure), type: envelope?.message.type ?? null });
+  }
+
+  protected override newId(): string {
+    return this.#runtime.newId();
   }
 
   protected override assertOpen(): void {

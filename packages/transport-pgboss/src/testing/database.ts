@@ -132,7 +132,9 @@ async function empty(schema: TestSchema): Promise<void> {
   const queues = await schema.query<{ name: string }>("SELECT name FROM $schema.queue WHERE dead_letter IS NOT NULL");
   for (const { name } of queues) await schema.query("SELECT $schema.delete_queue($1)", [name]);
   await schema.query("DELETE FROM $schema.job");
-  await schema.query("TRUNCATE $schema.messenger_worker, $schema.messenger_counter, $schema.messenger_signal");
+  await schema.query(
+    "TRUNCATE $schema.messenger_worker, $schema.messenger_counter, $schema.messenger_signal, $schema.messenger_audit, $schema.messenger_trash",
+  );
 }
 
 export const ALL_CAPABILITIES: readonly TransportCapability[] = [
@@ -145,4 +147,5 @@ export const ALL_CAPABILITIES: readonly TransportCapability[] = [
   "transactional",
   "reapable",
   "supervisable",
+  "auditable",
 ];

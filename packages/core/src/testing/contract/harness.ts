@@ -10,7 +10,8 @@ export type TransportCapability =
   | "closeable"
   | "transactional"
   | "reapable"
-  | "supervisable";
+  | "supervisable"
+  | "auditable";
 
 /** A transaction of the caller, opened beside the transport. */
 export interface OpenTransaction {

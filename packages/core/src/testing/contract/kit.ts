@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
+import { type Auditable, isAuditable } from "../../audit.ts";
 import { systemClock } from "../../clock.ts";
 import { type Groupable, isGroupable } from "../../dead-letter-groups.ts";
 import type { Envelope, Stamp } from "../../envelope.ts";
@@ -43,6 +44,7 @@ export const guards: Readonly<Record<TransportCapability, (transport: Transport)
   transactional: isTransactional,
   reapable: isReapable,
   supervisable: isSupervisable,
+  auditable: isAuditable,
 };
 
 /** What a test needs beside `send`, `receive`, `acknowledge` and `reject`; without it the test is skipped. */
@@ -141,6 +143,10 @@ export class ContractKit {
 
   get supervisable(): Transport & Supervisable {
     return narrow(this.transport, isSupervisable);
+  }
+
+  get auditable(): Transport & Auditable {
+    return narrow(this.transport, isAuditable);
   }
 
   get wakeable(): Transport & Wakeable {

@@ -29,6 +29,20 @@ export class DeadLetters {
     this.#letters.set(nameOf(message.queue, message.id), { ...about, message, place: this.#places, failedAt: now });
   }
 
+  /** As it was, in its old place of the list. False: there is one again. */
+  putBack(letter: StoredDeadLetter): boolean {
+    const { queue, id } = letter.message;
+    if (this.has(queue, id)) return false;
+    const later = [...this.#letters].filter(([, { place }]) => place > letter.place);
+    this.#letters.set(nameOf(queue, id), letter);
+    // The map is in order of place: those that come after it move behind it.
+    for (const [name, each] of later) {
+      this.#letters.delete(name);
+      this.#letters.set(name, each);
+    }
+    return true;
+  }
+
   delete({ message }: StoredDeadLetter): void {
     this.#letters.delete(nameOf(message.queue, message.id));
   }

@@ -1,6 +1,7 @@
 import type { Clock } from "../../clock.ts";
 import type { QueueCounts, Receipt } from "../../transport.ts";
-import { DeadLetters } from "./dead-letters.ts";
+import { MemoryAudit } from "./audit.ts";
+import { DeadLetters, type StoredDeadLetter } from "./dead-letters.ts";
 import { Heap } from "./heap.ts";
 import type { StoredMessage } from "./stored-message.ts";
 import { Workers } from "./workers.ts";
@@ -42,6 +43,7 @@ export type Added =
 export class MemoryStore {
   readonly deadLetters = new DeadLetters();
   readonly workers: Workers;
+  readonly audit: MemoryAudit;
   readonly #clock: Clock;
   readonly #windowMs: number;
   readonly #queues = new Map<string, Queue>();
@@ -57,6 +59,7 @@ export class MemoryStore {
     this.#clock = clock;
     this.#windowMs = windowMs;
     this.workers = new Workers(clock);
+    this.audit = new MemoryAudit(clock);
   }
 
   declare(queues: readonly string[]): void {
@@ -132,8 +135,18 @@ export class MemoryStore {
     this.#enqueue(this.#make(message.queue), { ...message, age: this.#age, readyAt: this.#clock.now(), lease: undefined });
   }
 
-  forgetKey(message: StoredMessage): void {
-    if (message.key !== undefined) this.#queues.get(message.queue)?.keys.delete(message.key);
+  /** Removes a dead letter and forgets its key; in an audited action it can be put back. */
+  discard(letter: StoredDeadLetter): void {
+    const { queue, key } = letter.message;
+    const keys = this.#queues.get(queue)?.keys;
+    const known = key === undefined ? undefined : keys?.get(key);
+    this.deadLetters.delete(letter);
+    if (key !== undefined) keys?.delete(key);
+    this.audit.removed(() => {
+      if (!this.deadLetters.putBack(letter)) return false;
+      if (key !== undefined && known !== undefined && keys?.has(key) === false) keys.set(key, known);
+      return true;
+    });
   }
 
   depth(): number {
@@ -189,6 +202,7 @@ export class MemoryStore {
     this.#expired = 0;
     this.deadLetters.clear();
     this.workers.clear();
+    this.audit.clear();
     for (const name of names) this.#make(name);
   }
 
