@@ -29,6 +29,7 @@ export * from "./routing.ts";
 export { type CronOptions, cronTrigger } from "./schedules/cron.ts";
 export { everyTrigger } from "./schedules/every.ts";
 export { defineSchedule, type MissedRuns, type Schedule, type ScheduleOptions, type ScheduleRun } from "./schedules/schedule.ts";
+export * from "./schedules/store.ts";
 export { excluding, type Trigger, within } from "./schedules/trigger.ts";
 export * from "./serializer.ts";
 export { Settler } from "./settle.ts";

@@ -1,5 +1,5 @@
 import type { PgBossOptions } from "./options.ts";
-import { AUDIT_TABLE, COUNTER_TABLE, SIGNAL_TABLE, TRASH_TABLE, WORKER_TABLE } from "./statements.ts";
+import { AUDIT_TABLE, COUNTER_TABLE, SCHEDULE_TABLE, SIGNAL_TABLE, TRASH_TABLE, WORKER_TABLE } from "./statements.ts";
 
 /** pg-boss refuses no number of seconds up to int4; this is 63 years: nothing that waits is ever deleted for its age. */
 const NEVER_SECONDS = 2_000_000_000;
@@ -49,6 +49,10 @@ export const OWN_TABLES: Readonly<Record<string, string>> = {
   parameters jsonb NOT NULL, request_id text, count bigint NOT NULL, outcome text NOT NULL`,
   [TRASH_TABLE]: `audit_id uuid NOT NULL, source text NOT NULL, id uuid NOT NULL, at timestamptz NOT NULL DEFAULT now(), job jsonb NOT NULL,
   PRIMARY KEY (audit_id, source, id)`,
+  [SCHEDULE_TABLE]: `name text PRIMARY KEY, definition text NOT NULL, text text NOT NULL, type text NOT NULL, missed_after_ms bigint NOT NULL,
+  revision bigint NOT NULL DEFAULT 1, due_at timestamptz, run_at timestamptz, not_before timestamptz, paused_at timestamptz,
+  last_due_at timestamptz, last_run_at timestamptz, last_message_id text, runs bigint NOT NULL DEFAULT 0, missed bigint NOT NULL DEFAULT 0,
+  last_error text, holder text, held_until timestamptz, created_at timestamptz NOT NULL DEFAULT now()`,
 };
 
 export interface IndexLayout {

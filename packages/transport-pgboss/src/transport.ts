@@ -17,6 +17,7 @@ import {
   type ReceiveOptions,
   type Rejection,
   type Runtime,
+  type Schedulable,
   type SendOptions,
   type Serializer,
   type SetUpAble,
@@ -43,6 +44,7 @@ import { type PgBossOptions, type PgBossOptionsInput, parsePgBossOptions } from 
 import { QueueDirectory } from "./queues.ts";
 import { Reaper } from "./reaper.ts";
 import { PgBossReceiver } from "./receiver.ts";
+import { Schedules } from "./schedules.ts";
 import { PgBossSender } from "./sender.ts";
 import { describeSteps, missingError, SetUp } from "./setup.ts";
 import { Transactor } from "./transactor.ts";
@@ -71,6 +73,7 @@ export type PgBossTransport = Transport &
   Transactional &
   Reapable &
   Supervisable &
+  Schedulable &
   Auditable;
 
 /**
@@ -118,6 +121,7 @@ async function open(input: OpenInput, path = ""): Promise<PgBossTransport> {
 }
 
 class Opened implements PgBossTransport {
+  readonly schedules: Schedules;
   readonly #options: PgBossOptions;
   readonly #database: Database;
   readonly #release: (() => Promise<void>) | undefined;
@@ -179,6 +183,7 @@ class Opened implements PgBossTransport {
     this.#reaper = new Reaper({ database, queues: this.#queues, notifier: this.#notifier, runtime, logger, schema });
     this.#wakeUp = new WakeUp({ database, queues: this.#queues, runtime, logger, schema });
     this.#audit = new AuditLog({ database, notifier: this.#notifier, runtime, schema });
+    this.schedules = new Schedules(database, schema);
     this.#transactor = new Transactor(database, this.#queues, this.#counter, schema, { timeoutMs: options.statementTimeoutMs });
   }
 

@@ -10,6 +10,7 @@ import { idempotencyTests } from "./contract/idempotency.ts";
 import { type Claim, ContractKit, guards, unique } from "./contract/kit.ts";
 import { reapingTests } from "./contract/reaping.ts";
 import { receivingTests } from "./contract/receiving.ts";
+import { scheduleTests } from "./contract/schedules.ts";
 import { sendingTests } from "./contract/sending.ts";
 import { settlingTests } from "./contract/settling.ts";
 import { supervisingTests } from "./contract/supervising.ts";
@@ -30,6 +31,7 @@ const CHAPTERS: Readonly<Record<string, (claim: Claim) => void>> = {
   reaping: reapingTests,
   supervising: supervisingTests,
   auditing: auditTests,
+  schedules: scheduleTests,
 };
 
 /**

@@ -38,7 +38,17 @@ function openFixture(options: MemoryTransportOptions): TransportFixture & { read
   };
 }
 
-const capabilities = ["countable", "listable", "groupable", "wakeable", "closeable", "reapable", "supervisable", "auditable"] as const;
+const capabilities = [
+  "countable",
+  "listable",
+  "groupable",
+  "wakeable",
+  "closeable",
+  "reapable",
+  "supervisable",
+  "schedulable",
+  "auditable",
+] as const;
 
 describeTransportContract("memory, manual clock", {
   capabilities,

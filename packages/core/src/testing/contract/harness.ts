@@ -11,6 +11,7 @@ export type TransportCapability =
   | "transactional"
   | "reapable"
   | "supervisable"
+  | "schedulable"
   | "auditable";
 
 /** A transaction of the caller, opened beside the transport. */

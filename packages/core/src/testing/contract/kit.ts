@@ -5,6 +5,7 @@ import { type Auditable, isAuditable } from "../../audit.ts";
 import { systemClock } from "../../clock.ts";
 import { type Groupable, isGroupable } from "../../dead-letter-groups.ts";
 import type { Envelope, Stamp } from "../../envelope.ts";
+import { isSchedulable, type ScheduleStore } from "../../schedules/store.ts";
 import { queueName } from "../../stamps.ts";
 import {
   type Countable,
@@ -45,6 +46,7 @@ export const guards: Readonly<Record<TransportCapability, (transport: Transport)
   reapable: isReapable,
   supervisable: isSupervisable,
   auditable: isAuditable,
+  schedulable: isSchedulable,
 };
 
 /** What a test needs beside `send`, `receive`, `acknowledge` and `reject`; without it the test is skipped. */
@@ -127,6 +129,10 @@ export class ContractKit {
 
   get groupable(): Transport & Groupable {
     return narrow(this.transport, isGroupable);
+  }
+
+  get schedules(): ScheduleStore {
+    return narrow(this.transport, isSchedulable).schedules;
   }
 
   get setUpAble(): Transport & SetUpAble {

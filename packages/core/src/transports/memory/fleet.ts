@@ -1,3 +1,4 @@
+import type { Schedulable, ScheduleStore } from "../../schedules/store.ts";
 import type { Serializer } from "../../serializer.ts";
 import type { FleetNews, Reapable, Receipt, Received, Supervisable, WorkerInfo, WorkerPulse, WorkerRow } from "../../transport.ts";
 import { toReceived } from "./decode.ts";
@@ -5,8 +6,8 @@ import { countInterruption, raiseSuspicion } from "./record.ts";
 import type { MemoryStore } from "./store.ts";
 import type { StoredMessage } from "./stored-message.ts";
 
-/** The part of a memory transport that knows workers: who beats, and what becomes of the messages of those who do not. */
-export abstract class MemoryFleet implements Reapable, Supervisable {
+/** The part of a memory transport that knows workers and schedules: who beats, what becomes of the messages of those who do not, what is due. */
+export abstract class MemoryFleet implements Reapable, Supervisable, Schedulable {
   protected readonly store: MemoryStore;
   protected readonly serializer: Serializer;
 
@@ -16,6 +17,10 @@ export abstract class MemoryFleet implements Reapable, Supervisable {
   }
 
   protected abstract assertOpen(): void;
+
+  get schedules(): ScheduleStore {
+    return this.store.schedules;
+  }
 
   async beat(worker: WorkerInfo, inFlight: number): Promise<boolean> {
     this.assertOpen();

@@ -3,6 +3,7 @@ import type { QueueCounts, Receipt } from "../../transport.ts";
 import { MemoryAudit } from "./audit.ts";
 import { DeadLetters, type StoredDeadLetter } from "./dead-letters.ts";
 import { Heap } from "./heap.ts";
+import { MemorySchedules } from "./schedules.ts";
 import type { StoredMessage } from "./stored-message.ts";
 import { Workers } from "./workers.ts";
 
@@ -44,6 +45,7 @@ export class MemoryStore {
   readonly deadLetters = new DeadLetters();
   readonly workers: Workers;
   readonly audit: MemoryAudit;
+  readonly schedules: MemorySchedules;
   readonly #clock: Clock;
   readonly #windowMs: number;
   readonly #queues = new Map<string, Queue>();
@@ -60,6 +62,7 @@ export class MemoryStore {
     this.#windowMs = windowMs;
     this.workers = new Workers(clock);
     this.audit = new MemoryAudit(clock);
+    this.schedules = new MemorySchedules(clock);
   }
 
   declare(queues: readonly string[]): void {
@@ -203,6 +206,7 @@ export class MemoryStore {
     this.deadLetters.clear();
     this.workers.clear();
     this.audit.clear();
+    this.schedules.clear();
     for (const name of names) this.#make(name);
   }
 
