@@ -18,7 +18,7 @@ import { type Fault, type Journal, type JournalEntry, now, openJournal, type Run
 import type { PrivateServer } from "../support/private-server.ts";
 import { Processes } from "../support/processes.ts";
 import { type Random, seeded } from "../support/random.ts";
-import { Fleet, type FleetOptions } from "./fleet.ts";
+import { CONFIG, Fleet, type FleetOptions } from "./fleet.ts";
 
 export interface ArenaOptions {
   readonly seed: number;
@@ -82,6 +82,11 @@ export class Arena {
     await database.query("CREATE TABLE effect (value text NOT NULL, pid int NOT NULL)");
     await installAudit(database);
     return new Arena(o, database, messenger);
+  }
+
+  /** The configuration that the fleets run. */
+  get fixture(): string {
+    return CONFIG;
   }
 
   /** Another sender, such as one behind a proxy. Close it. */

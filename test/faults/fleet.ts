@@ -4,7 +4,7 @@ import { waitFor } from "@symphony/core/testing";
 import type { Database } from "../support/database.ts";
 import type { Processes, RunningProcess } from "../support/processes.ts";
 
-const CONFIG = fileURLToPath(new URL("../fixtures/symphony.config.ts", import.meta.url));
+export const CONFIG = fileURLToPath(new URL("../fixtures/symphony.config.ts", import.meta.url));
 
 export interface FleetOptions {
   readonly processes?: number;

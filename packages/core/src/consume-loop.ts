@@ -1,3 +1,4 @@
+import { backoffMs } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
 import { type Decision, decide, toDecisionInput } from "./decide.ts";
 import { NO_TRIES } from "./delivery.ts";
@@ -7,6 +8,7 @@ import type { StopReason } from "./events.ts";
 import type { Executor, Outcome } from "./execute.ts";
 import type { LimitWatch } from "./limits.ts";
 import { Prefetch } from "./prefetch.ts";
+import { RejectionWriter } from "./rejection-writer.ts";
 import type { RetryStrategy } from "./retry/strategy.ts";
 import { Settler } from "./settle.ts";
 import { redelivery, suspect } from "./stamps.ts";
@@ -16,7 +18,6 @@ import type { ParsedWorkerOptions } from "./worker-options.ts";
 import type { WorkerReport } from "./worker-report.ts";
 import { Batch, Gate } from "./worker-state.ts";
 
-const MAX_BACKOFF_MS = 10_000;
 const MANY_INTERRUPTIONS = 20;
 /** Receipts that ride with one receive at most; what is left goes with the next. */
 const MAX_RIDING_ACKNOWLEDGEMENTS = 5_000;
@@ -53,6 +54,7 @@ export class ConsumeLoop {
   readonly #inFlight = new Map<Received, Batch>();
   /** Opened by whatever the loop may be waiting for. */
   readonly #gate = new Gate();
+  readonly #rejections: RejectionWriter;
   #buffer: { received: Received; batch: Batch }[] = [];
   #abort = new AbortController();
   #workerId: string;
@@ -79,6 +81,12 @@ export class ConsumeLoop {
       onWritten: (durationMs, error) => this.#report.metrics.operation(OPERATIONS.settle, durationMs, { error }),
       clock: this.#clock,
     });
+    this.#rejections = new RejectionWriter({
+      settler: this.settler,
+      runtime: this.#o.runtime,
+      onError: (error) => this.#report.error(error),
+      onDue: () => this.#gate.open(),
+    });
   }
 
   /** Messages whose handlers run. */
@@ -98,8 +106,9 @@ export class ConsumeLoop {
       const room = this.#room();
       try {
         if (room > 0) await this.#receiveSome(room);
-        else if (this.settler.waiting > 0) await this.settler.flush();
+        else if (this.settler.waiting > 0) await Promise.all([this.settler.flushAcknowledgements(), this.#rejections.write()]);
         else await this.#gate.wait();
+        if (this.#consecutiveFailures > 0) this.settler.takeUpFailed();
         this.#consecutiveFailures = 0;
       } catch (error) {
         await this.#backOff(error);
@@ -109,6 +118,7 @@ export class ConsumeLoop {
 
   end(): void {
     this.#running = false;
+    this.#rejections.end();
     this.#gate.open();
   }
 
@@ -168,7 +178,7 @@ export class ConsumeLoop {
 
   async #receiveSome(room: number): Promise<void> {
     this.#woken = false;
-    if (this.settler.hasRejections) await this.settler.flush();
+    await this.#rejections.write();
     const acknowledge = this.settler.take(MAX_RIDING_ACKNOWLEDGEMENTS);
     const startedAt = this.#clock.monotonic();
     const ride = this.settler.ride(acknowledge);
@@ -222,7 +232,7 @@ export class ConsumeLoop {
 
   /** Nothing was waiting: until a wake-up, something to settle, or the poll interval. */
   async #rest(): Promise<void> {
-    if (this.#o.stopWhenEmpty && this.held === 0 && this.settler.pending === 0) return this.#onFinished("manual");
+    if (this.#o.stopWhenEmpty && this.held === 0 && this.settler.pending === this.settler.failed) return this.#onFinished("manual");
     if (this.#woken || this.settler.waiting > 0) return;
     const timer = this.#clock.schedule(this.#o.pollInterval, () => this.#gate.open());
     await this.#gate.wait();
@@ -280,8 +290,7 @@ export class ConsumeLoop {
     if (code === "QUEUE_NOT_FOUND" || code === "SCHEMA_VERSION_MISMATCH") throw error;
     this.#report.error(error);
     this.#consecutiveFailures += 1;
-    const longest = Math.min(MAX_BACKOFF_MS, 100 * 2 ** Math.min(this.#consecutiveFailures - 1, 10));
-    const until = this.#clock.monotonic() + longest * (0.5 + this.#o.runtime.random() / 2);
+    const until = this.#clock.monotonic() + backoffMs(this.#consecutiveFailures, this.#o.runtime.random);
     // Only the end may cut this short: every finished handler opens the gate, which would turn the pause into a hot loop.
     while (this.#running && this.#clock.monotonic() < until) {
       this.#gate.close();

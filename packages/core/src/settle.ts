@@ -8,7 +8,9 @@ import type { Receipt, Receiver, Rejection, Settled } from "./transport.ts";
  * Performs decisions; the only caller of `acknowledge` and `reject`. Decisions that come while a write is under way go
  * out together with the next one, so that batches grow with the load and a single message at idle does not wait.
  *
- * A write that failed is repeated, never the handler: the caller calls `flush` again while the lease lives.
+ * A write that failed is repeated, never the handler: the caller calls `flush` again while the lease lives. Rejections
+ * that could not be written are set aside until then, so that they hold up nothing else: where they are to go (the dead
+ * letters) may be closed while everything else works.
  */
 export class Settler {
   readonly #receiver: Receiver;
@@ -18,6 +20,8 @@ export class Settler {
   readonly #clock: Clock;
   #acknowledgements: Receipt[] = [];
   #rejections: Rejection[] = [];
+  /** Could not be written. */
+  #failed: Rejection[] = [];
   #writing = 0;
 
   constructor(o: {
@@ -37,10 +41,15 @@ export class Settler {
 
   /** Decisions that are not recorded yet, those under way included. */
   get pending(): number {
-    return this.#acknowledgements.length + this.#rejections.length + this.#writing;
+    return this.waiting + this.#failed.length + this.#writing;
   }
 
-  /** Decisions that nobody is writing down yet. */
+  /** Rejections whose write has failed, until they are taken up again. */
+  get failed(): number {
+    return this.#failed.length;
+  }
+
+  /** Decisions that nobody has tried to write down yet. */
   get waiting(): number {
     return this.#acknowledgements.length + this.#rejections.length;
   }
@@ -90,15 +99,22 @@ export class Settler {
   }
 
   /**
-   * Writes what is waiting.
+   * Writes everything, also what has failed before.
    *
    * @throws {TransportError} `TRANSPORT_UNAVAILABLE`; nothing is forgotten, call again.
    */
   async flush(): Promise<void> {
-    await Promise.all([this.#flushAcknowledgements(), this.#flushRejections()]);
+    this.takeUpFailed();
+    await Promise.all([this.flushAcknowledgements(), this.flushRejections()]);
   }
 
-  async #flushAcknowledgements(): Promise<void> {
+  /** Those whose write has failed wait with the others again. */
+  takeUpFailed(): void {
+    this.#rejections = [...this.#failed.splice(0), ...this.#rejections];
+  }
+
+  /** @throws {TransportError} nothing is forgotten: the acknowledgements wait again. */
+  async flushAcknowledgements(): Promise<void> {
     if (this.#acknowledgements.length === 0) return;
     const receipts = this.take(this.#acknowledgements.length);
     const ride = this.ride(receipts);
@@ -109,16 +125,22 @@ export class Settler {
     }
   }
 
-  async #flushRejections(): Promise<void> {
+  /** @throws {TransportError} nothing is forgotten: what could not be written is set aside. */
+  async flushRejections(): Promise<void> {
     if (this.#rejections.length === 0) return;
-    const rejections = this.#rejections;
+    const [dead, back] = partition(this.#rejections, (rejection) => "deadLetter" in rejection);
     this.#rejections = [];
+    await Promise.all([this.#reject(back), this.#reject(dead)]);
+  }
+
+  async #reject(rejections: readonly Rejection[]): Promise<void> {
+    if (rejections.length === 0) return;
     this.#writing += rejections.length;
     try {
       this.#report(await this.#timed(() => this.#receiver.reject(rejections)));
     } catch (error) {
       if (isUnavailable(error) || rejections.length === 1) {
-        this.#rejections.unshift(...rejections);
+        this.#failed.push(...rejections);
         throw error;
       }
       // One of them may be what the store cannot take: the others must not wait for it.
@@ -142,26 +164,27 @@ export class Settler {
 
   async #rejectOneByOne(rejections: readonly Rejection[], cause: unknown): Promise<void> {
     this.#logger.warn({ err: cause, count: rejections.length }, "a batch of rejections failed, writing them one by one");
+    const errors: unknown[] = [];
     for (const rejection of rejections) {
       try {
         this.#report(await this.#receiver.reject([rejection]));
       } catch (error) {
-        if (isUnavailable(error)) this.#rejections.push(rejection);
-        else
-          this.#logger.error(
-            { err: error, message_id: rejection.receipt.id },
-            "a rejection cannot be written; the message comes back when this worker ends",
-          );
+        this.#failed.push(rejection);
+        errors.push(error);
+        if (!isUnavailable(error))
+          this.#logger.error({ err: error, message_id: rejection.receipt.id }, "a rejection cannot be written; it is tried again");
       }
     }
+    if (errors.length > 0) throw errors[0];
   }
 
   /** Forgets everything: the lease is gone, others have the messages. */
   discard(): void {
     for (const receipt of this.#acknowledgements) this.#onLost(receipt);
-    for (const { receipt } of this.#rejections) this.#onLost(receipt);
+    for (const { receipt } of [...this.#rejections, ...this.#failed]) this.#onLost(receipt);
     this.#acknowledgements = [];
     this.#rejections = [];
+    this.#failed = [];
   }
 
   #report(settled: readonly Settled[]): void {
@@ -170,3 +193,9 @@ export class Settler {
 }
 
 const isUnavailable = (error: unknown): boolean => error instanceof MessengerError && error.code === "TRANSPORT_UNAVAILABLE";
+
+function partition<T>(items: readonly T[], test: (item: T) => boolean): [T[], T[]] {
+  const [yes, no]: [T[], T[]] = [[], []];
+  for (const item of items) (test(item) ? yes : no).push(item);
+  return [yes, no];
+}

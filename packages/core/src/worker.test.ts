@@ -8,6 +8,7 @@ import type { StopReason, WorkerEvents } from "./events.ts";
 import { defineHandler, type HandlerContext, type HandlerFunction } from "./handlers.ts";
 import { defineMessage, type RetryOptions } from "./message.ts";
 import { createMessenger, type Messenger } from "./messenger.ts";
+import { waitFor } from "./testing/wait-for.ts";
 import type { ReceiveOptions } from "./transport.ts";
 import { createMemoryTransport } from "./transports/memory.ts";
 import { Worker } from "./worker.ts";
@@ -347,6 +348,48 @@ describe("Worker", () => {
     assert.equal(failures, 2);
     assert.equal(handled, 1);
     assert.equal(transport.getAcknowledged().length, 1);
+  });
+
+  test("goes on receiving while a dead letter cannot be written, and writes it as soon as it can", async () => {
+    let closed = true;
+    let refusals = 0;
+    const transport = createMemoryTransport();
+    const reject = transport.reject.bind(transport);
+    transport.reject = async (rejections) => {
+      if (!closed || !rejections.some((rejection) => "deadLetter" in rejection)) return reject(rejections);
+      refusals += 1;
+      throw new TransportError("TRANSPORT_UNAVAILABLE", "no space left");
+    };
+    const seen: number[] = [];
+    const messenger = await createMessenger(
+      {
+        transports: { default: { dsn: "memory:", retry: { maxRetries: 0 } } },
+        handlers: [
+          defineHandler(
+            Task,
+            ({ n }) => {
+              seen.push(n);
+              if (n === 0) throw new Error("is given up");
+            },
+            { execution: "inline" },
+          ),
+        ],
+      },
+      { transports: { default: transport } },
+    );
+    const worker = new Worker({ transport, messenger, pollInterval: 20 });
+    worker.on("error", () => undefined);
+    const ended = run(worker);
+    await dispatchMany(messenger, 1);
+    await waitFor(() => refusals >= 2, { what: "two refusals" });
+    await messenger.dispatch(Task, { n: 1 });
+    await waitFor(() => transport.getAcknowledged().length === 1, { what: "the other message" });
+    assert.equal((await transport.listDeadLetters({}, { limit: 10 })).total, 0);
+    closed = false;
+    await waitFor(async () => (await transport.listDeadLetters({}, { limit: 10 })).total === 1, { what: "the dead letter" });
+    await worker.stop();
+    await ended;
+    assert.deepEqual(seen, [0, 1]);
   });
 
   test("picks up a message by wake-up long before the next poll", async () => {

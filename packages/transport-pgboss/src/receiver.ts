@@ -18,7 +18,7 @@ import { toReceived, UUID_PATTERN } from "./row-codec.ts";
 import { adopt } from "./worker-statements.ts";
 
 const MOST = 10_000;
-/** `retry_count` is an int4. */
+/** `retry_count` is an int4; one that somebody has set by hand may be negative. */
 const LARGEST_FENCE = 2 ** 31 - 1;
 
 export interface ReceiverInput {
@@ -181,7 +181,7 @@ const reserved = (name: string): TransportError =>
   new TransportError("QUEUE_NOT_FOUND", `the queue "${name}" is reserved for dead letters: redrive them`, { details: { queue: name } });
 
 const isPlausible = ({ id, fence }: Receipt): boolean =>
-  UUID_PATTERN.test(id) && Number.isInteger(fence) && fence >= 0 && fence <= LARGEST_FENCE;
+  UUID_PATTERN.test(id) && Number.isInteger(fence) && Math.abs(fence) <= LARGEST_FENCE;
 
 /** Queues that follow each other and have the same lane. */
 function runs(queues: readonly QueueInfo[], laneOf: (queue: QueueInfo) => Lane): { lane: Lane; queues: QueueInfo[] }[] {
