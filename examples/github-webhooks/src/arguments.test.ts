@@ -3,7 +3,16 @@ import { test } from "node:test";
 import { ArgumentError, parseArguments } from "./arguments.ts";
 
 test("has a default for everything", () => {
-  assert.deepEqual(parseArguments([]), { once: false, kills: 0, rate: 150, port: 0, verbose: false, help: false });
+  assert.deepEqual(parseArguments([]), {
+    once: false,
+    kills: 0,
+    rate: 150,
+    port: 0,
+    withoutWorker: false,
+    subscriberPort: 0,
+    verbose: false,
+    help: false,
+  });
 });
 
 test("kills once when no number is given, and as often as one says", () => {

@@ -9,6 +9,10 @@ export interface Arguments {
   readonly rate: number;
   /** Of the receiver; 0: any free one. */
   readonly port: number;
+  /** Start no worker: somebody else runs `symphony consume` with this example's configuration. */
+  readonly withoutWorker: boolean;
+  /** Of the subscribers; 0: any free one. */
+  readonly subscriberPort: number;
   /** Pass on what the worker logs. */
   readonly verbose: boolean;
   readonly help: boolean;
@@ -22,6 +26,8 @@ export const USAGE = `Works through every payload of @octokit/webhooks-examples 
   --kill-worker [N] kill the worker (SIGKILL) in the middle of the work, N times (1); it is started again
   --rate N          webhooks a second (150)
   --port N          port of the webhook receiver (any free one)
+  --without-worker  start no worker: another process or container runs \`symphony consume\` with this configuration
+  --subscriber-port N  port of the subscribers, for such a worker's WEBHOOKS_SUBSCRIBER_URL (any free one)
   --verbose         pass on what the worker logs
   --help            this
 `;
@@ -41,6 +47,8 @@ export function parseArguments(argv: readonly string[]): Arguments {
         "kill-worker": { type: "string", default: "0" },
         rate: { type: "string", default: "150" },
         port: { type: "string", default: "0" },
+        "without-worker": { type: "boolean", default: false },
+        "subscriber-port": { type: "string", default: "0" },
         verbose: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
       },
@@ -50,6 +58,8 @@ export function parseArguments(argv: readonly string[]): Arguments {
       kills: whole("--kill-worker", values["kill-worker"], 0, 10),
       rate: whole("--rate", values.rate, 1, 100_000),
       port: whole("--port", values.port, 0, 65_535),
+      withoutWorker: values["without-worker"],
+      subscriberPort: whole("--subscriber-port", values["subscriber-port"], 0, 65_535),
       verbose: values.verbose,
       help: values.help,
     };

@@ -1,7 +1,6 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { type Clock, systemClock } from "@symphony/core";
-import { acquire } from "@symphony/embedded-postgres";
 import { wait } from "./wait.ts";
 
 export interface DatabaseServer {
@@ -22,6 +21,8 @@ export async function openDatabaseServer(say: (text: string) => void, clock: Clo
     return { connectionString: given, close: async () => undefined };
   }
   say("starting an embedded PostgreSQL in .symphony/postgres");
+  // Loaded only here: an image that is given a database has no server of its own.
+  const { acquire } = await import("@symphony/embedded-postgres");
   const postgres = await acquire({ lingerMs: 0 });
   say(`PostgreSQL ${postgres.version} is up`);
   return {

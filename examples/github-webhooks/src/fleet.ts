@@ -45,6 +45,11 @@ export function startFleet(options: FleetOptions): Fleet {
   return new WorkerProcess(options);
 }
 
+/** The fleet that somebody else runs, who alone knows whether it was ever lost. */
+export function externalFleet(): Fleet {
+  return { losses: 0, kill: () => undefined, stop: async () => undefined, ended: new Promise(() => undefined) };
+}
+
 class WorkerProcess implements Fleet {
   readonly ended: Promise<void>;
   readonly #o: FleetOptions;

@@ -40,6 +40,8 @@ export async function runExample(options: RunOptions): Promise<number> {
     await using stage = await openStage({
       signal: options.signal,
       port: options.arguments.port,
+      worker: !options.arguments.withoutWorker,
+      subscriberPort: options.arguments.subscriberPort,
       say: (text) => progress.note(text),
       onLog: (line) => {
         if (options.arguments.verbose) progress.note(line);
@@ -163,7 +165,7 @@ class Run {
   }
 
   async #summarise(redriven: ReadonlySet<string>): Promise<boolean> {
-    const workerLost = this.#stage.fleet.losses > 0;
+    const workerLost = this.#o.arguments.withoutWorker || this.#stage.fleet.losses > 0;
     if (!workerLost) await this.#waitForCounters();
     const seen = await this.#look();
     this.#show(seen, "done");

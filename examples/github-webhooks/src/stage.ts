@@ -13,7 +13,7 @@ import pg from "pg";
 import config from "../symphony.config.ts";
 import { beginRun, lockForRun, setUpTables } from "./database.ts";
 import { openDatabaseServer } from "./database-server.ts";
-import { type Fleet, startFleet } from "./fleet.ts";
+import { externalFleet, type Fleet, startFleet } from "./fleet.ts";
 import type { Listening } from "./http.ts";
 import { summaryPage } from "./pages.ts";
 import { startReceiver } from "./receiver.ts";
@@ -38,6 +38,9 @@ export interface Stage extends AsyncDisposable {
 export interface StageOptions {
   readonly signal: AbortSignal;
   readonly port: number;
+  /** False: somebody else runs the worker. */
+  readonly worker: boolean;
+  readonly subscriberPort: number;
   readonly say: (text: string) => void;
   readonly onLog: (line: string) => void;
 }
@@ -69,7 +72,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
 
   const runId = randomUUID();
   const beganAt = await beginRun(pool, runId, RUNS_KEPT);
-  const subscribers = opening.adopt(await startSubscriberServer({ port: 0, runId }), (it) => it.close());
+  const subscribers = opening.adopt(await startSubscriberServer({ port: options.subscriberPort, runId }), (it) => it.close());
   const accepted = new Set<string>();
   const duplicates = { count: 0 };
   const receiver = await startReceiver({
@@ -83,12 +86,14 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     },
   });
   opening.defer(() => receiver.close());
-  const fleet = startFleet({
-    signal: options.signal,
-    environment: { DATABASE_URL: connectionString, WEBHOOKS_SUBSCRIBER_URL: subscribers.url },
-    onLog: options.onLog,
-    onRestart: (how) => options.say(`the worker was lost (${how}) and is started again`),
-  });
+  const fleet = !options.worker
+    ? externalFleet()
+    : startFleet({
+        signal: options.signal,
+        environment: { DATABASE_URL: connectionString, WEBHOOKS_SUBSCRIBER_URL: subscribers.url },
+        onLog: options.onLog,
+        onRestart: (how) => options.say(`the worker was lost (${how}) and is started again`),
+      });
   opening.defer(() => fleet.stop());
 
   const open = opening.move();
@@ -99,7 +104,8 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     receiver,
     subscribers,
     fleet,
-    hasWorker: async () => (await transport.listWorkers()).some(({ startedAt }) => Date.parse(startedAt) >= beganAt.getTime()),
+    hasWorker: async () =>
+      (await transport.listWorkers()).some(({ startedAt }) => !options.worker || Date.parse(startedAt) >= beganAt.getTime()),
     accepted,
     duplicates,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
