@@ -4,6 +4,7 @@ import { DEFAULT_TIMEOUT_MS, defineConfig, parseConfig } from "./config.ts";
 import { OptionsError } from "./errors.ts";
 import { defineHandler } from "./handlers.ts";
 import { defineMessage } from "./message.ts";
+import { createMessenger } from "./messenger.ts";
 
 const One = defineMessage("one");
 const Two = defineMessage("two");
@@ -25,6 +26,24 @@ describe("a configuration", () => {
     assert.deepEqual([parsed.handlers, parsed.messages, parsed.middleware, parsed.queues, parsed.worker], [[], [], [], [], {}]);
     assert.equal(parsed.defaults.timeoutMs, DEFAULT_TIMEOUT_MS);
     assert.ok(Object.isFrozen(parsed));
+  });
+
+  test("takes retries as numbers, strategies and functions, per transport and queue", async () => {
+    const strategy = { maxRetries: 1, isRetryable: () => true, getDelayMs: () => 7 };
+    const retry = { retry: () => 5 as const, queueRetry: { slow: { maxRetries: 9 }, own: strategy, called: () => 6 } };
+    const types = [defineMessage("plain"), defineMessage("special", { retry: { maxRetries: 2 } })];
+    const messenger = await createMessenger({ transports: { main: { dsn: "memory:", ...retry } }, messages: types });
+    const failed = { attempt: 1, type: "plain", queue: "slow", error: { name: "Error", message: "no" } };
+    const delayMs = (queue?: string) => messenger.retryStrategy("plain", "main", queue).getDelayMs(failed, () => 0.5);
+    assert.deepEqual([delayMs(), delayMs("default"), delayMs("own"), delayMs("called"), delayMs("__proto__")], [5, 5, 7, 6, 5]);
+    const retries = (type: string, queue: string) => messenger.retryStrategy(type, "main", queue).maxRetries;
+    assert.deepEqual([retries("plain", "slow"), retries("special", "slow"), retries("special", "default")], [9, 2, 2]);
+    assert.equal(messenger.retryStrategy("plain", "other", "slow").maxRetries, 3);
+    refused(
+      { transports: { main: { dsn: "memory:", queueRetry: { slow: { maxRetires: 9 } } } } },
+      "config.transports.main.queueRetry.slow.maxRetires",
+    );
+    await messenger.close();
   });
 
   test("routes everything to the only transport, or to the one called default", () => {

@@ -3,6 +3,7 @@ import type { HandlerDescriptor } from "./handlers.ts";
 import { type AnyMessageType, NAME_PATTERN, parseRetry, type RetryOptions } from "./message.ts";
 import type { Middleware } from "./middleware/chain.ts";
 import { anything, boolean, integer, listOf, object, optional, parseOptions, record, string } from "./options.ts";
+import type { RetryFunction } from "./retry/function.ts";
 import type { RetryStrategy } from "./retry/strategy.ts";
 import { assertDistinct, type Schedule, scheduleParser } from "./schedules/schedule.ts";
 import type { Serializer } from "./serializer.ts";
@@ -12,7 +13,10 @@ export interface TransportConfig {
   readonly dsn: string;
   /** Options of that transport; they beat the query parameters of the DSN. */
   readonly options?: Readonly<Record<string, unknown>>;
-  readonly retry?: RetryOptions | RetryStrategy;
+  /** For messages whose type has no `retry` of its own. */
+  readonly retry?: RetryOptions | RetryStrategy | RetryFunction;
+  /** The same for messages from these queues; beats `retry` of the transport. */
+  readonly queueRetry?: Readonly<Record<string, RetryOptions | RetryStrategy | RetryFunction>>;
   readonly serializer?: Serializer;
 }
 
@@ -93,6 +97,7 @@ export interface ParsedTransportConfig {
   readonly dsn: string;
   readonly options: Readonly<Record<string, unknown>>;
   readonly retry?: RetryOptions | RetryStrategy;
+  readonly queueRetry?: Readonly<Record<string, RetryOptions | RetryStrategy>>;
   readonly serializer?: Serializer;
 }
 
@@ -108,6 +113,7 @@ const transportSchema = object({
   dsn: string(),
   options: record(anything<unknown>(), { default: {} }),
   retry: optional({ parse: parseRetry }),
+  queueRetry: optional(record({ parse: parseRetry })),
   serializer: optional(anything<Serializer>()),
 });
 

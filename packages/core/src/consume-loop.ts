@@ -1,6 +1,6 @@
 import { backoffMs } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
-import { type Decision, decide, toDecisionInput } from "./decide.ts";
+import { type Decision, decide, type StrategyLookup, toDecisionInput } from "./decide.ts";
 import { NO_TRIES } from "./delivery.ts";
 import { toErrorRecord } from "./error-record.ts";
 import { LeaseLostError, MessengerError } from "./errors.ts";
@@ -9,7 +9,6 @@ import type { Executor, Outcome } from "./execute.ts";
 import type { LimitWatch } from "./limits.ts";
 import { Prefetch } from "./prefetch.ts";
 import { RejectionWriter } from "./rejection-writer.ts";
-import type { RetryStrategy } from "./retry/strategy.ts";
 import { Settler } from "./settle.ts";
 import { redelivery, suspect } from "./stamps.ts";
 import { OPERATIONS } from "./telemetry/names.ts";
@@ -25,7 +24,7 @@ const MAX_RIDING_ACKNOWLEDGEMENTS = 5_000;
 export interface ConsumeLoopInput {
   readonly options: ParsedWorkerOptions;
   readonly executor: Executor;
-  readonly strategyFor: (type: string) => RetryStrategy;
+  readonly strategyFor: StrategyLookup;
   readonly limits: LimitWatch;
   readonly report: WorkerReport;
   readonly workerId: string;
@@ -45,7 +44,7 @@ export class ConsumeLoop {
   readonly #o: ParsedWorkerOptions;
   readonly #clock: Clock;
   readonly #executor: Executor;
-  readonly #strategyFor: (type: string) => RetryStrategy;
+  readonly #strategyFor: StrategyLookup;
   readonly #limits: LimitWatch;
   readonly #report: WorkerReport;
   readonly #onFinished: (reason: StopReason) => void;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { type Decision, type DecisionInput, decide, MAX_CRASHES } from "./decide.ts";
+import { toErrorRecord } from "./error-record.ts";
 import type { Outcome } from "./execute.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { multiplierRetry } from "./retry/multiplier.ts";
@@ -17,6 +18,7 @@ const input = (more: Partial<DecisionInput> = {}): DecisionInput => ({
   handled: [],
   suspect: 0,
   strategy: multiplierRetry({ jitter: 0 }),
+  queue: "q",
   workerId: "w",
   now: NOW,
   random: () => 0.5,
@@ -127,6 +129,25 @@ describe("a decision", () => {
       workerId: "w",
       error: { ...short, message: "no 15" },
     });
+  });
+
+  test("keeps a history of less than 16 KiB, however much the errors say", () => {
+    const character = fc.constantFrom("x", '"', "\n", "ü", "👍", "\0");
+    fc.assert(
+      fc.property(character, fc.integer({ min: 0, max: 20_000 }), (text, length) => {
+        const error = toErrorRecord(
+          Object.assign(new Error(text.repeat(length)), { name: text.repeat(length), code: text.repeat(length) }),
+        );
+        let past = input();
+        for (let n = 1; n <= 11; n++) {
+          const { tries, history } = patched(decide({ kind: "failed", failure: { error, recoverable: true } }, past));
+          past = input({ tries: tries ?? NO_TRIES, history: history ?? [] });
+        }
+        assert.equal(past.history.length, 10);
+        assert.ok(Buffer.byteLength(JSON.stringify(past.history)) < 16_384);
+      }),
+      { numRuns: 30 },
+    );
   });
 
   test("changes nothing that it was given", () => {

@@ -1,4 +1,4 @@
-import { type ErrorRecord, toErrorRecord } from "./error-record.ts";
+import { type ErrorRecord, toErrorRecord, toShortRecord } from "./error-record.ts";
 import { HandlerTimeoutError } from "./errors.ts";
 import type { FailureReport, Outcome } from "./execute.ts";
 import { fingerprint } from "./fingerprint.ts";
@@ -17,6 +17,7 @@ export type Decision =
 /** What deciding needs to know about the message beside the outcome. */
 export interface DecisionInput {
   readonly type: string;
+  readonly queue: string;
   readonly tries: Tries;
   readonly history: readonly AttemptRecord[];
   readonly handled: readonly string[];
@@ -29,20 +30,24 @@ export interface DecisionInput {
   readonly random: () => number;
 }
 
+/** Which retry strategy is that of a message. */
+export type StrategyLookup = (type: string, queue: string) => RetryStrategy;
+
 /** What the message itself tells of its past, completed by what its worker knows. */
 export function toDecisionInput(
   received: Received,
-  rest: Pick<DecisionInput, "workerId" | "now" | "random"> & { readonly strategyFor: (type: string) => RetryStrategy },
+  rest: Pick<DecisionInput, "workerId" | "now" | "random"> & { readonly strategyFor: StrategyLookup },
 ): DecisionInput {
   const past = received.envelope?.last(redelivery);
   const type = received.envelope?.message.type ?? "";
   return {
     type,
+    queue: received.queue,
     tries: past?.tries ?? NO_TRIES,
     history: past?.history ?? [],
     handled: past?.handled ?? [],
     suspect: received.envelope?.last(suspect)?.crashes ?? 0,
-    strategy: rest.strategyFor(type),
+    strategy: rest.strategyFor(type, received.queue),
     workerId: rest.workerId,
     now: rest.now,
     random: rest.random,
@@ -100,7 +105,7 @@ function afterFailure(
     patch,
   });
   if (report.unrecoverable === true) return give("unrecoverable");
-  const failed = { attempt: tries.failures, type: input.type, error: report.error };
+  const failed = { attempt: tries.failures, type: input.type, queue: input.queue, error: report.error };
   if (report.recoverable !== true && !isRetryable(failed, input)) return give(exhausted);
   return { kind: "retry", delayMs: toDelay(report.retryDelayMs) ?? retryDelay(failed, input), patch };
 }
@@ -112,7 +117,7 @@ function afterCrash(error: ErrorRecord, guilty: boolean, input: DecisionInput): 
   const tries = { ...raise(input.tries, "crashes"), crashes: input.tries.crashes + input.suspect + 1 };
   const patch = { tries, ...remember(error, tries, input), ...cleared(input) };
   if (tries.crashes >= MAX_CRASHES) return { kind: "deadLetter", failure: toFailure("crashed", error, tries, input), patch };
-  const failed = { attempt: tries.crashes, type: input.type, error };
+  const failed = { attempt: tries.crashes, type: input.type, queue: input.queue, error };
   return { kind: "retry", delayMs: retryDelay(failed, input), patch };
 }
 
@@ -148,13 +153,11 @@ function toFailure(reason: DeadLetterReason, error: ErrorRecord, tries: Tries, i
 }
 
 function remember(error: ErrorRecord, tries: Tries, input: DecisionInput): { history: readonly AttemptRecord[] } {
-  // The stack is kept once, with the final failure: ten stacks would be the larger part of the row.
-  const { stack: _, ...short } = error;
   const entry: AttemptRecord = {
     attempt: tries.failures + tries.crashes,
     at: new Date(input.now).toISOString(),
     workerId: input.workerId,
-    error: short,
+    error: toShortRecord(error),
   };
   return { history: [...input.history, entry].slice(-HISTORY_KEPT) };
 }

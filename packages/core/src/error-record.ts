@@ -37,6 +37,18 @@ export function toErrorRecord(thrown: unknown): ErrorRecord {
   }
 }
 
+const SHORT_MESSAGE_BYTES = 1_000;
+const SHORT_NAME_BYTES = 100;
+
+/** For a history of attempts, ten of which take less than 16 KiB: without the stack, which is kept once with the final failure. */
+export function toShortRecord({ name, message, code }: ErrorRecord): ErrorRecord {
+  return {
+    name: storable(name, SHORT_NAME_BYTES),
+    message: storable(message, SHORT_MESSAGE_BYTES),
+    ...(code === undefined ? {} : { code: storable(code, SHORT_NAME_BYTES) }),
+  };
+}
+
 function withCauses(thrown: object, message: string): string {
   const seen = new Set<unknown>([thrown]);
   let text = message;

@@ -123,7 +123,7 @@ class InProcessExecutor implements Executor {
       received,
       transport: this.#transport,
       logger: this.#logger,
-      maxRetries: this.#messenger.retryStrategy(type.name, this.#transport).maxRetries,
+      maxRetries: this.#messenger.retryStrategy(type.name, this.#transport, received.queue).maxRetries,
       clock: this.#messenger.runtime.clock,
       timeoutMs: timeoutOf(handlers, type, this.#messenger.config.defaults.timeoutMs),
       graceMs: this.#graceMs,

@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { ConfigError, OptionsError } from "./errors.ts";
 import { func, integer, listOf, number, object, optional, parseOptions, record, string } from "./options.ts";
+import { functionRetry, type RetryFunction } from "./retry/function.ts";
 import type { RetryStrategy } from "./retry/strategy.ts";
 
 /** How a failed message is tried again; every number has the same default as in Symfony Messenger. */
@@ -37,7 +38,8 @@ export interface MessageOptions<
   readonly priority?: number;
   /** Milliseconds that one attempt may take. Default: the configuration's `defaults.timeoutMs`. */
   readonly timeoutMs?: number;
-  readonly retry?: RetryOptions | RetryStrategy;
+  /** Numbers, a strategy, or a function from the failure to milliseconds. Beats those of queue and transport. */
+  readonly retry?: RetryOptions | RetryStrategy | RetryFunction;
 }
 
 /** A registered message type; made by `defineMessage`. `Input` is dispatched, the handler gets `Output`, a query's handler returns `Result`. */
@@ -114,6 +116,7 @@ type TypeOf<Schema extends StandardSchemaV1, ResultSchema extends StandardSchema
 
 export function parseRetry(value: unknown, path: string): RetryOptions | RetryStrategy {
   if (isRetryStrategy(value)) return value;
+  if (typeof value === "function") return functionRetry(value as RetryFunction);
   return parseOptions(retrySchema, value, path) as RetryOptions;
 }
 

@@ -57,7 +57,8 @@ export interface Messenger extends Omit<Bus, "name"> {
   /** Names of the transports that can be consumed from; sync transports cannot. */
   readonly transportNames: readonly string[];
   serializer(transport: string): Serializer;
-  retryStrategy(type: string, transport: string): RetryStrategy;
+  /** That of the message type, else of the queue, else of the transport, else the default one. */
+  retryStrategy(type: string, transport: string, queue?: string): RetryStrategy;
   /** Creates what the transports need; idempotent. */
   setUp(options?: { dryRun?: boolean }): Promise<Readonly<Record<string, readonly string[]>>>;
   /** Flushes and disconnects. Idempotent; `dispatch` rejects afterwards. */
@@ -163,11 +164,13 @@ class ConfiguredMessenger implements Messenger {
     return this.#serializers.get(transport) ?? createJsonSerializer();
   }
 
-  retryStrategy(type: string, transport: string): RetryStrategy {
-    const key = `${transport}\n${type}`;
+  retryStrategy(type: string, transport: string, queue?: string): RetryStrategy {
+    const key = `${transport}\n${type}\n${queue ?? ""}`;
     let strategy = this.#strategies.get(key);
     if (strategy === undefined) {
-      strategy = toStrategy(this.registry.get(type)?.retry ?? this.config.transports[transport]?.retry);
+      const { retry, queueRetry = {} } = this.config.transports[transport] ?? {};
+      const ofQueue = queue !== undefined && Object.hasOwn(queueRetry, queue) ? queueRetry[queue] : undefined;
+      strategy = toStrategy(this.registry.get(type)?.retry ?? ofQueue ?? retry);
       this.#strategies.set(key, strategy);
     }
     return strategy;

@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import { ConsumeLoop } from "./consume-loop.ts";
+import type { StrategyLookup } from "./decide.ts";
 import { MessengerError } from "./errors.ts";
 import type { StopReason, WorkerEvents, WorkerHealth, WorkerProgress, WorkerStats } from "./events.ts";
 import type { Executor } from "./execute.ts";
@@ -7,7 +8,6 @@ import { createInProcessExecutor } from "./in-process-executor.ts";
 import { LimitWatch } from "./limits.ts";
 import { createMessenger, type Messenger } from "./messenger.ts";
 import { multiplierRetry } from "./retry/multiplier.ts";
-import type { RetryStrategy } from "./retry/strategy.ts";
 import { MessageMetrics } from "./telemetry/message-metrics.ts";
 import { Meter } from "./telemetry/meter.ts";
 import { isWakeable } from "./transport.ts";
@@ -182,10 +182,10 @@ export class Worker extends EventEmitter<WorkerEvents> {
   }
 
   /** The executor that was given, or one that runs handlers in this process and is closed at the end. */
-  async #prepare(cleanUp: AsyncDisposableStack): Promise<{ executor: Executor; strategyFor: (type: string) => RetryStrategy }> {
+  async #prepare(cleanUp: AsyncDisposableStack): Promise<{ executor: Executor; strategyFor: StrategyLookup }> {
     const { executor, transportName, logger, maxConcurrency } = this.#o;
     const messenger = this.#o.messenger ?? (executor === undefined ? await this.#ownMessenger() : undefined);
-    const strategyFor = (type: string): RetryStrategy => messenger?.retryStrategy(type, transportName) ?? DEFAULT_STRATEGY;
+    const strategyFor: StrategyLookup = (type, queue) => messenger?.retryStrategy(type, transportName, queue) ?? DEFAULT_STRATEGY;
     if (executor !== undefined || messenger === undefined) {
       if (executor === undefined) throw new MessengerError("WORKER_MISUSED", "the worker has neither executor nor messenger");
       return { executor, strategyFor };

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { DEFAULT_RETRY, jittered, multiplierRetry } from "./multiplier.ts";
 
-const failed = (attempt: number) => ({ attempt, type: "t", error: { name: "Error", message: "no" } });
+const failed = (attempt: number) => ({ attempt, type: "t", queue: "q", error: { name: "Error", message: "no" } });
 const half = (): number => 0.5;
 const YEAR_MS = 365 * 86_400_000;
 

@@ -3,6 +3,7 @@ export interface FailedAttempt {
   /** 1-based: 1 after the first attempt failed. */
   readonly attempt: number;
   readonly type: string;
+  readonly queue: string;
   /** What the handler threw. In a pool thread: a plain copy with name, message, stack, code. */
   readonly error: { readonly name: string; readonly message: string; readonly code?: string };
 }

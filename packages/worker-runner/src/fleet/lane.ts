@@ -5,9 +5,9 @@ import {
   type Messenger,
   MessengerError,
   type Received,
-  type RetryStrategy,
   Settler,
   type StopReason,
+  type StrategyLookup,
   type Supervisable,
   type Transport,
   toDecisionInput,
@@ -122,7 +122,7 @@ export class Lane {
     const startedAt = clock.monotonic();
     const outcome = await owner.execute(name, received, signal);
     if (signal.aborted && signal.reason instanceof MessengerError && signal.reason.code === "LEASE_LOST") return;
-    const strategyFor = (type: string): RetryStrategy => messenger.retryStrategy(type, name);
+    const strategyFor: StrategyLookup = (type, queue) => messenger.retryStrategy(type, name, queue);
     const settler = new Settler({
       receiver: transport,
       logger: messenger.logger,
