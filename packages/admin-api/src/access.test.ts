@@ -35,9 +35,12 @@ async function tokensFile(t: TestContext, entries: readonly TokenListEntry[]): P
 }
 
 const routes = Object.entries(ROUTES) as [RouteName, RouteEntry][];
-const pathOf = (entry: RouteEntry): string => entry.path.replace(":id", randomUUID());
-const bodyOf = (name: RouteName): { body?: unknown } =>
-  name === "dispatch" ? { body: { message: { type: "test.ping", payload: null } } } : {};
+const pathOf = (entry: RouteEntry): string => entry.path.replace(":id", randomUUID()).replace(":name", "images");
+const BODIES: Partial<Record<RouteName, unknown>> = {
+  dispatch: { message: { type: "test.ping", payload: null } },
+  purgeQueue: { confirm: "images", expectedCount: 0 },
+};
+const bodyOf = (name: RouteName): { body?: unknown } => (BODIES[name] === undefined ? {} : { body: BODIES[name] });
 
 test("opens every route to its own scope and to nothing else", async (t) => {
   const single = Object.fromEntries(SCOPES.map((scope) => [scope, createToken({ name: scope.replace(":", "."), scopes: [scope] })]));

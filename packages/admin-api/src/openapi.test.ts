@@ -20,7 +20,7 @@ test("the document has every route with its scope, its parameters and its refusa
   );
   assert.deepEqual(
     operations.map(({ path, method }) => `${method.toUpperCase()} ${path}`).sort(),
-    routes.map(([, { method, path }]) => `${method} ${path.replace(":id", "{id}")}`).sort(),
+    routes.map(([, { method, path }]) => `${method} ${path.replace(/:(\w+)/, "{$1}")}`).sort(),
   );
   assert.equal(new Set(operations.map(({ operation }) => operation.operationId)).size, routes.length);
   for (const { path, operation } of operations) {
@@ -33,7 +33,10 @@ test("the document has every route with its scope, its parameters and its refusa
     const inPath = (operation.parameters ?? [])
       .filter((each: { in: string }) => each.in === "path")
       .map((each: { name: string }) => each.name);
-    assert.deepEqual(inPath, path.includes("{id}") ? ["id"] : []);
+    assert.deepEqual(
+      inPath,
+      [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name),
+    );
   }
   for (const reference of references(document)) {
     const target = reference

@@ -30,7 +30,7 @@ export function transportsOf(messenger: Messenger, wanted: string | undefined): 
   return names.map((name) => [name, messenger.transport(name)] as const);
 }
 
-export function countable([name, transport]: Named<Transport>): Named<Countable> {
+export function countable([name, transport]: Named<Transport>): Named<Transport & Countable> {
   if (!isCountable(transport)) throw missing(name, "count messages");
   return [name, transport];
 }
@@ -43,6 +43,12 @@ export function listable([name, transport]: Named<Transport>): Named<Listable> {
 export function groupable([name, transport]: Named<Transport>): Named<Groupable> {
   if (!isGroupable(transport)) throw missing(name, "group failed messages");
   return [name, transport];
+}
+
+/** @throws {MessengerError} `CAPABILITY_MISSING`, saying `what` it cannot do. */
+export function capable<C>([name, transport]: Named<Transport>, can: (transport: Transport) => boolean, what: string): Named<C> {
+  if (!can(transport)) throw missing(name, what);
+  return [name, transport as Transport & C];
 }
 
 const missing = (name: string, what: string): MessengerError =>

@@ -18,7 +18,10 @@ test("docs/cli.md has every command and every flag", async () => {
   const commands = [...(await help()).matchAll(/^ {2}symphony (\S+)/gm)].map((match) => match[1] ?? "");
   assert.ok(commands.length >= 8);
   for (const command of commands) assert.ok(page.includes(`symphony ${command}`), command);
-  const subcommands = ["list", "groups", "show", "retry", "remove"].map((name) => ["failed", name]);
+  const subcommands = [
+    ...["list", "groups", "show", "retry", "remove"].map((name) => ["failed", name]),
+    ...["pause", "resume", "purge"].map((name) => ["queue", name]),
+  ];
   for (const line of [...commands.map((command) => [command]), ...subcommands]) {
     for (const [, flag] of (await help(...line)).matchAll(/ (--[a-z-]+) {2}/g)) {
       if (["--help", "--verbose"].includes(flag ?? "")) continue;

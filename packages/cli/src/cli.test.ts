@@ -167,6 +167,8 @@ test("every command has a help text with examples", async (t) => {
     ["failed", "groups"],
     ["failed", "retry"],
     ["failed", "remove"],
+    ["queue", "pause"],
+    ["queue", "purge"],
     ["setup"],
   ]) {
     const { code, out, err } = await run(t, [...line, "--help"]);

@@ -9,6 +9,7 @@ import { dev } from "./commands/dev.ts";
 import { dispatch, STDIN } from "./commands/dispatch.ts";
 import { failed } from "./commands/failed.ts";
 import { health } from "./commands/health.ts";
+import { queue } from "./commands/queue.ts";
 import { setup } from "./commands/setup.ts";
 import { status } from "./commands/status.ts";
 import { stopWorkers } from "./commands/stop-workers.ts";
@@ -20,7 +21,21 @@ import type { ProcessIo } from "./io.ts";
 
 const debug = defineGroup({ usage: "debug", describe: "What the configuration adds up to", commands: [debugOverview, debugConfig] });
 
-const COMMANDS: readonly Command[] = [consume, dispatch, status, failed, setup, stopWorkers, workers, debug, admin, health, token, dev];
+const COMMANDS: readonly Command[] = [
+  consume,
+  dispatch,
+  status,
+  failed,
+  queue,
+  setup,
+  stopWorkers,
+  workers,
+  debug,
+  admin,
+  health,
+  token,
+  dev,
+];
 
 /** Runs one command line; resolves with the exit code, having said what went wrong. */
 export async function runCli(argv: readonly string[], io: ProcessIo): Promise<number> {

@@ -57,6 +57,7 @@ const BY_CODE: Readonly<Record<string, ExitCode>> = {
   AUDIT_FAILED: EXIT.failed,
   AUDIT_NOT_FOUND: EXIT.failed,
   UNDO_IMPOSSIBLE: EXIT.failed,
+  COUNT_MISMATCH: EXIT.failed,
   ISSUER_UNAVAILABLE: EXIT.temporary,
 };
 

@@ -36,6 +36,7 @@ export const ERROR_CODES = {
   AUDIT_NOT_FOUND: "no record of an action has this id",
   UNDO_IMPOSSIBLE: "nothing that this action removed is in the trash any more",
   ISSUER_UNAVAILABLE: "the keys to check a token with cannot be fetched from its issuer",
+  COUNT_MISMATCH: "another number of messages is waiting than was expected",
   MIDDLEWARE_MISUSED: "a middleware called next() twice",
   MESSENGER_CLOSED: "the messenger was closed",
   WORKER_MISUSED: "the worker was started twice",
@@ -157,6 +158,15 @@ export class RecoverableError extends MessengerError {
 export class LeaseLostError extends MessengerError {
   constructor(messageId: string, cause?: unknown) {
     super("LEASE_LOST", `the lease on ${messageId} was lost`, { cause, details: { messageId } });
+  }
+}
+
+/** A purge was confirmed for another number of messages than there are. Nothing was removed. */
+export class CountMismatchError extends MessengerError {
+  constructor(queue: string, expected: number, count: number) {
+    super("COUNT_MISMATCH", `${count} messages wait in queue "${queue}", not ${expected}: nothing was removed`, {
+      details: { queue, expected, count },
+    });
   }
 }
 

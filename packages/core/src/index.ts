@@ -23,6 +23,7 @@ export * from "./messenger.ts";
 export * from "./middleware/chain.ts";
 export { HandlerFailedError } from "./middleware/handle.ts";
 export * from "./options.ts";
+export * from "./queue-control.ts";
 export * from "./retry/function.ts";
 export * from "./retry/multiplier.ts";
 export * from "./retry/strategy.ts";

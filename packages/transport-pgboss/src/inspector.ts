@@ -12,6 +12,7 @@ const TOGETHER = 20;
 /** What the counting statement finds of one queue. */
 interface Counted {
   readonly queue: string;
+  /** What a pause of its type holds back included. */
   readonly due: number;
   /** Among the due by their place in the index, put off by pg-boss itself. */
   readonly putOff: number;
@@ -104,7 +105,7 @@ export class Inspector {
 }
 
 function toCounted(row: readonly unknown[]): Counted {
-  const [queue, due, putOff, later, active, failed, completed, oldestMs, kept, rows] = row as [
+  const [queue, due, putOff, later, active, failed, completed, oldestMs, kept, rows, heldBack] = row as [
     string,
     number,
     number,
@@ -115,11 +116,16 @@ function toCounted(row: readonly unknown[]): Counted {
     number | null,
     number,
     string,
+    number,
   ];
-  return { queue, due, putOff, later, active, failed, completed: Number(completed), oldestMs, kept, rows: Number(rows) };
+  return { queue, due: due + heldBack, putOff, later, active, failed, completed: Number(completed), oldestMs, kept, rows: Number(rows) };
 }
 
 const capped = (rows: string): string => `(SELECT count(*)::int FROM (${rows} LIMIT ${COUNTED + 1}) AS counted)`;
+
+/** Held back since their type is paused. */
+const held = (table: string, name: string): string =>
+  capped(`SELECT 1 FROM ${table} WHERE blocked AND name = ${name} AND state < 'active'`);
 
 /** From priority to priority, as the claim does it: rows for later lie behind a limit in the index. */
 function perPriority(table: string, name: string, columns: string, condition: string, order: string): string {
@@ -144,7 +150,7 @@ function head(table: string, name: string): string {
 function depthOf(schema: string, queue: QueueInfo): string {
   const table = `${schema}.${queue.table}`;
   const name = pg.escapeLiteral(queue.name);
-  return `SELECT ${name}::text, h.due, h.waiting FROM ${head(table, name)} h`;
+  return `SELECT ${name}::text, h.due + ${held(table, name)}, h.waiting FROM ${head(table, name)} h`;
 }
 
 function countsOf(schema: string, queue: QueueInfo, dead: QueueInfo): string {
@@ -158,6 +164,7 @@ function countsOf(schema: string, queue: QueueInfo, dead: QueueInfo): string {
      coalesce((SELECT handled FROM ${schema}.${COUNTER_TABLE} WHERE queue = ${name}), 0),
      (SELECT extract(epoch FROM now() - min(created_on))::float8 * 1000 FROM (${first}) AS x),
      ${capped(`SELECT 1 FROM ${table} WHERE completed_on IS NOT NULL`)},
-     pg_stat_get_live_tuples(${pg.escapeLiteral(table)}::regclass)
+     pg_stat_get_live_tuples(${pg.escapeLiteral(table)}::regclass),
+     ${held(table, name)}
    FROM ${head(table, name)} h`;
 }

@@ -1,5 +1,5 @@
 import type { PgBossOptions } from "./options.ts";
-import { AUDIT_TABLE, COUNTER_TABLE, SCHEDULE_TABLE, SIGNAL_TABLE, TRASH_TABLE, WORKER_TABLE } from "./statements.ts";
+import { AUDIT_TABLE, COUNTER_TABLE, PAUSE_TABLE, SCHEDULE_TABLE, SIGNAL_TABLE, TRASH_TABLE, WORKER_TABLE } from "./statements.ts";
 
 /** pg-boss refuses no number of seconds up to int4; this is 63 years: nothing that waits is ever deleted for its age. */
 const NEVER_SECONDS = 2_000_000_000;
@@ -53,6 +53,9 @@ export const OWN_TABLES: Readonly<Record<string, string>> = {
   revision bigint NOT NULL DEFAULT 1, due_at timestamptz, run_at timestamptz, not_before timestamptz, paused_at timestamptz,
   last_due_at timestamptz, last_run_at timestamptz, last_message_id text, runs bigint NOT NULL DEFAULT 0, missed bigint NOT NULL DEFAULT 0,
   last_error text, holder text, held_until timestamptz, created_at timestamptz NOT NULL DEFAULT now()`,
+  // An empty type stands for the whole queue.
+  [PAUSE_TABLE]: `queue text NOT NULL, type text NOT NULL DEFAULT '', paused_at timestamptz NOT NULL DEFAULT now(), paused_by text,
+  PRIMARY KEY (queue, type)`,
 };
 
 export interface IndexLayout {
@@ -77,6 +80,8 @@ export function indexes(name: string, options: PgBossOptions): readonly IndexLay
     { suffix: "_m1", on: "(started_on) WHERE state = 'active'" },
     // Kept for their idempotency key: for forgetting them in time. Empty while nobody uses keys.
     { suffix: "_m2", on: "(completed_on) WHERE completed_on IS NOT NULL" },
+    // Held back while their type is paused: for counting them and for letting them go. Empty while nothing is paused.
+    { suffix: "_m8", on: "(created_on) WHERE blocked" },
   ];
 }
 

@@ -1,17 +1,19 @@
 import type { FleetNews, Logger, Runtime, WorkerInfo, WorkerPulse, WorkerRow } from "@symphony/core";
 import type { Database, Statement } from "./connection.ts";
 import type { Notifier } from "./notifier.ts";
+import type { QueueControl } from "./queue-control.ts";
 import type { QueueDirectory } from "./queues.ts";
 import { forgetKeys, listWorkers, pulse, reap, register, renew, requestStop, retire } from "./worker-statements.ts";
 
-/** Keys are kept for hours; looking for those whose time is over once a minute and process is often enough. */
-const FORGET_EVERY_MS = 60_000;
+/** Keys are kept for hours: looking for those whose time is over once a minute and process is often enough. */
+const TIDY_EVERY_MS = 60_000;
 
 /** The list of living workers, and what happens to the messages of those that died. Only the database's clock counts. */
 export class Reaper {
   readonly #database: Database;
   readonly #queues: QueueDirectory;
   readonly #notifier: Notifier;
+  readonly #control: QueueControl;
   readonly #runtime: Runtime;
   readonly #logger: Logger;
   readonly #schema: string;
@@ -21,12 +23,21 @@ export class Reaper {
   readonly #pulse: Statement;
   /** Workers whose first beat we made: when their row is gone they were reaped. */
   readonly #registered = new Set<string>();
-  #forgotAt = Number.NEGATIVE_INFINITY;
+  #tidiedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(input: { database: Database; queues: QueueDirectory; notifier: Notifier; runtime: Runtime; logger: Logger; schema: string }) {
+  constructor(input: {
+    database: Database;
+    queues: QueueDirectory;
+    notifier: Notifier;
+    control: QueueControl;
+    runtime: Runtime;
+    logger: Logger;
+    schema: string;
+  }) {
     this.#database = input.database;
     this.#queues = input.queues;
     this.#notifier = input.notifier;
+    this.#control = input.control;
     this.#runtime = input.runtime;
     this.#logger = input.logger;
     this.#schema = input.schema;
@@ -66,7 +77,7 @@ export class Reaper {
     const workers = rows.flatMap((row) => (row[0] === null ? [] : [row[0] as string]));
     const taken = rows.flatMap((row) => (row[1] === null ? [] : [row[1] as string]));
     this.#notifier.notify(new Set(taken));
-    await this.#forgetKeys();
+    await this.#tidy();
     return { workers, messages: taken.length };
   }
 
@@ -94,16 +105,17 @@ export class Reaper {
   }
 
   /** pg-boss's own maintenance, which would do this, is off: nothing else of it is wanted. */
-  async #forgetKeys(): Promise<void> {
+  async #tidy(): Promise<void> {
     const now = this.#runtime.clock.monotonic();
-    if (now - this.#forgotAt < FORGET_EVERY_MS) return;
-    this.#forgotAt = now;
+    if (now - this.#tidiedAt < TIDY_EVERY_MS) return;
+    this.#tidiedAt = now;
     try {
       for (const queue of await this.#queues.all()) {
         await this.#database.run(forgetKeys(this.#schema, queue), [], "forgetting idempotency keys");
       }
+      await this.#control.tidy();
     } catch (error) {
-      this.#logger.debug({ err: error }, "old idempotency keys could not be forgotten; trying again later");
+      this.#logger.debug({ err: error }, "the queues could not be tidied up; trying again later");
     }
   }
 }

@@ -11,13 +11,16 @@ import {
 import { anyReadyStatement } from "./claim-statement.ts";
 import type { Database, Statement } from "./connection.ts";
 import type { Counter } from "./counter.ts";
-import { type Burial, type GiveBack, type Lane, nameOf, type QueueReceipts } from "./lane.ts";
+import { type Burial, type Claimed, type ClaimRequest, type GiveBack, type Lane, nameOf, type QueueReceipts } from "./lane.ts";
 import type { Notifier } from "./notifier.ts";
+import type { Pauses } from "./pauses.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
 import { toReceived, UUID_PATTERN } from "./row-codec.ts";
 import { adopt } from "./worker-statements.ts";
 
 const MOST = 10_000;
+/** Claims in one receive at most that bring nothing but messages of paused types. */
+const ROUNDS = 50;
 /** `retry_count` is an int4; one that somebody has set by hand may be negative. */
 const LARGEST_FENCE = 2 ** 31 - 1;
 
@@ -27,6 +30,7 @@ export interface ReceiverInput {
   readonly laneOf: (queue: QueueInfo) => Lane;
   readonly counter: Counter;
   readonly notifier: Notifier;
+  readonly pauses: Pauses;
   readonly database: Database;
   readonly schema: string;
   readonly serializer: Serializer;
@@ -44,26 +48,25 @@ export class PgBossReceiver {
   async receive(max: number, options: ReceiveOptions): Promise<readonly Received[]> {
     if (!Number.isInteger(max) || max < 0 || max > MOST) throw new OptionsError("max", max, `must be an integer from 0 to ${MOST}`);
     const { acknowledge = [], onSettled, workerId, maxBytes = Number.POSITIVE_INFINITY } = options;
-    const queues = options.queues === undefined ? await this.#input.queues.all() : await this.#named(options.queues);
-    if (max === 0 || queues.length === 0) {
+    const named = options.queues === undefined ? await this.#input.queues.all() : await this.#named(options.queues);
+    const { pauses, laneOf } = this.#input;
+    if (max > 0) await pauses.keepFresh(named.some((queue) => !laneOf(queue).tellsPauses));
+    if (max === 0 || pauses.open(named).length === 0) {
       if (acknowledge.length === 0) return [];
       const report = await this.acknowledge(acknowledge);
       onSettled?.(report);
       return [];
     }
     const settled = new Set<string>();
-    const received: Received[] = [];
-    let waiting = await this.#grouped(acknowledge);
-    let left = max;
-    for (const { lane, queues: some } of runs(queues, this.#input.laneOf)) {
-      const riding = waiting.filter((each) => some.includes(each.queue));
-      waiting = waiting.filter((each) => !some.includes(each.queue));
-      const claimed = await lane.claim(some, { workerId, max: left, maxBytes, acknowledge: riding });
+    let received: readonly Received[] = [];
+    let waiting: readonly QueueReceipts[] = await this.#grouped(acknowledge);
+    // What is free lies behind what is paused: each round takes some of that out of the way.
+    for (let round = 0; round < ROUNDS && received.length === 0; round++) {
+      const claimed = await this.#claim(pauses.open(named), { workerId, max, maxBytes, acknowledge: waiting });
       for (const name of claimed.settled) settled.add(name);
-      received.push(...claimed.received);
-      left -= claimed.received.length;
-      // Whether bytes or messages ran out is not known: then nothing of a later queue may be taken.
-      if (left <= 0 || (received.length > 0 && Number.isFinite(maxBytes))) break;
+      waiting = claimed.waiting;
+      received = await pauses.withhold(claimed.received, claimed.pauseEpoch);
+      if (received.length === claimed.received.length) break;
     }
     for (const name of await this.#acknowledge(waiting)) settled.add(name);
     if (acknowledge.length > 0) {
@@ -104,12 +107,41 @@ export class PgBossReceiver {
   }
 
   async hasReady(names?: readonly string[]): Promise<boolean> {
-    const queues = names === undefined ? await this.#input.queues.all() : await this.#named(names);
-    if (queues.length === 0) return false;
-    const key = queues.map((queue) => queue.name).join();
-    const sql = this.#anyReady.get(key) ?? anyReadyStatement(this.#input.schema, queues);
-    this.#anyReady.set(key, sql);
-    return (await this.#input.database.run(sql, [], "looking for messages"))[0]?.[0] === true;
+    const named = names === undefined ? await this.#input.queues.all() : await this.#named(names);
+    const { pauses, database, schema } = this.#input;
+    await pauses.keepFresh(false);
+    for (;;) {
+      const queues = pauses.open(named);
+      if (queues.length === 0) return false;
+      const key = queues.map((queue) => queue.name).join();
+      const sql = this.#anyReady.get(key) ?? anyReadyStatement(schema, queues);
+      this.#anyReady.set(key, sql);
+      const [any, epoch] = (await database.run(sql, [], "looking for messages"))[0] as [boolean, number | null];
+      // Ready, but perhaps in a queue that has just been paused: then once more without it.
+      if (!any || !(await pauses.heard(epoch))) return any;
+    }
+  }
+
+  /** From queue after queue; `waiting`: acknowledgements that found no claim to ride with. */
+  async #claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed & { readonly waiting: readonly QueueReceipts[] }> {
+    const { workerId, max, maxBytes } = request;
+    const settled = new Set<string>();
+    const received: Received[] = [];
+    let waiting = request.acknowledge;
+    let left = max;
+    let told: Pick<Claimed, "pauseEpoch"> = {};
+    for (const { lane, queues: some } of runs(queues, this.#input.laneOf)) {
+      const riding = waiting.filter((each) => some.includes(each.queue));
+      waiting = waiting.filter((each) => !some.includes(each.queue));
+      const claimed = await lane.claim(some, { workerId, max: left, maxBytes, acknowledge: riding });
+      for (const name of claimed.settled) settled.add(name);
+      received.push(...claimed.received);
+      left -= claimed.received.length;
+      if (claimed.pauseEpoch !== undefined) told = { pauseEpoch: claimed.pauseEpoch };
+      // Whether bytes or messages ran out is not known: then nothing of a later queue may be taken.
+      if (left <= 0 || (received.length > 0 && Number.isFinite(maxBytes))) break;
+    }
+    return { received, settled, waiting, ...told };
   }
 
   async #rejectIn(queue: QueueInfo, rejections: readonly Rejection[]): Promise<string[]> {

@@ -9,6 +9,7 @@ export const SIGNAL_TABLE = "messenger_signal";
 export const AUDIT_TABLE = "messenger_audit";
 export const TRASH_TABLE = "messenger_trash";
 export const SCHEDULE_TABLE = "messenger_schedule";
+export const PAUSE_TABLE = "messenger_pause";
 
 /** What a row needs to be inserted; columns of the JSON recordset that insert, revive and compare take. */
 const ROWS = `json_to_recordset($1::text::json) AS x(i int, id uuid, name text, priority int, delay float8, at float8, key text, data text)`;

@@ -12,6 +12,10 @@ import {
   type Listable,
   type Logger,
   NAME_PATTERN,
+  type Pausable,
+  type PauseTarget,
+  type Purgeable,
+  type PurgeOptions,
   type Reapable,
   type Receipt,
   type ReceiveOptions,
@@ -38,10 +42,13 @@ import { DeadLetterGroupReader } from "./dead-letter-groups.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { acquireEmbedded } from "./embedded.ts";
 import { Inspector } from "./inspector.ts";
+import type { Lane } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
 import { Notifier } from "./notifier.ts";
 import { type PgBossOptions, type PgBossOptionsInput, parsePgBossOptions } from "./options.ts";
-import { QueueDirectory } from "./queues.ts";
+import { Pauses } from "./pauses.ts";
+import { QueueControl } from "./queue-control.ts";
+import { QueueDirectory, type QueueInfo } from "./queues.ts";
 import { Reaper } from "./reaper.ts";
 import { PgBossReceiver } from "./receiver.ts";
 import { Schedules } from "./schedules.ts";
@@ -74,7 +81,9 @@ export type PgBossTransport = Transport &
   Reapable &
   Supervisable &
   Schedulable &
-  Auditable;
+  Auditable &
+  Pausable &
+  Purgeable;
 
 /**
  * A transport on PostgreSQL.
@@ -134,6 +143,7 @@ class Opened implements PgBossTransport {
   readonly #lanes: Lanes;
   readonly #sender: PgBossSender;
   readonly #receiver: PgBossReceiver;
+  readonly #control: QueueControl;
   readonly #deadLetters: DeadLetters;
   readonly #groups: DeadLetterGroupReader;
   readonly #inspector: Inspector;
@@ -168,9 +178,13 @@ class Opened implements PgBossTransport {
       joined: () => database.joined,
       makeQueue,
     });
+    const laneOf = (queue: QueueInfo): Lane => this.#lanes.of(queue);
+    const pauses = new Pauses({ database, queues: this.#queues, laneOf, runtime, logger, schema });
+    this.#control = new QueueControl({ database, queues: this.#queues, pauses, notifier: this.#notifier, schema });
     this.#receiver = new PgBossReceiver({
       queues: this.#queues,
-      laneOf: (queue) => this.#lanes.of(queue),
+      laneOf,
+      pauses,
       database,
       schema,
       serializer,
@@ -180,7 +194,15 @@ class Opened implements PgBossTransport {
     this.#deadLetters = new DeadLetters({ database, queues: this.#queues, serializer, notifier: this.#notifier, schema });
     this.#groups = new DeadLetterGroupReader(database, this.#queues, schema);
     this.#inspector = new Inspector(database, this.#queues, schema);
-    this.#reaper = new Reaper({ database, queues: this.#queues, notifier: this.#notifier, runtime, logger, schema });
+    this.#reaper = new Reaper({
+      database,
+      queues: this.#queues,
+      notifier: this.#notifier,
+      control: this.#control,
+      runtime,
+      logger,
+      schema,
+    });
     this.#wakeUp = new WakeUp({ database, queues: this.#queues, runtime, logger, schema });
     this.#audit = new AuditLog({ database, notifier: this.#notifier, runtime, schema });
     this.schedules = new Schedules(database, schema);
@@ -244,6 +266,26 @@ class Opened implements PgBossTransport {
 
   groupDeadLetters(filter: DeadLetterGroupFilter, limit: number) {
     return this.#groups.read(filter, limit);
+  }
+
+  pauseQueue(target: PauseTarget, by?: string) {
+    return this.#control.pauseQueue(target, by);
+  }
+
+  resumeQueue(target: PauseTarget) {
+    return this.#control.resumeQueue(target);
+  }
+
+  listPauses() {
+    return this.#control.listPauses();
+  }
+
+  countPurgeable(target: PauseTarget) {
+    return this.#control.countPurgeable(target);
+  }
+
+  purgeQueue(queue: string, options?: PurgeOptions) {
+    return this.#control.purgeQueue(queue, options);
   }
 
   onWake(listener: (queues: readonly string[]) => void) {

@@ -25,9 +25,10 @@ export const audit =
     }
   };
 
-/** The message: that of the path, or the one that was made. */
+/** The message, or the queue: that of the path, or the one that was made. */
 function targetOf(context: { readonly body: unknown; readonly params?: unknown }): string | null {
-  const { id } = (context.params ?? {}) as { id?: string };
+  const { id: ofMessage, name } = (context.params ?? {}) as { id?: string; name?: string };
+  const id = ofMessage ?? name;
   const { messageId } = (context.body ?? {}) as { messageId?: unknown };
   return typeof messageId === "string" ? messageId : id === undefined ? null : id.slice(0, 64);
 }

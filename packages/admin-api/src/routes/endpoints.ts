@@ -5,6 +5,7 @@ import { dispatchEndpoint } from "./dispatch.ts";
 import { docsEndpoints } from "./docs.ts";
 import type { AnyEndpoint } from "./endpoint.ts";
 import { failedEndpoints } from "./failed.ts";
+import { queueControlEndpoints } from "./queue-control.ts";
 import { scalingEndpoint } from "./scaling.ts";
 import { statusEndpoints } from "./status.ts";
 import type { RouteName } from "./table.ts";
@@ -26,6 +27,7 @@ export function createEndpoints(input: EndpointsInput): Readonly<Record<RouteNam
     consume: consumeEndpoint(consumers),
     ...statusEndpoints(input),
     ...failedEndpoints(input),
+    ...queueControlEndpoints(input),
     scaling: scalingEndpoint(input),
     cron,
     cronByPost: cron,

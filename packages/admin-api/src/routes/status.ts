@@ -1,4 +1,4 @@
-import { isReapable, type Messenger, type QueueCounts, type Runtime } from "@symphony/core";
+import { isPausable, isReapable, type Messenger, type Pause, type QueueCounts, type Runtime } from "@symphony/core";
 import { z } from "zod";
 import { Remembered } from "../remembered.ts";
 import { countable, inTime, transportOrDefault, transportsOf } from "../transports.ts";
@@ -15,6 +15,8 @@ const queueSchema = z.strictObject({
   completed: count,
   oldestReadyAgeMs: count.nullable(),
   accuracy: z.enum(["exact", "estimated"]),
+  paused: z.boolean().meta({ description: "No worker is given messages of this queue." }),
+  pausedTypes: z.array(z.string()).meta({ description: "Nor messages of these types in it." }),
 });
 
 const workerSchema = z.strictObject({
@@ -114,8 +116,16 @@ const workers = ({ messenger, runtime }: Services): AnyEndpoint =>
 async function readQueues(messenger: Messenger, wanted: string | undefined): Promise<readonly QueueOf[]> {
   const lists = transportsOf(messenger, wanted)
     .map(countable)
-    .map(async ([transport, source]) => (await source.getCounts()).map((counts) => ({ transport, ...counts })));
+    .map(async ([transport, source]) => {
+      const [counts, pauses] = await Promise.all([source.getCounts(), isPausable(source) ? source.listPauses() : []]);
+      return counts.map((each) => ({ transport, ...each, ...pausesOf(each.queue, pauses) }));
+    });
   return (await Promise.all(lists)).flat();
+}
+
+function pausesOf(queue: string, pauses: readonly Pause[]): { paused: boolean; pausedTypes: string[] } {
+  const own = pauses.filter((pause) => pause.queue === queue);
+  return { paused: own.some((pause) => pause.type === undefined), pausedTypes: own.flatMap((pause) => pause.type ?? []) };
 }
 
 async function readWorkers(messenger: Messenger, wanted: string | undefined): Promise<readonly WorkerOf[]> {

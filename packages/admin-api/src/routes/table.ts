@@ -5,7 +5,7 @@ export type Access = Scope | "cron secret";
 
 export interface RouteEntry {
   readonly method: "GET" | "POST" | "DELETE";
-  /** `:id` stands for one segment. */
+  /** `:id` and `:name` stand for one segment each. */
   readonly path: string;
   readonly access: Access;
   /** Opened by `auth.publicDocs`. */
@@ -23,6 +23,9 @@ export const ROUTES = {
   retryFailed: { method: "POST", path: "/api/symphony/failed/:id/retry", access: "symphony:operate" },
   removeFailed: { method: "DELETE", path: "/api/symphony/failed/:id", access: "symphony:purge" },
   queues: { method: "GET", path: "/api/symphony/queues", access: "symphony:read" },
+  pauseQueue: { method: "POST", path: "/api/symphony/queues/:name/pause", access: "symphony:operate" },
+  resumeQueue: { method: "POST", path: "/api/symphony/queues/:name/resume", access: "symphony:operate" },
+  purgeQueue: { method: "POST", path: "/api/symphony/queues/:name/purge", access: "symphony:purge" },
   workers: { method: "GET", path: "/api/symphony/workers", access: "symphony:read" },
   scaling: { method: "GET", path: "/api/symphony/scaling", access: "symphony:read" },
   cron: { method: "GET", path: "/api/cron/symphony-worker", access: "cron secret" },

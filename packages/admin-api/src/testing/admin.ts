@@ -144,7 +144,7 @@ function assertAnswer(endpoints: Readonly<Record<RouteName, AnyEndpoint>>, metho
   const [pathname = ""] = path.split("?");
   const [name] =
     (Object.entries(ROUTES) as [RouteName, RouteEntry][]).find(
-      ([, entry]) => entry.method === method && new RegExp(`^${entry.path.replace(":id", "[^/]+")}$`).test(pathname),
+      ([, entry]) => entry.method === method && new RegExp(`^${entry.path.replace(/:\w+/, "[^/]+")}$`).test(pathname),
     ) ?? [];
   if (name === undefined) return;
   const schema = endpoints[name].answers[reply.status];

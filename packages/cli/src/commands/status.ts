@@ -1,4 +1,4 @@
-import { isCountable, type Messenger, OptionsError, type QueueCounts } from "@symphony/core";
+import { isCountable, isPausable, type Messenger, OptionsError, type Pause, type QueueCounts } from "@symphony/core";
 import { defineCommand, text, toggle } from "../command.ts";
 import { UsageError } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
@@ -6,8 +6,15 @@ import { type Column, duration, plural, print, table } from "../output.ts";
 import { chosenTransports, openSession, withMessenger } from "../session.ts";
 import { listWorkers, type WorkerOf, workersTable } from "./workers.ts";
 
+interface QueueRow extends QueueCounts {
+  readonly transport: string;
+  readonly paused: boolean;
+  /** Types that are paused in it. */
+  readonly pausedTypes: readonly string[];
+}
+
 interface Status {
-  readonly queues: readonly (QueueCounts & { readonly transport: string })[];
+  readonly queues: readonly QueueRow[];
   readonly workers: readonly WorkerOf[];
   /** Transports that cannot count. */
   readonly uncountable: readonly string[];
@@ -17,9 +24,11 @@ interface Status {
 
 async function readStatus(messenger: Messenger, transports: readonly string[], now: number): Promise<Status> {
   const chosen = chosenTransports(messenger, transports);
-  const counts = chosen.map(async ([name, transport]) =>
-    isCountable(transport) ? (await transport.getCounts()).map((count) => ({ transport: name, ...count })) : [],
-  );
+  const counts = chosen.map(async ([name, transport]): Promise<readonly QueueRow[]> => {
+    if (!isCountable(transport)) return [];
+    const [all, pauses] = await Promise.all([transport.getCounts(), isPausable(transport) ? transport.listPauses() : []]);
+    return all.map((count) => ({ transport: name, ...count, ...pausesOf(count.queue, pauses) }));
+  });
   const [queues, workers] = await Promise.all([Promise.all(counts), listWorkers(messenger, transports)]);
   return {
     queues: queues.flat(),
@@ -29,7 +38,14 @@ async function readStatus(messenger: Messenger, transports: readonly string[], n
   };
 }
 
-type QueueRow = Status["queues"][number];
+function pausesOf(queue: string, pauses: readonly Pause[]): Pick<QueueRow, "paused" | "pausedTypes"> {
+  const own = pauses.filter((pause) => pause.queue === queue);
+  return { paused: own.some((pause) => pause.type === undefined), pausedTypes: own.flatMap((pause) => pause.type ?? []) };
+}
+
+const stateOf = ({ paused, pausedTypes }: QueueRow): string =>
+  [...(paused ? ["paused"] : []), ...(pausedTypes.length === 0 ? [] : [`paused: ${pausedTypes.join(", ")}`])].join("; ");
+
 // An estimate says so, in the one place where a person would take it for a count.
 const counted = (row: QueueRow, n: number): string => (row.accuracy === "estimated" ? `~${n}` : String(n));
 
@@ -44,8 +60,12 @@ const COLUMNS: readonly Column<QueueRow>[] = [
   { title: "OLDEST", value: (row) => (row.oldestReadyAgeMs === null ? "-" : duration(row.oldestReadyAgeMs)), align: "right" },
 ];
 
+/** Shown when there is something to show. */
+const STATE: Column<QueueRow> = { title: "STATE", value: stateOf };
+
 function toText(status: Status): string {
-  const queues = status.queues.length === 0 ? "no queues" : table(COLUMNS, status.queues);
+  const columns = status.queues.some((row) => stateOf(row) !== "") ? [...COLUMNS, STATE] : COLUMNS;
+  const queues = status.queues.length === 0 ? "no queues" : table(columns, status.queues);
   const uncountable = status.uncountable.map((name) => `${name}: cannot count`);
   const title = plural(status.workers.length, "worker");
   const workers = status.workers.length === 0 ? [title] : [title, workersTable(status.workers, Date.parse(status.timestamp))];

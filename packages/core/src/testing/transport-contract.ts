@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { auditTests } from "./contract/auditing.ts";
 import { capabilityTests } from "./contract/capabilities.ts";
+import { controllingTests } from "./contract/controlling.ts";
 import { deadLetterGroupTests } from "./contract/dead-letter-groups.ts";
 import { deadLetterTests } from "./contract/dead-letters.ts";
 import { fencingTests } from "./contract/fencing.ts";
@@ -32,6 +33,7 @@ const CHAPTERS: Readonly<Record<string, (claim: Claim) => void>> = {
   supervising: supervisingTests,
   auditing: auditTests,
   schedules: scheduleTests,
+  controlling: controllingTests,
 };
 
 /**

@@ -48,6 +48,8 @@ const capabilities = [
   "supervisable",
   "schedulable",
   "auditable",
+  "pausable",
+  "purgeable",
 ] as const;
 
 describeTransportContract("memory, manual clock", {

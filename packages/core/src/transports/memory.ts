@@ -25,7 +25,7 @@ import type {
   Wakeable,
 } from "../transport.ts";
 import type { TransportFactory } from "../transport-factory.ts";
-import { MemoryAudited } from "./memory/audited.ts";
+import { MemoryControl } from "./memory/control.ts";
 import { decode, toDeadLetter, toReceived } from "./memory/decode.ts";
 import { Newest } from "./memory/newest.ts";
 import { applyPatch, clearTries, digest } from "./memory/record.ts";
@@ -81,7 +81,7 @@ export function createMemoryTransport(options: MemoryTransportOptions = {}): Mem
   return new MemoryTransport(options);
 }
 
-export class MemoryTransport extends MemoryAudited implements Transport, Countable, Listable, Groupable, Wakeable, Closeable {
+export class MemoryTransport extends MemoryControl implements Transport, Countable, Listable, Groupable, Wakeable, Closeable {
   readonly #name: string | undefined;
   readonly #runtime: Runtime;
   readonly #sent: Newest<{ readonly body: string; readonly local: readonly Stamp[] }>;
@@ -278,6 +278,7 @@ export class MemoryTransport extends MemoryAudited implements Transport, Countab
     const message = {
       id: envelope.last(messageId)?.id ?? this.#runtime.newId(),
       queue,
+      type: envelope.message.type,
       priority: envelope.last(priority)?.priority ?? DEFAULT_PRIORITY,
       key,
       body,

@@ -12,7 +12,9 @@ export type TransportCapability =
   | "reapable"
   | "supervisable"
   | "schedulable"
-  | "auditable";
+  | "auditable"
+  | "pausable"
+  | "purgeable";
 
 /** A transaction of the caller, opened beside the transport. */
 export interface OpenTransaction {

@@ -5,6 +5,7 @@ import { type Auditable, isAuditable } from "../../audit.ts";
 import { systemClock } from "../../clock.ts";
 import { type Groupable, isGroupable } from "../../dead-letter-groups.ts";
 import type { Envelope, Stamp } from "../../envelope.ts";
+import { isPausable, isPurgeable, type Pausable, type Purgeable } from "../../queue-control.ts";
 import { isSchedulable, type ScheduleStore } from "../../schedules/store.ts";
 import { queueName } from "../../stamps.ts";
 import {
@@ -47,6 +48,8 @@ export const guards: Readonly<Record<TransportCapability, (transport: Transport)
   supervisable: isSupervisable,
   auditable: isAuditable,
   schedulable: isSchedulable,
+  pausable: isPausable,
+  purgeable: isPurgeable,
 };
 
 /** What a test needs beside `send`, `receive`, `acknowledge` and `reject`; without it the test is skipped. */
@@ -153,6 +156,14 @@ export class ContractKit {
 
   get auditable(): Transport & Auditable {
     return narrow(this.transport, isAuditable);
+  }
+
+  get pausable(): Transport & Pausable {
+    return narrow(this.transport, isPausable);
+  }
+
+  get purgeable(): Transport & Purgeable {
+    return narrow(this.transport, isPurgeable);
   }
 
   get wakeable(): Transport & Wakeable {

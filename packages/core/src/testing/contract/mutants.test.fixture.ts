@@ -175,6 +175,17 @@ export const MUTANTS: Readonly<Record<string, Mutation>> = {
       return adopted.map((each) => ({ ...each, receipt: receipts.find((receipt) => receipt.id === each.receipt.id) ?? each.receipt }));
     },
   }),
+  "gives out what is paused -> gives nobody a message of a paused queue": () => ({ pauseQueue: async () => undefined }),
+  "pauses all types -> holds back the messages of a paused type only": (right) => ({
+    pauseQueue: ({ queue }, by) => right.pauseQueue({ queue }, by),
+  }),
+  "forgets who paused -> lists who paused what": (right) => ({ pauseQueue: (target) => right.pauseQueue(target) }),
+  "purges whatever is expected -> purges nothing when another number waits": (right) => ({
+    purgeQueue: (queue, { expectedCount: _, ...options } = {}) => right.purgeQueue(queue, options),
+  }),
+  "purges all types -> purges one type": (right) => ({
+    purgeQueue: (queue, { type: _, expectedCount: __ } = {}) => right.purgeQueue(queue),
+  }),
   "cannot close twice -> closes twice": (right) => {
     let closed = false;
     return {

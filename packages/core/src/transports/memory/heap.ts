@@ -42,6 +42,16 @@ export class Heap<T> {
     return first;
   }
 
+  /** Takes out all items that fit; costs as much as filling the heap anew. */
+  take(fits: (item: T) => boolean): T[] {
+    const taken = this.#items.filter(fits);
+    if (taken.length === 0) return taken;
+    const left = this.#items.filter((item) => !fits(item));
+    this.#items.length = 0;
+    for (const item of left) this.push(item);
+    return taken;
+  }
+
   #sink(item: T): void {
     const items = this.#items;
     let at = 0;

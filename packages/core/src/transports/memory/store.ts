@@ -1,4 +1,5 @@
 import type { Clock } from "../../clock.ts";
+import type { Pause, PauseTarget } from "../../queue-control.ts";
 import type { QueueCounts, Receipt } from "../../transport.ts";
 import { MemoryAudit } from "./audit.ts";
 import { DeadLetters, type StoredDeadLetter } from "./dead-letters.ts";
@@ -13,6 +14,8 @@ interface KnownKey {
   readonly digest: string;
 }
 
+const WHOLE = "";
+
 class Queue {
   readonly name: string;
   readonly ready = new Heap<StoredMessage>((a, b) => a.priority > b.priority || (a.priority === b.priority && a.age < b.age));
@@ -20,18 +23,41 @@ class Queue {
   /** Everything that is not settled for good, leased or not. */
   readonly live = new Map<string, StoredMessage>();
   readonly keys = new Map<string, KnownKey>();
+  /** By type; that of the whole queue under `""`, which is no name of a type. */
+  readonly pauses = new Map<string, Pause>();
+  /** Ready, and of a type that is paused. */
+  readonly held: StoredMessage[] = [];
   completed = 0;
 
   constructor(name: string) {
     this.name = name;
   }
 
-  /** Moves what has become due to the ready messages. */
+  /** Moves what has become due to the ready messages, and those of paused types out of the way. */
   promote(now: number): void {
     for (let next = this.scheduled.peek(); next !== undefined && next.readyAt <= now; next = this.scheduled.peek()) {
       this.scheduled.pop();
       this.ready.push(next);
     }
+    if (this.pauses.size === 0) return;
+    for (let next = this.ready.peek(); next !== undefined && this.pauses.has(next.type); next = this.ready.peek()) {
+      this.ready.pop();
+      this.held.push(next);
+    }
+  }
+
+  /** What could be received. */
+  next(now: number): StoredMessage | undefined {
+    if (this.pauses.has(WHOLE)) return undefined;
+    this.promote(now);
+    return this.ready.peek();
+  }
+
+  /** Takes out what waits and fits. */
+  takeWaiting(fits: (message: StoredMessage) => boolean): StoredMessage[] {
+    const held = this.held.splice(0);
+    this.held.push(...held.filter((message) => !fits(message)));
+    return [...this.ready.take(fits), ...this.scheduled.take(fits), ...held.filter(fits)];
   }
 }
 
@@ -89,7 +115,7 @@ export class MemoryStore {
   /** Leases the next message of the queues: the first queue that has one, or the most urgent of all queues. */
   lease(workerId: string, names: readonly string[] | undefined, accept: (message: StoredMessage) => boolean): StoredMessage | undefined {
     const queue = names === undefined ? this.#mostUrgent() : this.#firstReady(names);
-    const next = queue?.ready.peek();
+    const next = queue?.next(this.#clock.now());
     if (queue === undefined || next === undefined || !accept(next)) return undefined;
     queue.ready.pop();
     this.#hand(next, workerId);
@@ -157,7 +183,7 @@ export class MemoryStore {
     let depth = 0;
     for (const queue of this.#queues.values()) {
       queue.promote(now);
-      depth += queue.ready.size;
+      depth += queue.ready.size + queue.held.length;
     }
     return depth;
   }
@@ -168,18 +194,69 @@ export class MemoryStore {
     return [...this.#queues.values()].map((queue) => {
       queue.promote(now);
       let oldest = Number.POSITIVE_INFINITY;
-      for (const { readyAt } of queue.ready.values()) if (readyAt < oldest) oldest = readyAt;
+      for (const { readyAt } of [...queue.ready.values(), ...queue.held]) if (readyAt < oldest) oldest = readyAt;
+      const ready = queue.ready.size + queue.held.length;
       return {
         queue: queue.name,
-        ready: queue.ready.size,
+        ready,
         scheduled: queue.scheduled.size,
-        active: queue.live.size - queue.ready.size - queue.scheduled.size,
+        active: queue.live.size - ready - queue.scheduled.size,
         failed: failed.get(queue.name) ?? 0,
         completed: queue.completed,
-        oldestReadyAgeMs: queue.ready.size === 0 ? null : Math.max(0, now - oldest),
+        oldestReadyAgeMs: ready === 0 ? null : Math.max(0, now - oldest),
         accuracy: "exact",
       };
     });
+  }
+
+  /** The queue, when it was declared or has had a message. */
+  has(name: string): boolean {
+    return this.#queues.has(name);
+  }
+
+  pause({ queue, type = WHOLE }: PauseTarget, by: string | null): void {
+    const { pauses } = this.#make(queue);
+    if (pauses.has(type)) return;
+    const pausedAt = new Date(this.#clock.now()).toISOString();
+    pauses.set(type, { queue, ...(type === WHOLE ? {} : { type }), pausedAt, pausedBy: by });
+  }
+
+  resume({ queue: name, type = WHOLE }: PauseTarget): boolean {
+    const queue = this.#make(name);
+    if (!queue.pauses.delete(type)) return false;
+    for (const message of queue.held.splice(0)) this.#enqueue(queue, message);
+    this.wake([name]);
+    return true;
+  }
+
+  pauses(): Pause[] {
+    const all = [...this.#queues.values()].flatMap((queue) => [...queue.pauses.values()]);
+    const name = (pause: Pause): string => `${pause.queue}\n${pause.type ?? ""}`;
+    return all.sort((a, b) => (name(a) < name(b) ? -1 : 1));
+  }
+
+  /** Everything of the target that waits, ready or not. */
+  waiting({ queue: name, type }: PauseTarget): StoredMessage[] {
+    const fits = (message: StoredMessage): boolean => message.lease === undefined && (type === undefined || message.type === type);
+    return [...this.#make(name).live.values()].filter(fits);
+  }
+
+  /** Removes waiting messages as if they had never been sent; in an audited action they can be put back. */
+  remove(messages: readonly StoredMessage[]): void {
+    const gone = new Set(messages);
+    for (const queue of new Set(messages.map((message) => this.#make(message.queue)))) {
+      for (const message of queue.takeWaiting((each) => gone.has(each))) {
+        this.#end(message);
+        const known = message.key === undefined ? undefined : queue.keys.get(message.key);
+        if (message.key !== undefined) queue.keys.delete(message.key);
+        this.audit.removed(() => {
+          if (queue.live.has(message.id) || this.#queues.get(queue.name) !== queue) return false;
+          if (message.key !== undefined && known !== undefined && !queue.keys.has(message.key)) queue.keys.set(message.key, known);
+          this.#enqueue(queue, message);
+          return true;
+        });
+      }
+    }
   }
 
   listen(listener: (queues: readonly string[]) => void): () => void {
@@ -250,8 +327,7 @@ export class MemoryStore {
     const now = this.#clock.now();
     for (const name of names) {
       const queue = this.#queues.get(name);
-      queue?.promote(now);
-      if (queue !== undefined && queue.ready.size > 0) return queue;
+      if (queue?.next(now) !== undefined) return queue;
     }
     return undefined;
   }
@@ -260,8 +336,7 @@ export class MemoryStore {
     const now = this.#clock.now();
     let best: { queue: Queue; message: StoredMessage } | undefined;
     for (const queue of this.#queues.values()) {
-      queue.promote(now);
-      const message = queue.ready.peek();
+      const message = queue.next(now);
       if (message === undefined) continue;
       const more = best === undefined ? 1 : message.priority - best.message.priority || best.message.age - message.age;
       if (more > 0) best = { queue, message };

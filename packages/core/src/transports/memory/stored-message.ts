@@ -8,6 +8,7 @@ interface Lease {
 export interface StoredMessage {
   readonly id: string;
   readonly queue: string;
+  readonly type: string;
   readonly priority: number;
   readonly key: string | undefined;
   body: string;

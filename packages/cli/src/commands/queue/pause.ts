@@ -1,0 +1,25 @@
+import { isPausable } from "@symphony/core";
+import { defineCommand } from "../../command.ts";
+import { print } from "../../output.ts";
+import { openSession, withMessenger } from "../../session.ts";
+import { describeTarget, operator, queueName, TARGET_OPTIONS, toTarget, transportThatCan } from "./target.ts";
+
+export const pause = defineCommand({
+  usage: "pause <name>",
+  describe: "Give no worker of the fleet messages of this queue; dispatching goes on",
+  options: TARGET_OPTIONS,
+  positionals: queueName,
+  examples: [
+    ["symphony queue pause mails", "what is in flight is finished"],
+    ["symphony queue pause mails --type newsletter.send", "the other messages of the queue go on"],
+  ],
+  async run(io, flags) {
+    const target = toTarget(flags);
+    const session = await openSession(io, flags);
+    await withMessenger(session, async (messenger) => {
+      const [transport, source] = transportThatCan(messenger, flags.transport, isPausable, "pause queues");
+      await source.pauseQueue(target, operator());
+      print(io, flags.json === true, { success: true, transport, ...target, paused: true }, () => `paused ${describeTarget(target)}`);
+    });
+  },
+});
