@@ -50,7 +50,7 @@ export default {
     only("transport-knows-core-and-its-driver", "transport-pgboss", [own("core"), own("embedded-postgres"), npm("pg", "pg-boss")]),
     only("worker-runner-knows-no-transport", "worker-runner", [own("core"), npm("piscina")]),
     only("admin-api-knows-no-driver", "admin-api", [own("core"), npm("koa", "@koa/router", "jose", "zod")]),
-    only("telemetry-knows-core", "telemetry", [own("core"), npm("pino", "pino-pretty", "@opentelemetry/[^/]+")]),
+    only("telemetry-knows-core", "telemetry", [own("core"), npm("pino", "pino-pretty", "@opentelemetry/[^/]+", "import-in-the-middle")]),
     only("embedded-postgres-stands-alone", "embedded-postgres", [npm("embedded-postgres")]),
     {
       name: "no-test-code-in-what-ships",

@@ -11,7 +11,7 @@ import {
 } from "@symphony/core";
 import { runWorkerProcess, type WorkerRun } from "@symphony/worker-runner";
 import { assertHandlers } from "./assert-handlers.ts";
-import { createMetrics } from "./metrics.ts";
+import { startMetrics } from "./metrics.ts";
 import { startProbes } from "./start-probes.ts";
 import type { WorkerPlan } from "./worker-settings.ts";
 
@@ -66,11 +66,12 @@ export async function runConsume(o: ConsumeOptions): Promise<ConsumeResult> {
   cleanUp.defer(() => closeInTime(messenger, logger));
   const transports = chosen(messenger, o.transports);
   const run = runWorkerProcess({ configPath: configFile, messenger, transports, worker: plan.worker, threads: plan.threads, logger });
+  const metrics = await startMetrics({ messenger, transports, logger, gauges: () => run.gauges(), cleanUp });
   const healthPort = await startProbes({
     port: plan.healthPort,
     wanted: plan.healthPortWanted,
     vitals: () => run.vitals(),
-    metrics: createMetrics({ messenger, transports, logger, gauges: () => run.gauges() }),
+    metrics,
     logger,
     cleanUp,
   });

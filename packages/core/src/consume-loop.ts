@@ -12,6 +12,7 @@ import { RejectionWriter } from "./rejection-writer.ts";
 import { Settler } from "./settle.ts";
 import { redelivery, suspect } from "./stamps.ts";
 import { OPERATIONS } from "./telemetry/names.ts";
+import { Tracing } from "./telemetry/tracing.ts";
 import type { Received } from "./transport.ts";
 import type { ParsedWorkerOptions } from "./worker-options.ts";
 import type { WorkerReport } from "./worker-report.ts";
@@ -47,6 +48,7 @@ export class ConsumeLoop {
   readonly #strategyFor: StrategyLookup;
   readonly #limits: LimitWatch;
   readonly #report: WorkerReport;
+  readonly #tracing = Tracing.find();
   readonly #onFinished: (reason: StopReason) => void;
   readonly #slots: number;
   readonly #prefetch: Prefetch;
@@ -198,6 +200,7 @@ export class ConsumeLoop {
     const now = this.#clock.monotonic();
     this.#report.metrics.operation(OPERATIONS.receive, now - startedAt, { queue: this.#onlyQueue });
     this.#report.metrics.consumed(messages);
+    this.#tracing?.received(messages, startedAt, now);
     this.#report.counters.polled();
     this.#prefetch.observe({ atMs: now, receiveMs: now - startedAt, finished: this.#report.counters.processed });
     const full = messages.length === room;
@@ -252,13 +255,15 @@ export class ConsumeLoop {
   async #processOne(received: Received, batch: Batch): Promise<void> {
     const startedAt = this.#clock.monotonic();
     this.#report.emit("message_received", { received });
-    const outcome = await this.#execute(received);
+    const span = this.#tracing?.process(received);
+    const outcome = await (span === undefined ? this.#execute(received) : span.run(() => this.#execute(received)));
     // Gone from the map: the lease was lost or the shutdown handed it back, and the outcome does not count any more.
-    if (!this.#inFlight.delete(received)) return;
-    const decision = this.#decide(received, outcome);
-    this.settler.add(received.receipt, decision);
+    if (!this.#inFlight.delete(received)) return span?.end(outcome, undefined);
+    const decision = this.#decide(received, outcome, span?.traceparent);
+    span?.end(outcome, decision);
+    this.settler.add(received.receipt, decision, span);
     const now = this.#clock.monotonic();
-    this.#report.decided(received, outcome, decision, now - startedAt);
+    this.#report.decided(received, outcome, decision, { durationMs: now - startedAt, fields: span?.logFields });
     if (batch.done(decision.kind === "retry" || decision.kind === "deadLetter")) this.#report.emit("batch_complete", batch.summary(now));
     const reached = this.#limits.reached(this.#report.counters.processed, this.#report.counters.failed);
     if (reached !== undefined) this.#onFinished(reached);
@@ -275,11 +280,11 @@ export class ConsumeLoop {
     }
   }
 
-  #decide(received: Received, outcome: Outcome): Decision {
+  #decide(received: Received, outcome: Outcome, trace?: string): Decision {
     const { random } = this.#o.runtime;
     return decide(
       outcome,
-      toDecisionInput(received, { strategyFor: this.#strategyFor, workerId: this.#workerId, now: this.#clock.now(), random }),
+      toDecisionInput(received, { strategyFor: this.#strategyFor, workerId: this.#workerId, now: this.#clock.now(), random, trace }),
     );
   }
 

@@ -6,7 +6,8 @@ import { MessengerError } from "./errors.ts";
 import type { HandlerContext, HandlerDescriptor } from "./handlers.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { DEFAULT_PRIORITY, type MessageType } from "./message.ts";
-import { dispatched, headers, messageId, metadata, priority, received, redelivery } from "./stamps.ts";
+import { attemptOf, dispatched, headers, messageId, metadata, priority, received } from "./stamps.ts";
+import { activeLogFields } from "./telemetry/tracing.ts";
 
 /** Thrown by `context.snooze`; the executor knows it, nobody else should. */
 export class Snooze extends Error {
@@ -54,8 +55,7 @@ export class EnvelopeContext implements HandlerContext {
     return this.#envelope.last(received)?.transport ?? "";
   }
   get attempt(): number {
-    const tries = this.#envelope.last(redelivery)?.tries;
-    return tries === undefined ? 1 : tries.failures + tries.crashes + 1;
+    return attemptOf({ envelope: this.#envelope });
   }
   get maxRetries(): number {
     return this.#attempt?.maxRetries ?? 0;
@@ -81,6 +81,7 @@ export class EnvelopeContext implements HandlerContext {
       message_type: this.type,
       queue: this.queue,
       attempt: this.attempt,
+      ...activeLogFields(),
     });
     return this.#logger;
   }

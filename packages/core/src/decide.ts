@@ -28,6 +28,8 @@ export interface DecisionInput {
   /** Wall clock, milliseconds. */
   readonly now: number;
   readonly random: () => number;
+  /** `traceparent` of the attempt, to be remembered with it. */
+  readonly trace?: string | undefined;
 }
 
 /** Which retry strategy is that of a message. */
@@ -36,7 +38,7 @@ export type StrategyLookup = (type: string, queue: string) => RetryStrategy;
 /** What the message itself tells of its past, completed by what its worker knows. */
 export function toDecisionInput(
   received: Received,
-  rest: Pick<DecisionInput, "workerId" | "now" | "random"> & { readonly strategyFor: StrategyLookup },
+  rest: Pick<DecisionInput, "workerId" | "now" | "random" | "trace"> & { readonly strategyFor: StrategyLookup },
 ): DecisionInput {
   const past = received.envelope?.last(redelivery);
   const type = received.envelope?.message.type ?? "";
@@ -51,6 +53,7 @@ export function toDecisionInput(
     workerId: rest.workerId,
     now: rest.now,
     random: rest.random,
+    trace: rest.trace,
   };
 }
 
@@ -158,6 +161,7 @@ function remember(error: ErrorRecord, tries: Tries, input: DecisionInput): { his
     at: new Date(input.now).toISOString(),
     workerId: input.workerId,
     error: toShortRecord(error),
+    ...(input.trace === undefined ? {} : { trace: input.trace }),
   };
   return { history: [...input.history, entry].slice(-HISTORY_KEPT) };
 }

@@ -27,4 +27,6 @@ export interface AttemptRecord {
   readonly at: string;
   readonly workerId: string;
   readonly error: ErrorRecord;
+  /** `traceparent` of its span, when it was traced. */
+  readonly trace?: string;
 }

@@ -9,12 +9,14 @@ import { MessengerError } from "./errors.ts";
 import type { HandlerRegistry } from "./handlers.ts";
 import type { AnyMessageType } from "./message.ts";
 import { busName, dispatched, handled, lineage, messageId, scheduled, sent, typeVersion } from "./stamps.ts";
+import type { Tracing } from "./telemetry/tracing.ts";
 import { inPlace } from "./transports/sync.ts";
 
 export interface DispatcherInput {
   readonly buses: Buses;
   readonly handlers: HandlerRegistry;
   readonly runtime: Runtime;
+  readonly tracing: Tracing | undefined;
 }
 
 /** Wraps messages in envelopes and gives them to their bus. */
@@ -22,12 +24,14 @@ export class Dispatcher {
   readonly #buses: Buses;
   readonly #handlers: HandlerRegistry;
   readonly #runtime: Runtime;
+  readonly #tracing: Tracing | undefined;
   #closed = false;
 
-  constructor({ buses, handlers, runtime }: DispatcherInput) {
+  constructor({ buses, handlers, runtime, tracing }: DispatcherInput) {
     this.#buses = buses;
     this.#handlers = handlers;
     this.#runtime = runtime;
+    this.#tracing = tracing;
   }
 
   close(): void {
@@ -42,12 +46,15 @@ export class Dispatcher {
     parent: Envelope | undefined = currentEnvelope(),
   ): Promise<DispatchReceipt> {
     const { id, envelope } = this.#wrap(type, payload, options, parent);
-    return toReceipt(id, await this.#buses.of(envelope).dispatch(envelope));
+    const bus = this.#buses.of(envelope);
+    if (this.#tracing === undefined) return toReceipt(id, await bus.dispatch(envelope));
+    return toReceipt(id, await this.#tracing.send(envelope, (traced) => bus.dispatch(traced)));
   }
 
   async sendMany(items: readonly DispatchItem[]): Promise<readonly DispatchResult[]> {
     const parent = currentEnvelope();
-    const results = await Promise.allSettled(items.map((item) => this.send(item.type, item.payload, item.options, parent)));
+    const sendAll = () => Promise.allSettled(items.map((item) => this.send(item.type, item.payload, item.options, parent)));
+    const results = await (this.#tracing === undefined ? sendAll() : this.#tracing.sendBatch(items, sendAll));
     return results.map((result) => (result.status === "fulfilled" ? result.value : { error: toMessengerError(result.reason) }));
   }
 

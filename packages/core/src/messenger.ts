@@ -19,6 +19,7 @@ import { Router } from "./routing.ts";
 import { createJsonSerializer, type Serializer } from "./serializer.ts";
 import { MessageMetrics } from "./telemetry/message-metrics.ts";
 import { Meter } from "./telemetry/meter.ts";
+import { Tracing } from "./telemetry/tracing.ts";
 import { isCloseable, isSetUpAble, type Sender, type Transport } from "./transport.ts";
 import { findFactory, schemeOf, type TransportFactory } from "./transport-factory.ts";
 import { memoryTransportFactory } from "./transports/memory.ts";
@@ -46,6 +47,8 @@ export interface Messenger extends Omit<Bus, "name"> {
   readonly logger: Logger;
   /** What was sent, received and handled through this messenger. */
   readonly meter: Meter;
+  /** There when an OpenTelemetry SDK was registered before this messenger was made. */
+  readonly tracing: Tracing | undefined;
   /**
    * One of the configured buses; `messenger` itself is the default one.
    *
@@ -88,6 +91,7 @@ class ConfiguredMessenger implements Messenger {
   readonly logger: Logger;
   readonly meter: Meter;
   readonly #dispatcher: Dispatcher;
+  readonly tracing: Tracing | undefined;
   readonly #options: MessengerOptions;
   readonly #senders = new Map<string, Sender>();
   readonly #transports = new Map<string, Transport>();
@@ -101,6 +105,7 @@ class ConfiguredMessenger implements Messenger {
     this.runtime = options.runtime ?? systemRuntime;
     this.logger = options.logger ?? silentLogger;
     this.meter = options.meter ?? new Meter();
+    this.tracing = Tracing.find();
     this.registry = new MessageRegistry(config.messages);
     this.handlers = new HandlerRegistry(config.handlers);
     this.router = new Router(config.routing);

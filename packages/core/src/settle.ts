@@ -2,7 +2,11 @@ import type { Clock } from "./clock.ts";
 import type { Decision } from "./decide.ts";
 import { MessengerError } from "./errors.ts";
 import type { Logger } from "./logger.ts";
+import type { ProcessSpan } from "./telemetry/tracing.ts";
 import type { Receipt, Receiver, Rejection, Settled } from "./transport.ts";
+
+/** How a span calls what was done. */
+const SETTLEMENTS = { acknowledge: "ack", retry: "retry", deadLetter: "dead_letter", release: "release" } as const;
 
 /**
  * Performs decisions; the only caller of `acknowledge` and `reject`. Decisions that come while a write is under way go
@@ -23,6 +27,8 @@ export class Settler {
   /** Could not be written. */
   #failed: Rejection[] = [];
   #writing = 0;
+  /** Of the messages whose attempts are traced: few, or none. */
+  readonly #spans = new Map<string, { readonly span: ProcessSpan; readonly operation: string }>();
 
   constructor(o: {
     receiver: Receiver;
@@ -58,7 +64,8 @@ export class Settler {
     return this.#rejections.length > 0;
   }
 
-  add(receipt: Receipt, decision: Decision): void {
+  add(receipt: Receipt, decision: Decision, span?: ProcessSpan): void {
+    if (span?.isRecorded === true) this.#spans.set(receipt.id, { span, operation: SETTLEMENTS[decision.kind] });
     switch (decision.kind) {
       case "acknowledge":
         if (!decision.alreadySettled) this.#acknowledgements.push(receipt);
@@ -86,10 +93,11 @@ export class Settler {
   /** Follows receipts from `take` that ride with a receive: without a word of their outcome by the `end`, they go again. */
   ride(receipts: readonly Receipt[]): { settled: (settled: readonly Settled[]) => void; end: () => void } {
     let known = receipts.length === 0;
+    const startedAt = this.#clock.monotonic();
     return {
       settled: (settled) => {
         known = true;
-        this.#report(settled);
+        this.#report(settled, startedAt);
       },
       end: () => {
         this.#writing -= receipts.length;
@@ -137,7 +145,8 @@ export class Settler {
     if (rejections.length === 0) return;
     this.#writing += rejections.length;
     try {
-      this.#report(await this.#timed(() => this.#receiver.reject(rejections)));
+      const startedAt = this.#clock.monotonic();
+      this.#report(await this.#timed(() => this.#receiver.reject(rejections)), startedAt);
     } catch (error) {
       if (isUnavailable(error) || rejections.length === 1) {
         this.#failed.push(...rejections);
@@ -167,7 +176,8 @@ export class Settler {
     const errors: unknown[] = [];
     for (const rejection of rejections) {
       try {
-        this.#report(await this.#receiver.reject([rejection]));
+        const startedAt = this.#clock.monotonic();
+        this.#report(await this.#receiver.reject([rejection]), startedAt);
       } catch (error) {
         this.#failed.push(rejection);
         errors.push(error);
@@ -185,10 +195,18 @@ export class Settler {
     this.#acknowledgements = [];
     this.#rejections = [];
     this.#failed = [];
+    this.#spans.clear();
   }
 
-  #report(settled: readonly Settled[]): void {
-    for (const { receipt, status } of settled) if (status === "lease_lost") this.#onLost(receipt);
+  #report(settled: readonly Settled[], startedAt: number): void {
+    const now = this.#spans.size === 0 ? 0 : this.#clock.monotonic();
+    for (const { receipt, status } of settled) {
+      if (status === "lease_lost") this.#onLost(receipt);
+      if (this.#spans.size === 0) continue;
+      const traced = this.#spans.get(receipt.id);
+      traced?.span.settled(traced.operation, startedAt, now, status === "lease_lost");
+      this.#spans.delete(receipt.id);
+    }
   }
 }
 

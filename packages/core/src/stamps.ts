@@ -1,4 +1,4 @@
-import { defineStamp } from "./envelope.ts";
+import { defineStamp, type Envelope } from "./envelope.ts";
 
 export { type AttemptRecord, NO_TRIES, type Tries } from "./delivery.ts";
 
@@ -44,3 +44,9 @@ export const suspect = defineStamp<{ crashes: number }>("suspect", { sendable: t
 export const redelivery = defineStamp<{ tries: Tries; history: readonly AttemptRecord[]; handled: readonly string[] }>("redelivery", {
   sendable: true,
 });
+
+/** Which attempt this delivery is, 1-based. */
+export function attemptOf({ envelope }: { readonly envelope?: Envelope }): number {
+  const tries = envelope?.last(redelivery)?.tries;
+  return tries === undefined ? 1 : tries.failures + tries.crashes + 1;
+}

@@ -4,6 +4,7 @@ import { toErrorRecord } from "./error-record.ts";
 import type { WorkerEvents } from "./events.ts";
 import type { Outcome } from "./execute.ts";
 import type { Logger } from "./logger.ts";
+import { attemptOf } from "./stamps.ts";
 import type { MessageMetrics } from "./telemetry/message-metrics.ts";
 import type { Receipt, Received } from "./transport.ts";
 import type { WorkerCounters } from "./worker-state.ts";
@@ -43,10 +44,12 @@ export class WorkerReport {
     this.emit("error", { error: record });
   }
 
-  decided(received: Received, outcome: Outcome, decision: Decision, durationMs: number): void {
+  /** @param o.fields - For log lines: where its trace is found. */
+  decided(received: Received, outcome: Outcome, decision: Decision, o: { durationMs: number; fields?: object | undefined }): void {
+    const { durationMs } = o;
     if (decision.kind !== "release") this.counters.count(decision.kind !== "acknowledge", durationMs);
     this.metrics.decided(received, outcome, decision, durationMs);
-    if (decision.kind === "retry" || decision.kind === "deadLetter") this.#failure(received, outcome, decision);
+    if (decision.kind === "retry" || decision.kind === "deadLetter") this.#failure(received, outcome, decision, o.fields);
     this.emit("message_processed", { received, outcome, decision, durationMs });
   }
 
@@ -56,7 +59,12 @@ export class WorkerReport {
     this.#logger.warn({ message_id: id, queue }, "lease lost: the late outcome was not recorded");
   }
 
-  #failure(received: Received, outcome: Outcome, decision: Extract<Decision, { kind: "retry" | "deadLetter" }>): void {
+  #failure(
+    received: Received,
+    outcome: Outcome,
+    decision: Extract<Decision, { kind: "retry" | "deadLetter" }>,
+    fields: object | undefined,
+  ): void {
     const error = decision.kind === "deadLetter" ? decision.failure.error : errorOf(outcome);
     const willRetry = decision.kind === "retry";
     this.lastError = error.message;
@@ -65,6 +73,8 @@ export class WorkerReport {
         message_id: received.receipt.id,
         message_type: received.envelope?.message.type,
         queue: received.queue,
+        attempt: attemptOf(received),
+        ...fields,
         error: { name: error.name, message: error.message, code: error.code },
         ...(willRetry ? { retry_in_ms: decision.delayMs } : { reason: decision.failure.reason }),
       },

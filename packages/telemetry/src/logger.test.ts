@@ -72,6 +72,15 @@ test("writes an error that is plain data as it is", () => {
   assert.deepEqual(out.lines[0]?.error, { name: "TypeError", message: "x" });
 });
 
+test("hides the values of fields that are called like secrets, one level deep as well", () => {
+  const out = capture();
+  const logger = createLogger({ destination: out, pretty: false });
+  logger.info({ password: "c4n4ry", headers: { authorization: "Bearer c4n4ry", accept: "*/*" } }, "request");
+  logger.child({ token: "c4n4ry" }).info({}, "child");
+  assert.ok(!out.text().includes("c4n4ry"), out.text());
+  assert.deepEqual(out.lines[0]?.headers, { authorization: "[hidden]", accept: "*/*" });
+});
+
 test("keeps quiet below its level", () => {
   const out = capture();
   const logger = createLogger({ destination: out, pretty: false, level: "warn" });

@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from "@symphony/core";
-import { type DestinationStream, type Logger as PinoLogger, pino, stdSerializers, stdTimeFunctions } from "pino";
+import { type ChildLoggerOptions, type DestinationStream, type Logger as PinoLogger, pino, stdSerializers, stdTimeFunctions } from "pino";
 import { prettyFactory } from "pino-pretty";
+import { hideSecrets } from "./hide-secrets.ts";
 import { LineWriter } from "./line-writer.ts";
 import { LOG_FIELDS } from "./names.ts";
 
@@ -33,7 +34,8 @@ export interface SymphonyLogger extends PinoLogger {
  * Makes the logger of a process: JSON lines with `time` as RFC 3339 in UTC and `level` as a word.
  *
  * Lines are not lost on a normal exit nor on an uncaught exception; see `LineWriter` for what a slow or closed reader
- * means. `err` and `error` fields are written with stack and causes.
+ * means. `err` and `error` fields are written with stack and causes; the values of fields that are called `password`,
+ * `token` and the like are hidden.
  */
 export function createLogger(options: LoggerOptions = {}): SymphonyLogger {
   const destination = options.destination ?? 1;
@@ -51,16 +53,21 @@ export function createLogger(options: LoggerOptions = {}): SymphonyLogger {
       level: options.level ?? "info",
       base: { ...(options.fields ?? { service: "symphony" }), [LOG_FIELDS.workerPid]: process.pid },
       timestamp: stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
+      formatters: { level: (label) => ({ level: label }), log: hideSecrets },
       serializers: { err: error, error },
     },
     stream,
   );
+  // On the root, from which all children inherit it: pino does not pass their fields through the formatters.
+  const child: (this: unknown, fields: Record<string, unknown>, options?: ChildLoggerOptions) => PinoLogger = logger.child;
   return Object.assign(logger, {
+    child(this: unknown, fields: Record<string, unknown>, options?: ChildLoggerOptions) {
+      return child.call(this, hideSecrets(fields), options);
+    },
     flushSync: () => {
       if (writer instanceof LineWriter) writer.flushSync();
     },
-  }) as SymphonyLogger;
+  }) as unknown as SymphonyLogger;
 }
 
 function isTerminal(fd: number): boolean {

@@ -2,6 +2,7 @@ import { threadId } from "node:worker_threads";
 import {
   createInProcessExecutor,
   createMessenger,
+  flushTelemetry,
   type MessengerConfig,
   OptionsError,
   parseConfig,
@@ -18,6 +19,8 @@ import { ThreadRelays } from "./thread-relay.ts";
 
 /** Milliseconds between two reports of what was counted here. */
 const COUNT_EVERY_MS = 1_000;
+/** Milliseconds for spans that are still here at the end. */
+const LAST_WORDS_MS = 500;
 
 /**
  * Runs in a pool thread: loads the configuration and executes what comes through the port, until it is stopped.
@@ -51,7 +54,7 @@ export async function serve(start: ThreadStart): Promise<void> {
   outbox.flush();
   counting.cancel();
   outbox.counted(meter.drain());
-  await relays.close();
+  await Promise.all([relays.close(), flushTelemetry(LAST_WORDS_MS)]);
   death.forget();
   port.close();
   if (exit) process.exit(0);

@@ -1,4 +1,5 @@
 import {
+  continueTrace,
   currentAttempt,
   DecodeError,
   type Executor,
@@ -85,7 +86,8 @@ export class ThreadLoop {
     const group = this.#join(message.group);
     this.#running.set(slot, received);
     // An executor reports everything as an outcome; it does not reject.
-    void this.#executor.execute(received, group.controller.signal).then((outcome) => {
+    const execute = (): Promise<Outcome> => this.#executor.execute(received, group.controller.signal);
+    void continueTrace(message.trace, execute).then((outcome) => {
       this.#running.delete(slot);
       group.followers -= 1;
       if (group.followers === 0 && this.#groups.size > KEPT_GROUPS) this.#groups.delete(message.group);

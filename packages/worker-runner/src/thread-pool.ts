@@ -2,6 +2,7 @@ import { pathToFileURL } from "node:url";
 import {
   type Clock,
   ConfigError,
+  carryTrace,
   type ErrorRecord,
   type Executor,
   type Logger,
@@ -119,6 +120,7 @@ class ThreadPoolExecutor implements ThreadPool {
     if (this.#closing !== undefined) return Promise.resolve({ kind: "interrupted", reason: "shutdown" });
     if (signal.aborted) return Promise.resolve({ kind: "interrupted", reason: interruption(signal) });
     const group = this.#groupOf(signal);
+    const trace = this.#o.messenger.tracing === undefined ? "" : carryTrace();
     this.#active += 1;
     this.#watchTimer ??= this.#clock.schedule(WATCH_MS, () => this.#watch());
     return new Promise((resolve) => {
@@ -126,8 +128,8 @@ class ThreadPoolExecutor implements ThreadPool {
         this.#active -= 1;
         resolve(outcome);
       };
-      if (this.#isSuspect(received)) this.#isolate({ received, signal, group, resolve: settle });
-      else this.#place({ received, signal, group, resolve: settle });
+      if (this.#isSuspect(received)) this.#isolate({ received, signal, group, trace, resolve: settle });
+      else this.#place({ received, signal, group, trace, resolve: settle });
     });
   }
 

@@ -10,6 +10,7 @@ export interface Ticketed {
   readonly received: Received;
   readonly signal: AbortSignal;
   readonly group: number;
+  readonly trace: string;
   readonly resolve: (outcome: Outcome) => void;
 }
 
@@ -110,7 +111,7 @@ export class ThreadSeat {
     this.#seated[slot] = { entry, ticket: this.#lastTicket, postedAt: now, beat: 0, beatAt: now };
     this.#board.queue(slot, this.#lastTicket);
     if (this.#packed.length === 0) process.nextTick(() => this.#flush());
-    pack(this.#packed, { slot, ticket: this.#lastTicket, group: entry.group, received: entry.received });
+    pack(this.#packed, { slot, ticket: this.#lastTicket, group: entry.group, received: entry.received, trace: entry.trace });
   }
 
   /** Takes back up to `max` messages that wait here unstarted for `minAgeMs` or longer. */

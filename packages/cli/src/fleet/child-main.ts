@@ -1,4 +1,4 @@
-import { createMessenger, type Messenger, toErrorRecord } from "@symphony/core";
+import { createMessenger, flushTelemetry, type Messenger, toErrorRecord } from "@symphony/core";
 import { createLogger } from "@symphony/telemetry";
 import { type ChildOptions, runChild } from "@symphony/worker-runner";
 import { loadConfig } from "../config-file.ts";
@@ -55,7 +55,7 @@ const code = await runChild(prepare).then(
 );
 // Connections get a moment; whatever a handler's library keeps open does not keep the process.
 const timer = messenger?.runtime.clock.schedule(1_000, () => process.exit(code), { unref: true });
-await messenger?.close().catch(() => undefined);
+await Promise.all([messenger?.close().catch(() => undefined), flushTelemetry(900)]);
 timer?.cancel();
 logger.flushSync();
 process.exit(code);

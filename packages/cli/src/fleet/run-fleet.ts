@@ -1,8 +1,9 @@
 import { fileURLToPath } from "node:url";
-import { createMessenger, type Logger, type Messenger, type StopReason } from "@symphony/core";
+import { createMessenger, type Logger, type Messenger, type MetricSeries, type StopReason } from "@symphony/core";
+import { planTelemetry } from "@symphony/telemetry";
 import { fleetGauges, Supervisor, type Vitals } from "@symphony/worker-runner";
 import { CommandFailed, exitCodeOf } from "../exit-codes.ts";
-import { createMetrics } from "../metrics.ts";
+import { startMetrics } from "../metrics.ts";
 import { startProbes } from "../start-probes.ts";
 import type { FleetPlan } from "./plan.ts";
 
@@ -43,11 +44,13 @@ export async function runFleet({ plan, json, logger, onStarted }: FleetOptions):
   const messenger = await connect(plan, logger);
   cleanUp.defer(() => messenger.close());
   const supervisor = createSupervisor(plan, json, logger, messenger);
+  const gauges = (): readonly MetricSeries[] => fleetGauges(supervisor.state());
+  const metrics = await startMetrics({ messenger, transports: plan.consumed, logger, gauges, cleanUp });
   const healthPort = await startProbes({
     port: plan.healthPort,
     wanted: plan.healthPortWanted,
     vitals: () => vitalsOf(supervisor),
-    metrics: createMetrics({ messenger, transports: plan.consumed, logger, gauges: () => fleetGauges(supervisor.state()) }),
+    metrics,
     logger,
     cleanUp,
   });
@@ -89,7 +92,7 @@ function createSupervisor(plan: FleetPlan, json: boolean, logger: Logger, messen
   return new Supervisor({
     childModule: fileURLToPath(new URL(`./child-main.${extension}`, import.meta.url)),
     childArgv: [],
-    childExecArgv: [...process.execArgv, ...heap],
+    childExecArgv: [...process.execArgv, ...heap, ...tracingFlags()],
     childEnv: { SYMPHONY_FLEET_CHILD: JSON.stringify(child) },
     processes: plan.processes,
     transports: Object.fromEntries(plan.consumed.map((name) => [name, messenger.transport(name)])),
@@ -111,6 +114,10 @@ function withoutFleetLimits({ worker }: FleetPlan): FleetPlan["worker"] {
   const { timeLimit: _, messageLimit: __, memoryLimit: ___, ...rest } = worker;
   return rest;
 }
+
+/** Spans are made where handlers run, in processes and their threads; this one has none. */
+const tracingFlags = (): readonly string[] =>
+  planTelemetry(process.env).traces === undefined ? [] : [`--import=${import.meta.resolve("@symphony/telemetry/register")}`];
 
 function vitalsOf(supervisor: Supervisor): Vitals {
   const { wanted, living, ready, everReady, stopping, paused, crashLoop, lastBootError, leaseAgeMs } = supervisor.state();

@@ -1,12 +1,11 @@
 import type { Decision } from "../decide.ts";
 import type { Outcome } from "../execute.ts";
 import type { Received } from "../transport.ts";
+import { errorTypeOf, outcomeErrorType } from "./error-type.ts";
 import type { Counter, Histogram, Meter } from "./meter.ts";
 import { ATTRIBUTES, METRICS, OPERATIONS, type Operation, OTHER } from "./names.ts";
 
 const { destinationName, errorType, messageType, operationName, reason } = ATTRIBUTES;
-/** A class name; what else an error calls itself may be anything, also something that must not leave the process. */
-const ERROR_NAME = /^[A-Za-z_$][\w$]{0,63}$/;
 
 /** What happens to messages in this process, as metrics. The counters of the frequent events are kept, those of errors looked up. */
 export class MessageMetrics {
@@ -71,7 +70,7 @@ export class MessageMetrics {
       this.#handledIn(queue, type).observe(durationMs / 1_000);
       return;
     }
-    const error = errorOf(outcome);
+    const error = outcomeErrorType(outcome);
     this.#meter
       .histogram(METRICS.processDuration, {
         [destinationName]: queue,
@@ -105,30 +104,5 @@ export class MessageMetrics {
     const handled = this.#meter.histogram(METRICS.processDuration, { [destinationName]: queue, [messageType]: type });
     this.#handled.set(queue, new Map([...(this.#handled.get(queue) ?? []), [type, handled]]));
     return handled;
-  }
-}
-
-/** The class of an error, fit for a label. */
-function errorTypeOf(error: unknown): string {
-  const name = (error as { readonly name?: unknown } | null)?.name;
-  return typeof name === "string" && ERROR_NAME.test(name) ? name : OTHER;
-}
-
-/** Absent for what is no failure: a snooze, a shutdown. */
-function errorOf(outcome: Outcome): string | undefined {
-  switch (outcome.kind) {
-    case "failed":
-      return errorTypeOf(outcome.failure.error);
-    case "timedOut":
-      return "HandlerTimeoutError";
-    case "interrupted":
-    case "snoozed":
-    case "handled":
-      return undefined;
-    case "crashed":
-    case "undecodable":
-    case "noHandler":
-    case "tooNew":
-      return errorTypeOf(outcome.error);
   }
 }

@@ -24,6 +24,8 @@ export const LOG_FIELDS = {
 /** What is done to a message; a span's name is this and the queue: `process images`. */
 export const OPERATIONS = {
   send: "send",
+  /** One message of a batch. */
+  create: "create",
   receive: "receive",
   process: "process",
   settle: "settle",
@@ -48,6 +50,8 @@ export const ATTRIBUTES = {
   messageType: "symphony.message.type",
   /** 1-based. */
   messageAttempt: "symphony.message.attempt",
+  /** What an attempt came to, on spans. */
+  outcome: "symphony.outcome",
   /** Why a message was dead-lettered, or a worker process replaced. */
   reason: "symphony.reason",
   /** What a worker process is doing. */

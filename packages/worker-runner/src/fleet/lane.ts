@@ -4,6 +4,7 @@ import {
   MessageMetrics,
   type Messenger,
   MessengerError,
+  type Outcome,
   type Received,
   Settler,
   type StopReason,
@@ -120,8 +121,11 @@ export class Lane {
     const { signal } = this.#abort;
     this.#metrics.consumed([received]);
     const startedAt = clock.monotonic();
-    const outcome = await owner.execute(name, received, signal);
-    if (signal.aborted && signal.reason instanceof MessengerError && signal.reason.code === "LEASE_LOST") return;
+    const span = messenger.tracing?.process(received);
+    const execute = (): Promise<Outcome> => owner.execute(name, received, signal);
+    const outcome = await (span === undefined ? execute() : span.run(execute));
+    if (signal.aborted && signal.reason instanceof MessengerError && signal.reason.code === "LEASE_LOST")
+      return span?.end(outcome, undefined);
     const strategyFor: StrategyLookup = (type, queue) => messenger.retryStrategy(type, name, queue);
     const settler = new Settler({
       receiver: transport,
@@ -129,8 +133,12 @@ export class Lane {
       onLost: (receipt) => this.#metrics.leaseLost(receipt.queue),
       clock,
     });
-    const decision = decide(outcome, toDecisionInput(received, { strategyFor, workerId, now: clock.now(), random }));
-    settler.add(received.receipt, decision);
+    const decision = decide(
+      outcome,
+      toDecisionInput(received, { strategyFor, workerId, now: clock.now(), random, trace: span?.traceparent }),
+    );
+    span?.end(outcome, decision);
+    settler.add(received.receipt, decision, span);
     this.#metrics.decided(received, outcome, decision, clock.monotonic() - startedAt);
     if (decision.kind !== "release") this.processed += 1;
     if (decision.kind === "retry" || decision.kind === "deadLetter") this.failed += 1;
