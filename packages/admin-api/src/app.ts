@@ -1,5 +1,5 @@
 import Router from "@koa/router";
-import { type Logger, type Runtime, toErrorRecord } from "@symphony/core";
+import { type Logger, type Messenger, type Runtime, toErrorRecord } from "@symphony/core";
 import Koa from "koa";
 import type { Credentials } from "./auth/credentials.ts";
 import { HttpProblem } from "./http/problem.ts";
@@ -21,6 +21,7 @@ import type { AnyEndpoint } from "./routes/endpoint.ts";
 import { ROUTES, type RouteEntry, type RouteName } from "./routes/table.ts";
 
 export interface AppInput {
+  readonly messenger: Messenger;
   readonly endpoints: Readonly<Record<RouteName, AnyEndpoint>>;
   readonly credentials: Credentials;
   readonly publicDocs: boolean;
@@ -48,7 +49,7 @@ export function createApp(input: AppInput): Koa<State> {
   return app;
 }
 
-function routes({ endpoints, credentials, publicDocs, limits, runtime, logger }: AppInput): Router<State> {
+function routes({ messenger, endpoints, credentials, publicDocs, limits, runtime, logger }: AppInput): Router<State> {
   const { clock } = runtime;
   const router = new Router<State>({ strict: true, sensitive: true });
   const failures = new WindowLimiter({ limit: limits.failuresPerMinute, windowMs: MINUTE_MS, clock });
@@ -61,7 +62,7 @@ function routes({ endpoints, credentials, publicDocs, limits, runtime, logger }:
       entry.path,
       [entry.method],
       [
-        audit(endpoint, logger),
+        audit(endpoint, messenger, logger),
         authenticate({ entry, credentials, publicDocs, failures, logger }),
         limitRate(requests),
         enter(endpoint.isHeavy === true ? heavy : ordinary),

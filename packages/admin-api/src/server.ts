@@ -3,6 +3,7 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { ConfigError, toErrorRecord } from "@symphony/core";
 import { createApp } from "./app.ts";
+import { Tidying } from "./audit/tidying.ts";
 import { Credentials } from "./auth/credentials.ts";
 import { Consumers } from "./consume/consumers.ts";
 import { SECURITY_HEADERS } from "./http/security-headers.ts";
@@ -53,6 +54,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   const endpoints = createEndpoints({ ...o, consumers, publicDocs });
   const credentials = new Credentials(o.auth, runtime.clock, logger);
   const app = createApp({ ...o, endpoints, credentials, publicDocs });
+  const tidying = new Tidying({ messenger: o.messenger, clock: runtime.clock, logger });
   const server = createServer(HYGIENE);
   const handle = app.callback();
   let isStopping = false;
@@ -66,11 +68,13 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
       await listen(server, o.port, o.host);
       server.on("error", (error) => logger.error({ err: toErrorRecord(error) }, "the admin listener failed"));
       const url = urlOf(server, o.host);
+      tidying.start();
       logger.info({ url }, "admin API listening");
       return { url };
     },
     async stop({ deadlineMs = DEFAULT_DEADLINE_MS } = {}) {
       isStopping = true;
+      tidying.stop();
       const timer = runtime.clock.schedule(deadlineMs, () => server.closeAllConnections());
       // It says so when it was not listening, which is what was asked for.
       const closed = new Promise<void>((resolve) => void server.close(() => resolve()));

@@ -1,7 +1,9 @@
 import {
+  type Auditable,
   type Clock,
   type Countable,
   type Groupable,
+  isAuditable,
   isCountable,
   isGroupable,
   isListable,
@@ -35,7 +37,12 @@ export function countable([name, transport]: Named<Transport>): Named<Transport 
   return [name, transport];
 }
 
-export function listable([name, transport]: Named<Transport>): Named<Listable> {
+export function auditable([name, transport]: Named<Transport>): Named<Auditable> {
+  if (!isAuditable(transport)) throw missing(name, "keep records of actions");
+  return [name, transport];
+}
+
+export function listable([name, transport]: Named<Transport>): Named<Transport & Listable> {
   if (!isListable(transport)) throw missing(name, "list failed messages");
   return [name, transport];
 }
@@ -46,7 +53,11 @@ export function groupable([name, transport]: Named<Transport>): Named<Groupable>
 }
 
 /** @throws {MessengerError} `CAPABILITY_MISSING`, saying `what` it cannot do. */
-export function capable<C>([name, transport]: Named<Transport>, can: (transport: Transport) => boolean, what: string): Named<C> {
+export function capable<C>(
+  [name, transport]: Named<Transport>,
+  can: (transport: Transport) => boolean,
+  what: string,
+): Named<Transport & C> {
   if (!can(transport)) throw missing(name, what);
   return [name, transport as Transport & C];
 }

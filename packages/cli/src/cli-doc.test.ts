@@ -21,6 +21,7 @@ test("docs/cli.md has every command and every flag", async () => {
   const subcommands = [
     ...["list", "groups", "show", "retry", "remove"].map((name) => ["failed", name]),
     ...["pause", "resume", "purge"].map((name) => ["queue", name]),
+    ...["list", "undo"].map((name) => ["audit", name]),
   ];
   for (const line of [...commands.map((command) => [command]), ...subcommands]) {
     for (const [, flag] of (await help(...line)).matchAll(/ (--[a-z-]+) {2}/g)) {

@@ -2,6 +2,7 @@ import yargs from "yargs";
 import type { Command } from "./command.ts";
 import { defineGroup } from "./command.ts";
 import { admin } from "./commands/admin.ts";
+import { audit } from "./commands/audit.ts";
 import { consume } from "./commands/consume.ts";
 import { debugOverview } from "./commands/debug.ts";
 import { debugConfig } from "./commands/debug-config.ts";
@@ -34,6 +35,7 @@ const COMMANDS: readonly Command[] = [
   admin,
   health,
   token,
+  audit,
   dev,
 ];
 

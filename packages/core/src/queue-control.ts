@@ -50,7 +50,7 @@ export interface Purgeable {
   /** Messages that `purgeQueue` would remove now: ready, scheduled or held back by a pause. Counts every one: not for a status. */
   countPurgeable(target: PauseTarget): Promise<number>;
   /**
-   * Removes waiting messages for good, and their idempotency keys; not those in flight, and no dead letters. Never more
+   * Removes waiting messages and their idempotency keys, for good unless an audited action does it; not those in flight, and no dead letters. Never more
    * than `expectedCount`, when that is given.
    *
    * @throws {CountMismatchError} `COUNT_MISMATCH` with the real count in `details.count`; nothing was removed.

@@ -71,7 +71,7 @@ export class Credentials {
   /** The cron secret opens one route; it is not looked at anywhere else. */
   ofCronSecret(presented: string): Identified {
     const principal = findPrincipal(this.#cron, presented, this.#clock.now());
-    return principal === undefined ? UNKNOWN : { principal };
+    return principal === undefined ? UNKNOWN : { principal: { ...principal, kind: "cron" } };
   }
 }
 

@@ -66,7 +66,7 @@ export class JwtVerifier {
         ...(issuer === undefined ? {} : { issuer }),
       });
       assertTimes(payload, now / 1_000);
-      return { ...identity(payload, issuer), tokenId: tokenIdOf(digestOf(token)), scopes: scopesOf(payload, claims) };
+      return { ...identity(payload, issuer), kind: "jwt", tokenId: tokenIdOf(digestOf(token)), scopes: scopesOf(payload, claims) };
     } catch (error) {
       if (error instanceof MessengerError || error instanceof TokenRefused) throw error;
       if (error instanceof errors.JOSEError) throw new TokenRefused(error.message, { cause: error });

@@ -12,7 +12,9 @@ export interface TokenEntry {
 
 /** Who asks, as a valid token tells it. */
 export interface Principal {
+  /** Of the token, or the subject of a JWT. */
   readonly name: string;
+  readonly kind: "token" | "jwt" | "cron";
   /** First digits of the token's digest: tells two tokens of one name apart in the log, and opens nothing. */
   readonly tokenId: string;
   readonly scopes: ReadonlySet<Scope>;
@@ -40,7 +42,13 @@ export function findPrincipal(entries: readonly TokenEntry[], presented: string,
 
 export const tokenIdOf = (digest: Buffer): string => digest.toString("hex").slice(0, TOKEN_ID_CHARS);
 
-const toPrincipal = ({ name, digest, scopes }: TokenEntry): Principal => ({ name, tokenId: tokenIdOf(digest), scopes, digest });
+const toPrincipal = ({ name, digest, scopes }: TokenEntry): Principal => ({
+  name,
+  kind: "token",
+  tokenId: tokenIdOf(digest),
+  scopes,
+  digest,
+});
 
 const SHORTEST_TOKEN_CHARS = 32;
 /** Of 32 random hexadecimal digits fewer differ once in 40,000 times; of words and patterns nearly always. */

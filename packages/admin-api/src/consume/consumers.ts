@@ -46,14 +46,19 @@ export class Consumers {
     this.#logger = o.logger;
   }
 
-  /**
-   * @throws {MessengerError} `HANDLER_NOT_FOUND` there are no handlers here, `MESSENGER_CLOSED` it was stopped.
-   * @throws {TransportError} `TRANSPORT_UNAVAILABLE` at the start; later on the worker waits for the store.
-   */
-  async run(limits: ConsumeLimits): Promise<Consumed> {
+  /** @throws {MessengerError} `HANDLER_NOT_FOUND` there are no handlers here, `MESSENGER_CLOSED` it was stopped. */
+  assertReady(): void {
     if (this.#stopped) throw new MessengerError("MESSENGER_CLOSED", "the server is stopping");
     if (this.#messenger.config.handlers.length === 0)
       throw new MessengerError("HANDLER_NOT_FOUND", "no handlers are configured here: consuming would give up on every message");
+  }
+
+  /**
+   * @throws {MessengerError} as `assertReady`.
+   * @throws {TransportError} `TRANSPORT_UNAVAILABLE` at the start; later on the worker waits for the store.
+   */
+  async run(limits: ConsumeLimits): Promise<Consumed> {
+    this.assertReady();
     const [transportName, transport] = transportOrDefault(this.#messenger, limits.transport);
     const { batchSize, maxConcurrency, timeLimit } = limits;
     const worker = new Worker({

@@ -1,5 +1,6 @@
 import type { Middleware } from "koa";
 import type { z } from "zod";
+import { Action } from "../audit/action.ts";
 import { CONTROL_BODY, readJson } from "../http/body.ts";
 import { issuesOf } from "../http/issues.ts";
 import { HttpProblem, invalid } from "../http/problem.ts";
@@ -18,12 +19,19 @@ export const answer =
     const idempotencyKey = context.req.headersDistinct["idempotency-key"]?.[0];
     if (idempotencyKey !== undefined && endpoint.takesIdempotencyKey !== true)
       throw invalid([{ path: "Idempotency-Key", message: "means nothing here: this request is not kept" }]);
-    const given = await endpoint.handle({ params, query, body }, { principal, requestId, idempotencyKey });
+    const action = actionOf(endpoint, context.state, context.req.socket.remoteAddress);
+    if (action !== undefined) context.state.action = action;
+    const caller = { principal, requestId, idempotencyKey, action: action as Action };
+    const given = await endpoint.handle({ params, query, body }, caller);
     context.status = given.status;
     context.body = given.body;
     if (given.type !== undefined) context.type = given.type;
     if (given.headers !== undefined) context.set({ ...given.headers });
   };
+
+function actionOf({ action: name }: AnyEndpoint, { principal, requestId }: State, address: string | undefined): Action | undefined {
+  return name === undefined || principal === undefined ? undefined : new Action({ name, principal, requestId, address });
+}
 
 function check(schema: z.ZodType, value: unknown): unknown {
   const parsed = schema.safeParse(value);

@@ -1,9 +1,12 @@
+import type { Action } from "../audit/action.ts";
 import type { Principal } from "../auth/tokens.ts";
 
 /** What the middleware finds out about a request, for those that come after. */
 export interface State {
   requestId: string;
   principal?: Principal;
+  /** Of endpoints that change something, once the caller was let in. */
+  action?: Action;
   /** Pattern of the matched route: for the log, which must not hold ids of a stranger's making. */
   route?: string;
 }

@@ -1,7 +1,9 @@
+import type { Messenger } from "@symphony/core";
 import { z } from "zod";
 import type { ConsumeLimits, Consumers } from "../consume/consumers.ts";
 import { DEFAULT_BATCH_SIZE, DEFAULT_MAX_CONCURRENCY, DEFAULT_TIME_LIMIT_MS } from "../consume/environment.ts";
-import { type Answer, type AnyEndpoint, endpoint } from "./endpoint.ts";
+import { transportOrDefault } from "../transports.ts";
+import { type Answer, type AnyEndpoint, type Caller, endpoint } from "./endpoint.ts";
 import { count, name, success } from "./fields.ts";
 
 const bodySchema = z
@@ -33,7 +35,7 @@ const answerSchema = z.strictObject({
   }),
 });
 
-export const consumeEndpoint = (consumers: Consumers): AnyEndpoint =>
+export const consumeEndpoint = (messenger: Messenger, consumers: Consumers): AnyEndpoint =>
   endpoint({
     summary: "Handle messages in this process until the queues are empty or a limit is met",
     body: bodySchema,
@@ -41,21 +43,25 @@ export const consumeEndpoint = (consumers: Consumers): AnyEndpoint =>
     problems: [404, 422],
     action: "consume",
     isHeavy: true,
-    handle: ({ body }) => consume(consumers, body),
+    handle: ({ body }, caller) => consume(messenger, consumers, body, caller),
   });
 
 /** @param limits - Of the environment: a timer brings nothing along but its secret. */
-export const cronEndpoint = (consumers: Consumers, limits: ConsumeLimits): AnyEndpoint =>
+export const cronEndpoint = (messenger: Messenger, consumers: Consumers, limits: ConsumeLimits): AnyEndpoint =>
   endpoint({
     summary: "Handle messages until the queues are empty or a limit of the environment is met, for timers",
     answers: { 200: answerSchema },
     problems: [422],
     action: "consume",
     isHeavy: true,
-    handle: () => consume(consumers, limits),
+    handle: (_, caller) => consume(messenger, consumers, limits, caller),
   });
 
-async function consume(consumers: Consumers, limits: ConsumeLimits): Promise<Answer> {
+async function consume(messenger: Messenger, consumers: Consumers, limits: ConsumeLimits, { action }: Caller): Promise<Answer> {
+  consumers.assertReady();
+  const { transport, ...parameters } = limits;
+  // Recorded before it begins: what handlers have done cannot be taken back for want of a record.
+  await action.carryOut(transportOrDefault(messenger, transport), { parameters }, async () => ({ value: null, count: 0 }));
   const { stats, health } = await consumers.run(limits);
   const { totalProcessed, totalSucceeded, totalFailed, averageProcessingTime, currentQueueDepth, batches, stopReason } = stats;
   const { running, processing, uptime, memoryUsage } = health;

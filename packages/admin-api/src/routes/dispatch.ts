@@ -1,5 +1,6 @@
-import { type DispatchOptions, type Messenger, MessengerError, nearest } from "@symphony/core";
+import { type DispatchOptions, type DispatchReceipt, type Messenger, MessengerError, nearest } from "@symphony/core";
 import { z } from "zod";
+import type { Action } from "../audit/action.ts";
 import { MESSAGE_BODY } from "../http/body.ts";
 import { invalid } from "../http/problem.ts";
 import { type AnyEndpoint, endpoint } from "./endpoint.ts";
@@ -45,13 +46,15 @@ export const dispatchEndpoint = (messenger: Messenger): AnyEndpoint =>
       const { message, options = {} } = body;
       const type = messenger.registry.get(message.type) ?? unknownType(messenger, message.type);
       const idempotencyKey = oneKey(options.idempotencyKey, caller.idempotencyKey);
-      const receipt = await messenger.dispatch(type, message.payload, {
-        ...toOptions(options),
-        ...(message.metadata === undefined && options.metadata === undefined
-          ? {}
-          : { metadata: { ...message.metadata, ...options.metadata } }),
-        ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-      });
+      const send = (): Promise<DispatchReceipt> =>
+        messenger.dispatch(type, message.payload, {
+          ...toOptions(options),
+          ...(message.metadata === undefined && options.metadata === undefined
+            ? {}
+            : { metadata: { ...message.metadata, ...options.metadata } }),
+          ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+        });
+      const receipt = await carryOut(messenger, caller.action, { type: message.type, options }, send);
       const { messageId, transport, queue, duplicate, scheduledAt } = receipt;
       return {
         status: duplicate ? 200 : 201,
@@ -66,6 +69,24 @@ export const dispatchEndpoint = (messenger: Messenger): AnyEndpoint =>
       };
     },
   });
+
+/** The message and the record of who sent it, in one commit. */
+async function carryOut(
+  messenger: Messenger,
+  action: Action,
+  { type, options }: { readonly type: string; readonly options: Given },
+  send: () => Promise<DispatchReceipt>,
+): Promise<DispatchReceipt> {
+  const [name] = options.transport === undefined ? (messenger.router.find(type) ?? []) : [options.transport];
+  // A synchronous transport stores nothing, and no record either.
+  if (name === undefined || !messenger.transportNames.includes(name)) return send();
+  // Metadata and headers are the application's data, like the payload.
+  const { metadata: _, headers: __, ...shown } = options;
+  return action.carryOut([name, messenger.transport(name)], { parameters: { type, ...shown } }, async () => {
+    const receipt = await send();
+    return { value: receipt, count: receipt.duplicate ? 0 : 1, target: receipt.messageId };
+  });
+}
 
 type Given = NonNullable<z.output<typeof bodySchema>["options"]>;
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Action } from "../audit/action.ts";
 import type { Principal } from "../auth/tokens.ts";
 import type { BodyLimits } from "../http/body.ts";
 
@@ -8,6 +9,8 @@ export interface Caller {
   readonly requestId: string;
   /** The header `Idempotency-Key`. */
   readonly idempotencyKey: string | undefined;
+  /** Carries out what changes something. Only for endpoints that declare an `action`. */
+  readonly action: Action;
 }
 
 export interface Answer {
@@ -32,7 +35,7 @@ export interface Endpoint<P extends z.ZodType, Q extends z.ZodType, B extends z.
   readonly problems: readonly number[];
   /** Accepts the header `Idempotency-Key`. */
   readonly takesIdempotencyKey?: true;
-  /** Changes something: the caller, the target and the outcome go to the audit log. */
+  /** Changes something: does it by `caller.action.carryOut`, so that caller, target and outcome are remembered. */
   readonly action?: string;
   /** Runs for long: a few at a time, beside all others. */
   readonly isHeavy?: true;

@@ -1,5 +1,6 @@
 import type { Messenger, Runtime } from "@symphony/core";
 import type { ConsumeLimits, Consumers } from "../consume/consumers.ts";
+import { auditEndpoints } from "./audit.ts";
 import { consumeEndpoint, cronEndpoint } from "./consume.ts";
 import { dispatchEndpoint } from "./dispatch.ts";
 import { docsEndpoints } from "./docs.ts";
@@ -21,13 +22,14 @@ export interface EndpointsInput {
 /** What stands behind each route of the table; the compiler sees to it that none is missing. */
 export function createEndpoints(input: EndpointsInput): Readonly<Record<RouteName, AnyEndpoint>> {
   const { messenger, consumers, cronLimits } = input;
-  const cron = cronEndpoint(consumers, cronLimits);
+  const cron = cronEndpoint(messenger, consumers, cronLimits);
   const endpoints: Readonly<Record<RouteName, AnyEndpoint>> = {
     dispatch: dispatchEndpoint(messenger),
-    consume: consumeEndpoint(consumers),
+    consume: consumeEndpoint(messenger, consumers),
     ...statusEndpoints(input),
     ...failedEndpoints(input),
     ...queueControlEndpoints(input),
+    ...auditEndpoints(input),
     scaling: scalingEndpoint(input),
     cron,
     cronByPost: cron,

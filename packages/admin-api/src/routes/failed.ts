@@ -1,10 +1,18 @@
-import { type DeadLetter, type DeadLetterFilter, type Listable, type Messenger, MessengerError, type Runtime } from "@symphony/core";
+import {
+  type DeadLetter,
+  type DeadLetterFilter,
+  type Listable,
+  type Messenger,
+  MessengerError,
+  type Runtime,
+  type Transport,
+} from "@symphony/core";
 import { z } from "zod";
 import type { Principal } from "../auth/tokens.ts";
 import { openCursor, sealCursor } from "../cursor.ts";
 import { failedMessageSchema, toFailedMessage, type Visibility } from "../failed-message.ts";
 import { HttpProblem } from "../http/problem.ts";
-import { inTime, listable, type Named, transportOrDefault, transportsOf } from "../transports.ts";
+import { inTime, listable, transportOrDefault, transportsOf } from "../transports.ts";
 import { type AnyEndpoint, type Caller, endpoint } from "./endpoint.ts";
 import { failedGroupsEndpoint } from "./failed-groups.ts";
 import { count, fingerprint, messageId, name, queryInteger, success, text, time } from "./fields.ts";
@@ -104,10 +112,13 @@ const retryFailed = ({ messenger }: Services): AnyEndpoint =>
     },
     problems: [404, 409, 422],
     action: "retry",
-    async handle({ params: { id }, query }) {
+    async handle({ params: { id }, query }, { action }) {
       const { transport, source, letter } = await find(messenger, id, query.transport);
-      const { redriven } = await source.redriveDeadLetters({ ids: [id] }, 1);
-      if (!redriven.includes(id)) throw conflict(id);
+      await action.carryOut([transport, source], { target: id }, async () => {
+        const { redriven } = await source.redriveDeadLetters({ ids: [id] }, 1);
+        if (!redriven.includes(id)) throw conflict(id);
+        return { value: null, count: 1 };
+      });
       // A message keeps its id for life; both names are there for clients that expect a new one.
       return { status: 200, body: { success: true, messageId: id, newMessageId: id, transport, queue: letter.queue } };
     },
@@ -115,29 +126,32 @@ const retryFailed = ({ messenger }: Services): AnyEndpoint =>
 
 const removeFailed = ({ messenger }: Services): AnyEndpoint =>
   endpoint({
-    summary: "Remove a failed message for good",
+    summary: "Remove a failed message; it can be brought back for seven days",
     params: idParams,
     query: transportQuery,
     answers: { 200: z.strictObject({ success, messageId: z.string() }) },
     problems: [404, 409, 422],
     action: "remove",
-    async handle({ params: { id }, query }) {
-      const { source } = await find(messenger, id, query.transport);
-      const { removed } = await source.removeDeadLetters({ ids: [id] }, 1);
-      if (!removed.includes(id)) throw conflict(id);
+    async handle({ params: { id }, query }, { action }) {
+      const { transport, source } = await find(messenger, id, query.transport);
+      await action.carryOut([transport, source], { target: id }, async () => {
+        const { removed } = await source.removeDeadLetters({ ids: [id] }, 1);
+        if (!removed.includes(id)) throw conflict(id);
+        return { value: null, count: 1 };
+      });
       return { status: 200, body: { success: true, messageId: id } };
     },
   });
 
 interface Found {
   readonly transport: string;
-  readonly source: Listable;
+  readonly source: Transport & Listable;
   readonly letter: DeadLetter;
 }
 
 /** @throws {MessengerError} `DEAD_LETTER_NOT_FOUND` */
 async function find(messenger: Messenger, id: string, wanted: string | undefined): Promise<Found> {
-  for (const [transport, source] of transportsOf(messenger, wanted).map(listable) as readonly Named<Listable>[]) {
+  for (const [transport, source] of transportsOf(messenger, wanted).map(listable)) {
     const { deadLetters } = await source.listDeadLetters({ ids: [id] }, { limit: 1 });
     const letter = deadLetters[0];
     if (letter !== undefined) return { transport, source, letter };

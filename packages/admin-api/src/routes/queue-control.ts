@@ -1,4 +1,4 @@
-import { isPausable, isPurgeable, type Messenger, type Pausable, type Purgeable } from "@symphony/core";
+import { isPausable, isPurgeable, type Messenger, type Pausable, type Purgeable, type Transport } from "@symphony/core";
 import { z } from "zod";
 import { HttpProblem } from "../http/problem.ts";
 import { capable, type Named, transportOrDefault } from "../transports.ts";
@@ -27,7 +27,7 @@ export const queueControlEndpoints = (services: Services) => ({
   purgeQueue: purgeQueue(services),
 });
 
-const pausable = (messenger: Messenger, wanted: string | undefined): Named<Pausable> =>
+const pausable = (messenger: Messenger, wanted: string | undefined): Named<Transport & Pausable> =>
   capable<Pausable>(transportOrDefault(messenger, wanted), isPausable, "pause queues");
 
 const by = ({ principal }: Caller): string | undefined => principal?.name;
@@ -44,7 +44,10 @@ const pauseQueue = ({ messenger }: Services): AnyEndpoint =>
     async handle({ params: { name: queue }, query, body }, caller) {
       const [transport, source] = pausable(messenger, query.transport);
       const only = body.type === undefined ? {} : { type: body.type };
-      await source.pauseQueue({ queue, ...only }, by(caller));
+      await caller.action.carryOut([transport, source], { target: queue, parameters: only }, async () => {
+        await source.pauseQueue({ queue, ...only }, by(caller));
+        return { value: null, count: 0 };
+      });
       return { status: 200, body: { success: true, transport, queue, ...only, paused: true } };
     },
   });
@@ -58,10 +61,13 @@ const resumeQueue = ({ messenger }: Services): AnyEndpoint =>
     answers: { 200: pauseAnswer },
     problems: [404, 422],
     action: "resume",
-    async handle({ params: { name: queue }, query, body }) {
+    async handle({ params: { name: queue }, query, body }, { action }) {
       const [transport, source] = pausable(messenger, query.transport);
       const only = body.type === undefined ? {} : { type: body.type };
-      await source.resumeQueue({ queue, ...only });
+      await action.carryOut([transport, source], { target: queue, parameters: only }, async () => {
+        await source.resumeQueue({ queue, ...only });
+        return { value: null, count: 0 };
+      });
       return { status: 200, body: { success: true, transport, queue, ...only, paused: false } };
     },
   });
@@ -76,19 +82,22 @@ const purgeBody = z
 
 const purgeQueue = ({ messenger }: Services): AnyEndpoint =>
   endpoint({
-    summary: "Remove the waiting messages of a queue for good: not those in flight, and no failed ones",
+    summary: "Remove the waiting messages of a queue, not those in flight, and no failed ones; they can be brought back for seven days",
     params,
     query: transportQuery,
     body: purgeBody,
     answers: { 200: z.strictObject({ success, transport: z.string(), queue: z.string(), type: z.string().optional(), removed: count }) },
     problems: [404, 409, 422],
     action: "purge",
-    async handle({ params: { name: queue }, query, body }) {
+    async handle({ params: { name: queue }, query, body }, { action }) {
       const [transport, source] = capable<Purgeable>(transportOrDefault(messenger, query.transport), isPurgeable, "purge queues");
       const { confirm, expectedCount, type } = body;
       const only = type === undefined ? {} : { type };
       if (confirm !== queue || expectedCount === undefined) throw unconfirmed(queue, await source.countPurgeable({ queue, ...only }));
-      const { removed } = await source.purgeQueue(queue, { ...only, expectedCount });
+      const removed = await action.carryOut([transport, source], { target: queue, parameters: { ...only, expectedCount } }, async () => {
+        const { removed: count } = await source.purgeQueue(queue, { ...only, expectedCount });
+        return { value: count, count };
+      });
       return { status: 200, body: { success: true, transport, queue, ...only, removed } };
     },
   });

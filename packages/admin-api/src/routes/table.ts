@@ -28,6 +28,8 @@ export const ROUTES = {
   purgeQueue: { method: "POST", path: "/api/symphony/queues/:name/purge", access: "symphony:purge" },
   workers: { method: "GET", path: "/api/symphony/workers", access: "symphony:read" },
   scaling: { method: "GET", path: "/api/symphony/scaling", access: "symphony:read" },
+  listAudit: { method: "GET", path: "/api/symphony/audit", access: "symphony:read" },
+  undo: { method: "POST", path: "/api/symphony/audit/:id/undo", access: "symphony:purge" },
   cron: { method: "GET", path: "/api/cron/symphony-worker", access: "cron secret" },
   cronByPost: { method: "POST", path: "/api/cron/symphony-worker", access: "cron secret" },
   openapi: { method: "GET", path: "/openapi.json", access: "symphony:read", isDocs: true },

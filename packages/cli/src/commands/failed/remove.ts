@@ -1,4 +1,5 @@
 import { integer } from "@symphony/core";
+import { audited } from "../../audited.ts";
 import { defineCommand, toggle } from "../../command.ts";
 import { confirm } from "../../confirm.ts";
 import { CommandFailed } from "../../exit-codes.ts";
@@ -9,7 +10,7 @@ import { assertFound, asUsage, checkSelection, listables, SELECTION_OPTIONS, toF
 
 export const remove = defineCommand({
   usage: "remove [ids..]",
-  describe: "Delete failed messages for good",
+  describe: "Remove failed messages; they can be brought back for seven days (audit undo)",
   options: { ...SELECTION_OPTIONS, force: toggle("Do not ask") },
   positionals: (yargs) => yargs.positional("ids", { type: "string", array: true, describe: "Message ids" }),
   examples: [
@@ -29,12 +30,16 @@ export const remove = defineCommand({
       const most = Math.min(limit, matching.total);
       if (flags["dry-run"])
         return print(io, flags.json === true, { dryRun: true, matching: most }, () => `would remove ${plural(most, "message")}`);
-      if (most > 0 && !(await confirm(io, `Delete ${plural(most, "failed message")} for good?`, flags.force)))
+      if (most > 0 && !(await confirm(io, `Remove ${plural(most, "failed message")}?`, flags.force)))
         throw new CommandFailed("nothing was changed");
       const removed: string[] = [];
       // Never more than was confirmed, whatever fails meanwhile.
       for (const [, transport] of transports) {
-        const step = async (batch: number): Promise<readonly string[]> => (await transport.removeDeadLetters(filter, batch)).removed;
+        const step = (batch: number): Promise<readonly string[]> =>
+          audited(transport, { action: "remove", parameters: { ...filter } }, async () => {
+            const { removed: gone } = await transport.removeDeadLetters(filter, batch);
+            return { value: gone, count: gone.length };
+          });
         await take(most - removed.length, step, (gone) => removed.push(...gone));
       }
       print(

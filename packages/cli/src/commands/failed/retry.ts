@@ -1,4 +1,5 @@
 import { type DeadLetterFilter, integer, type Messenger } from "@symphony/core";
+import { audited } from "../../audited.ts";
 import { defineCommand, toggle } from "../../command.ts";
 import { confirm } from "../../confirm.ts";
 import { CommandFailed } from "../../exit-codes.ts";
@@ -18,7 +19,10 @@ async function redriveAll(messenger: Messenger, transport: string | undefined, f
   for (const [, listable] of listables(messenger, transport)) {
     const step = async (limit: number): Promise<readonly string[]> => {
       // Conflicts stay where they are and would come up again: they are asked for on top.
-      const done = await listable.redriveDeadLetters(filter, limit + conflicts.size);
+      const done = await audited(listable, { action: "retry", parameters: { ...filter } }, async () => {
+        const result = await listable.redriveDeadLetters(filter, limit + conflicts.size);
+        return { value: result, count: result.redriven.length };
+      });
       for (const id of done.conflicts) conflicts.add(id);
       return done.redriven;
     };

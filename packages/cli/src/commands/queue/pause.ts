@@ -1,8 +1,9 @@
 import { isPausable } from "@symphony/core";
+import { audited, operator } from "../../audited.ts";
 import { defineCommand } from "../../command.ts";
 import { print } from "../../output.ts";
 import { openSession, withMessenger } from "../../session.ts";
-import { describeTarget, operator, queueName, TARGET_OPTIONS, toTarget, transportThatCan } from "./target.ts";
+import { describeTarget, queueName, TARGET_OPTIONS, toTarget, transportThatCan } from "./target.ts";
 
 export const pause = defineCommand({
   usage: "pause <name>",
@@ -18,7 +19,11 @@ export const pause = defineCommand({
     const session = await openSession(io, flags);
     await withMessenger(session, async (messenger) => {
       const [transport, source] = transportThatCan(messenger, flags.transport, isPausable, "pause queues");
-      await source.pauseQueue(target, operator());
+      const { queue, ...parameters } = target;
+      await audited(source, { action: "pause", target: queue, parameters }, async () => {
+        await source.pauseQueue(target, operator());
+        return { value: null, count: 0 };
+      });
       print(io, flags.json === true, { success: true, transport, ...target, paused: true }, () => `paused ${describeTarget(target)}`);
     });
   },

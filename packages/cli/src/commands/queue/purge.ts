@@ -1,4 +1,5 @@
 import { integer, isPurgeable } from "@symphony/core";
+import { audited } from "../../audited.ts";
 import { defineCommand, text, toggle } from "../../command.ts";
 import { confirm } from "../../confirm.ts";
 import { CommandFailed } from "../../exit-codes.ts";
@@ -9,7 +10,7 @@ import { describeTarget, queueName, TARGET_OPTIONS, toTarget, transportThatCan }
 
 export const purge = defineCommand({
   usage: "purge <name>",
-  describe: "Delete the waiting messages of a queue for good; not those in flight, and no failed ones",
+  describe: "Delete the waiting messages of a queue, not those in flight, and no failed ones; audit undo brings them back for seven days",
   options: {
     ...TARGET_OPTIONS,
     expect: text("Only if exactly so many messages wait"),
@@ -39,12 +40,16 @@ export const purge = defineCommand({
       if (
         wanted === waiting &&
         waiting > 0 &&
-        !(await confirm(io, `Delete ${plural(waiting, "waiting message")} of ${describeTarget(target)} for good?`, flags.force))
+        !(await confirm(io, `Delete ${plural(waiting, "waiting message")} of ${describeTarget(target)}?`, flags.force))
       )
         throw new CommandFailed("nothing was changed");
       // What was confirmed, or nothing: others may have sent or taken messages meanwhile.
-      const { type } = target;
-      const { removed } = await source.purgeQueue(target.queue, { ...(type === undefined ? {} : { type }), expectedCount: wanted });
+      const { queue, ...only } = target;
+      const options = { ...only, expectedCount: wanted };
+      const removed = await audited(source, { action: "purge", target: queue, parameters: options }, async () => {
+        const { removed: count } = await source.purgeQueue(queue, options);
+        return { value: count, count };
+      });
       print(
         io,
         flags.json === true,

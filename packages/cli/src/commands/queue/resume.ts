@@ -1,4 +1,5 @@
 import { isPausable } from "@symphony/core";
+import { audited } from "../../audited.ts";
 import { defineCommand } from "../../command.ts";
 import { print } from "../../output.ts";
 import { openSession, withMessenger } from "../../session.ts";
@@ -15,7 +16,11 @@ export const resume = defineCommand({
     const session = await openSession(io, flags);
     await withMessenger(session, async (messenger) => {
       const [transport, source] = transportThatCan(messenger, flags.transport, isPausable, "pause queues");
-      const wasPaused = await source.resumeQueue(target);
+      const { queue, ...parameters } = target;
+      const wasPaused = await audited(source, { action: "resume", target: queue, parameters }, async () => ({
+        value: await source.resumeQueue(target),
+        count: 0,
+      }));
       print(io, flags.json === true, { success: true, transport, ...target, paused: false, wasPaused }, () =>
         wasPaused ? `resumed ${describeTarget(target)}` : `${describeTarget(target)} was not paused`,
       );

@@ -1,4 +1,3 @@
-import { userInfo } from "node:os";
 import { type Messenger, MessengerError, type PauseTarget, type Transport } from "@symphony/core";
 import type { Argv } from "yargs";
 import { text } from "../../command.ts";
@@ -31,14 +30,4 @@ export function transportThatCan<C>(
   for (const [name, transport] of chosen.toSorted(([a], [b]) => Number(b === "default") - Number(a === "default")))
     if (can(transport)) return [name, transport];
   throw new MessengerError("CAPABILITY_MISSING", `${names.join(", ")} cannot ${what}`, { details: { transports: names } });
-}
-
-/** Whose name goes with the deed: the user of this machine. */
-export function operator(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // A container may run under a number that has no name.
-    return `uid ${process.getuid?.() ?? "?"}`;
-  }
 }
