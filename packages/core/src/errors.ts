@@ -32,6 +32,8 @@ export const ERROR_CODES = {
   INTERRUPTED: "the attempt was cut short by a shutdown",
   IDEMPOTENCY_CONFLICT: "the idempotency key is in use for another message",
   DEAD_LETTER_NOT_FOUND: "no dead letter has this id",
+  SCHEDULE_NOT_FOUND: "no schedule has this name",
+  SCHEDULE_FAILED: "a schedule could not dispatch its message",
   AUDIT_FAILED: "the record of an action could not be written, so that it was not carried out",
   AUDIT_NOT_FOUND: "no record of an action has this id",
   UNDO_IMPOSSIBLE: "nothing that this action removed is in the trash any more",

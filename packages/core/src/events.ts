@@ -1,5 +1,7 @@
 import type { Decision } from "./decide.ts";
+import type { ErrorRecord } from "./error-record.ts";
 import type { Outcome } from "./execute.ts";
+import type { ScheduleRun } from "./schedules/schedule.ts";
 import type { Received } from "./transport.ts";
 
 /** Why a worker stopped. */
@@ -59,4 +61,16 @@ export interface WorkerEvents {
   /** A failed attempt (`received` is set), or a failure of the worker itself. */
   error: [event: { error: { name: string; message: string; code?: string }; received?: Received; willRetry?: boolean }];
   health_check: [event: WorkerHealth];
+}
+
+/** Every event of a scheduler and what its listeners get; they run synchronously. */
+export interface ScheduleEvents {
+  /** A message was dispatched, so many milliseconds after its time. */
+  schedule_run: [event: ScheduleRun & { messageId: string; lateMs: number }];
+  /** `beforeRun` said no. */
+  schedule_left_out: [event: ScheduleRun];
+  /** Due times were not dispatched in time; the last or only one of them is dispatched now, or none is. */
+  schedule_missed: [event: { schedule: string; firstDueAt: Date; count: number; isDispatched: boolean }];
+  /** The payload could not be made or dispatched; it is tried again within seconds. */
+  schedule_failed: [event: ScheduleRun & { error: ErrorRecord }];
 }

@@ -8,6 +8,7 @@ import {
   type Messenger,
   type Outcome,
   type Received,
+  Scheduler,
   type StopReason,
   toErrorRecord,
   Worker,
@@ -83,6 +84,7 @@ export class WorkerProcess {
   readonly #o: WorkerProcessOptions;
   readonly #logger: Logger;
   readonly #lines = new Map<string, Line>();
+  readonly #scheduler: Scheduler;
   #phase: WorkerProcessState["phase"] = "starting";
   #paused = false;
   #stopReason: StopReason | undefined;
@@ -91,6 +93,8 @@ export class WorkerProcess {
     this.#o = options;
     this.#logger = options.logger ?? options.messenger.logger;
     for (const name of options.transports ?? options.messenger.transportNames) this.#lines.set(name, this.#createLine(name));
+    // Of all transports, also those that are not consumed here: any worker may see to a schedule.
+    this.#scheduler = new Scheduler({ messenger: options.messenger, logger: this.#logger });
   }
 
   /** As they are to be registered, by transport. */
@@ -119,7 +123,9 @@ export class WorkerProcess {
     }
     this.#phase = "running";
     const runs = [...this.#lines.values()].map(({ worker }) => this.#runLine(worker));
+    this.#scheduler.start();
     const ends = await Promise.allSettled(runs);
+    await this.#scheduler.stop();
     this.#phase = "stopped";
     for (const end of ends) if (end.status === "rejected") throw end.reason;
     return this.#stopReason ?? "manual";
@@ -129,7 +135,7 @@ export class WorkerProcess {
   async stop(reason: StopReason, options: { readonly deadlineMs?: number } = {}): Promise<void> {
     this.#stopReason ??= reason;
     if (this.#phase !== "stopped") this.#phase = "stopping";
-    await Promise.all([...this.#lines.values()].map(({ worker }) => worker.stop(this.#stopReason, options)));
+    await Promise.all([this.#scheduler.stop(), ...[...this.#lines.values()].map(({ worker }) => worker.stop(this.#stopReason, options))]);
   }
 
   pause(): void {

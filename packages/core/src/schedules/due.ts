@@ -46,7 +46,7 @@ export function planRun(schedule: Schedule, progress: ScheduleProgress, now: num
 }
 
 /** The first due time after `after`, in milliseconds; null: never again. */
-function nextAfter(schedule: Pick<Schedule, "trigger">, after: number): number | null {
+export function nextAfter(schedule: Pick<Schedule, "trigger">, after: number): number | null {
   const next = schedule.trigger.next(new Date(after))?.getTime();
   // An own trigger that stands still, or goes back, would be due for ever.
   return next === undefined || !(next > after) ? null : next;

@@ -10,7 +10,7 @@ export interface ScheduleState {
   /** Wire name of the message. */
   readonly type: string;
   readonly missedAfterMs: number;
-  /** Rises with every change but those of the lease; who changes something names the one that it has seen. */
+  /** One more with every change but those of the lease; who changes something names the one that it has seen. */
   readonly revision: number;
   /** The next due time and when it is to be dispatched; null: never again. */
   readonly dueAt: number | null;

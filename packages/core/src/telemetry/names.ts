@@ -54,6 +54,8 @@ export const ATTRIBUTES = {
   outcome: "symphony.outcome",
   /** Why a message was dead-lettered, or a worker process replaced. */
   reason: "symphony.reason",
+  /** Name of a schedule. */
+  schedule: "symphony.schedule",
   /** What a worker process is doing. */
   state: "symphony.state",
 } as const;
@@ -115,6 +117,13 @@ export const METRICS = {
     "Deliveries that passed to others before they were settled",
     [QUEUE],
   ),
+  scheduleRuns: metric("symphony.schedule.runs", "counter", "{run}", "Messages that schedules dispatched", [ATTRIBUTES.schedule]),
+  scheduleMissed: metric("symphony.schedule.missed", "counter", "{run}", "Due times of schedules that nobody dispatched in time", [
+    ATTRIBUTES.schedule,
+  ]),
+  scheduleFailures: metric("symphony.schedule.failures", "counter", "{run}", "Runs of schedules whose message could not be made or sent", [
+    ATTRIBUTES.schedule,
+  ]),
   pollLastAge: metric(
     "symphony.poll.last.age",
     "gauge",
