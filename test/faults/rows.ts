@@ -1,4 +1,5 @@
 import type { Row } from "./row.ts";
+import { contentionRows } from "./rows/contention.ts";
 import { crashRows } from "./rows/crashes.ts";
 import { databaseRows } from "./rows/database.ts";
 import { killRows } from "./rows/kills.ts";
@@ -16,14 +17,12 @@ export const ROWS: readonly Row[] = [
   ...messageRows,
   ...outcomeRows,
   ...storageRows,
+  ...contentionRows,
 ].sort((a, b) => a.id.localeCompare(b.id));
 
 /** Rows of the gate tier that nobody has written yet. */
 export const NOT_BUILT: Readonly<Record<string, string>> = {
   F20: "kernel OOM kill in a limited cgroup",
-  F36: "lost reply of a claim",
-  F40: "connections exhausted",
-  F44: "deadlocks and serialisation errors",
   F57: "worker clock off",
   F58: "worker clock steps back",
 };

@@ -57,6 +57,14 @@ describe("the checker", () => {
     assert.deepEqual(verdict.unexpected, ["a-1", "a-2"]);
   });
 
+  test("explains a run that a frozen process begins late by what froze it, and by nothing else", () => {
+    const late = [...sent("a-1"), ...handled("a-1", 10, 20, { pid: 2 }), ...handled("a-1", 30, 40, { pid: 1 })];
+    const frozen = { from: 5, until: 30, overlap: true };
+    assert.equal(check({ entries: [...late, fault({ ...frozen, pids: [1] })] }).unexplained.length, 0);
+    assert.equal(check({ entries: [...late, fault({ ...frozen, pids: [3] })] }).unexplained.length, 1);
+    assert.equal(check({ entries: [...late, fault({ ...frozen, pids: [1], overlap: false })] }).unexplained.length, 1);
+  });
+
   test("reports a repetition that no fault explains", () => {
     const verdict = check({ entries: [...sent("a-1"), ...handled("a-1", 10, 20), ...handled("a-1", 50, 60)] });
     assert.equal(verdict.unexplained.length, 1);

@@ -190,14 +190,24 @@ function findDuplicates(runs: readonly Run[], faults: readonly Fault[], settleWi
   });
 }
 
-/** A fault explains a second run if it hit the first one's process between its start and the end of its settlement. */
+/**
+ * A fault explains a second run if it hit the first one's process between its start and the end of its settlement; or if
+ * it made the second one's process stand still with a message that others have run meanwhile.
+ */
 function explains(fault: Fault, first: Run, again: Run, settleWithinMs: number): boolean {
+  if (isLateStart(fault, again, settleWithinMs)) return true;
   if (fault.pids !== undefined && !fault.pids.includes(first.pid)) return false;
   if (fault.from > again.startedAt) return false;
   const until = fault.until ?? Number.POSITIVE_INFINITY;
   const vulnerableUntil = first.endedAt === undefined ? again.startedAt : first.endedAt + settleWithinMs;
   return fault.from <= vulnerableUntil && until + settleWithinMs >= first.startedAt;
 }
+
+const isLateStart = (fault: Fault, { pid, startedAt }: Run, settleWithinMs: number): boolean =>
+  fault.overlap === true &&
+  fault.pids?.includes(pid) === true &&
+  fault.from <= startedAt &&
+  startedAt <= (fault.until ?? Number.POSITIVE_INFINITY) + settleWithinMs;
 
 /** Two accepted ends of one delivery, or two final ends of one message. */
 function findDoubleSettled(settlements: readonly Settlement[]): Settlement[] {

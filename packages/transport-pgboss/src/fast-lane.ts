@@ -1,23 +1,16 @@
-import { MessengerError, type Receipt, type Received, type Runtime, type Serializer } from "@symphony/core";
+import type { Receipt, Received, Serializer } from "@symphony/core";
 import { Acknowledgements, unsettled } from "./acknowledgement.ts";
 import { type ClaimNeeds, claimStatement, readyStatement } from "./claim-statement.ts";
 import type { Database, Row, Statement } from "./connection.ts";
 import { type Burial, type Claimed, type ClaimRequest, type GiveBack, type Lane, nameOf, type QueueReceipts } from "./lane.ts";
+import type { LostClaims } from "./lost-claims.ts";
 import type { PgBossOptions } from "./options.ts";
 import type { QueueInfo } from "./queues.ts";
 import { toReceived } from "./row-codec.ts";
-import { deadLetter, forgetClaims, giveBack } from "./statements.ts";
+import { deadLetter, giveBack } from "./statements.ts";
 
 /** Queues in one claim statement. More make it slow to plan, and few queues have messages at the same time. */
 const QUEUES_PER_CLAIM = 8;
-
-/** A claim whose answer did not come: its messages would stay with us, who do not know of them. */
-interface LostClaim {
-  readonly claim: number;
-  readonly workerId: string;
-  readonly queues: readonly QueueInfo[];
-  readonly at: number;
-}
 
 /** Our own statements on pg-boss's tables. */
 export class FastLane implements Lane {
@@ -25,22 +18,17 @@ export class FastLane implements Lane {
   readonly #database: Database;
   readonly #options: PgBossOptions;
   readonly #serializer: Serializer;
-  readonly #runtime: Runtime;
+  readonly #lost: LostClaims;
   readonly #statements = new Map<string, Statement>();
-  #lost: LostClaim[] = [];
-  #claims: number;
 
-  constructor(database: Database, options: PgBossOptions, serializer: Serializer, runtime: Runtime) {
+  constructor(database: Database, options: PgBossOptions, serializer: Serializer, lost: LostClaims) {
     this.#database = database;
     this.#options = options;
     this.#serializer = serializer;
-    this.#runtime = runtime;
-    // Unlike those of another transport of the same worker.
-    this.#claims = Math.floor(runtime.random() * 2 ** 31);
+    this.#lost = lost;
   }
 
   async claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
-    await this.#forgetLost();
     const received: Received[] = [];
     const candidates = queues.length <= QUEUES_PER_CLAIM ? queues : await this.#readyAmong(queues);
     const groups = inGroups(candidates, QUEUES_PER_CLAIM);
@@ -51,7 +39,12 @@ export class FastLane implements Lane {
     let pauseEpoch: number | null | undefined;
     for (const group of groups) {
       const acknowledgements = new Acknowledgements(group, riding);
-      const rows = await this.#runClaim(group, { ...request, max: left }, acknowledgements);
+      const rows = await this.#runClaim(group, { ...request, max: left }, acknowledgements).catch((error: unknown) => {
+        // What the groups before it gave is in flight, and must not be forgotten for the sake of this one.
+        if (received.length === 0) throw error;
+        return undefined;
+      });
+      if (rows === undefined) break;
       for (const name of await this.#lookAgain(riding, acknowledgements.settled(rows))) settled.add(name);
       riding = [];
       // Acknowledgements come first, whether there were any or not.
@@ -95,16 +88,8 @@ export class FastLane implements Lane {
     const { workerId, max, maxBytes } = request;
     const bounded = Number.isFinite(maxBytes);
     const sql = this.#claimStatement(queues, { acknowledgeOnly: false, kept: acknowledgements.anyKept, bounded });
-    this.#claims += 1;
-    const claim = this.#claims;
-    const values = [workerId, max, claim, bounded ? Math.floor(maxBytes) : 0, ...acknowledgements.parameters];
-    try {
-      return await this.#database.run(sql, values, "receiving messages");
-    } catch (error) {
-      if (error instanceof MessengerError && error.code === "TRANSPORT_UNAVAILABLE")
-        this.#lost.push({ claim, workerId, queues, at: this.#runtime.clock.monotonic() });
-      throw error;
-    }
+    const values = (claim: number) => [workerId, max, claim, bounded ? Math.floor(maxBytes) : 0, ...acknowledgements.parameters];
+    return this.#lost.watch(workerId, queues, (claim) => this.#database.run(sql, values(claim), "receiving messages"));
   }
 
   async #acknowledge(groups: readonly QueueReceipts[], sure: boolean): Promise<Set<string>> {
@@ -124,25 +109,6 @@ export class FastLane implements Lane {
     const left = unsettled(groups, settled);
     if (left.length > 0) for (const name of await this.#acknowledge(left, false)) settled.add(name);
     return settled;
-  }
-
-  /**
-   * Gives back what was claimed for us without our hearing of it; a live worker's leases do not run out by themselves.
-   * Not before the server has given up on the statement: it may still be about to claim.
-   */
-  async #forgetLost(): Promise<void> {
-    if (this.#lost.length === 0) return;
-    const before = this.#runtime.clock.monotonic() - this.#options.statementTimeoutMs;
-    const due = this.#lost.filter((each) => each.at <= before);
-    if (due.length === 0) return;
-    for (const queue of new Set(due.flatMap((each) => each.queues))) {
-      const sql = this.#statement(`forget ${queue.name}`, () => forgetClaims(this.#options.schema, queue));
-      for (const workerId of new Set(due.map((each) => each.workerId))) {
-        const claims = due.filter((each) => each.workerId === workerId && each.queues.includes(queue)).map((each) => each.claim);
-        if (claims.length > 0) await this.#database.run(sql, [workerId, claims], "giving lost claims back");
-      }
-    }
-    this.#lost = this.#lost.filter((each) => !due.includes(each));
   }
 
   /** Which of many queues have something ready: one statement, where as many claims would be as many round trips. */

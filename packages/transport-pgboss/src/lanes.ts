@@ -4,6 +4,7 @@ import type { Database } from "./connection.ts";
 import { FastLane } from "./fast-lane.ts";
 import type { RowStore } from "./inserter.ts";
 import type { Lane } from "./lane.ts";
+import { LostClaims } from "./lost-claims.ts";
 import type { PgBossOptions } from "./options.ts";
 import { PortableLane } from "./portable-lane.ts";
 import { createPortableRowStore } from "./portable-store.ts";
@@ -31,8 +32,10 @@ export class Lanes {
     const { database, options, serializer, runtime, logger } = input;
     this.#input = input;
     this.#api = new PublicApi(database, options.schema, logger);
-    this.#fast = new FastLane(database, options, serializer, runtime);
-    this.#portable = new PortableLane(this.#api, database, options.schema, serializer);
+    const { schema, statementTimeoutMs } = options;
+    const lost = new LostClaims({ database, schema, statementTimeoutMs, runtime, logger });
+    this.#fast = new FastLane(database, options, serializer, lost);
+    this.#portable = new PortableLane(this.#api, database, schema, serializer, lost);
     const [fast, portable] = [createFastRowStore(database, options.schema), createPortableRowStore(this.#api, database, options.schema)];
     const store = (): RowStore => (this.#fits() ? fast : portable);
     this.store = {

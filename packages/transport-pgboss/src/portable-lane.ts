@@ -3,6 +3,7 @@ import pg from "pg";
 import type { JobWithMetadata } from "pg-boss";
 import type { Database } from "./connection.ts";
 import { type Burial, type Claimed, type ClaimRequest, type GiveBack, type Lane, nameOf, type QueueReceipts } from "./lane.ts";
+import type { LostClaims } from "./lost-claims.ts";
 import { bossDatabase, type PublicApi, rawBossDatabase } from "./public-api.ts";
 import type { QueueInfo } from "./queues.ts";
 import { decode, type PgBossReceipt } from "./row-codec.ts";
@@ -33,12 +34,14 @@ export class PortableLane implements Lane {
   readonly #database: Database;
   readonly #schema: string;
   readonly #serializer: Serializer;
+  readonly #lost: LostClaims;
 
-  constructor(api: PublicApi, database: Database, schema: string, serializer: Serializer) {
+  constructor(api: PublicApi, database: Database, schema: string, serializer: Serializer, lost: LostClaims) {
     this.#api = api;
     this.#database = database;
     this.#schema = schema;
     this.#serializer = serializer;
+    this.#lost = lost;
   }
 
   async claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
@@ -100,7 +103,16 @@ export class PortableLane implements Lane {
   }
 
   async #claimFrom(queue: QueueInfo, max: number, request: ClaimRequest): Promise<Received[]> {
-    const jobs = await this.#database.inTransaction("receiving messages", async (client) => {
+    const jobs = await this.#lost.watch(request.workerId, [queue], (claim) => this.#fetch(queue, max, request.workerId, claim));
+    const received = [...jobs].sort(byPrecedence).map((job) => this.#toReceived(queue, job));
+    const fit = fitting(received, request.maxBytes);
+    const excess = received.slice(fit).map(({ receipt }) => ({ receipt, delayMs: null, patch: undefined }));
+    if (excess.length > 0) await this.giveBack(queue, excess);
+    return received.slice(0, fit);
+  }
+
+  #fetch(queue: QueueInfo, max: number, workerId: string, claim: number): Promise<Job[]> {
+    return this.#database.inTransaction("receiving messages", async (client) => {
       const found = await this.#api.call("receiving messages", (boss) =>
         boss.fetch(queue.name, { batchSize: max, includeMetadata: true, db: rawBossDatabase(client) }),
       );
@@ -108,16 +120,11 @@ export class PortableLane implements Lane {
       if (found.length > 0) {
         await client.query(
           `UPDATE ${this.#table(queue)} SET output = $3::jsonb WHERE name = $1 AND id = ANY ($2::uuid[]) AND state = 'active'`,
-          [queue.name, found.map((job) => job.id), JSON.stringify({ claimedBy: request.workerId })],
+          [queue.name, found.map((job) => job.id), JSON.stringify({ claimedBy: workerId, claim })],
         );
       }
       return found;
     });
-    const received = [...jobs].sort(byPrecedence).map((job) => this.#toReceived(queue, job));
-    const fit = fitting(received, request.maxBytes);
-    const excess = received.slice(fit).map(({ receipt }) => ({ receipt, delayMs: null, patch: undefined }));
-    if (excess.length > 0) await this.giveBack(queue, excess);
-    return received.slice(0, fit);
   }
 
   #toReceived(queue: QueueInfo, job: Job): Received {

@@ -179,7 +179,8 @@ export function forgetClaims(schema: string, queue: QueueInfo): Statement {
   return statement(
     "forget_claims",
     `UPDATE ${table(schema, queue)} SET state = 'retry', start_after = now(), heartbeat_on = NULL, output = NULL
-     WHERE name = ${pg.escapeLiteral(queue.name)} AND state = 'active' AND output ->> 'claimedBy' = $1::text AND (output ->> 'claim')::bigint = ANY ($2::bigint[])`,
+     WHERE name = ${pg.escapeLiteral(queue.name)} AND state = 'active' AND output ->> 'claimedBy' = $1::text AND (output ->> 'claim')::bigint = ANY ($2::bigint[])
+     RETURNING id::text`,
   );
 }
 
