@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { Clock, Timer } from "./clock.ts";
 import { defineStamp } from "./envelope.ts";
 import { MessengerError } from "./errors.ts";
+import type { HeldDispatch, Holder } from "./held-dispatches.ts";
 import type { Logger } from "./logger.ts";
 import type { Received } from "./transport.ts";
 
@@ -14,7 +15,7 @@ export type AbortCause =
  * One run of the handlers of one message in this process: its signal, its timeout and what its context needs.
  * The controller is made when somebody asks for the signal: most handlers of small messages never do.
  */
-export class Attempt {
+export class Attempt implements Holder {
   readonly received: Received;
   readonly transport: string;
   readonly logger: Logger;
@@ -22,6 +23,8 @@ export class Attempt {
   /** The open client of a transactional attempt. */
   db: unknown;
   cause: AbortCause | undefined;
+  /** Dispatches that wait for the handlers to succeed. */
+  held: HeldDispatch[] | undefined = [];
   #controller: AbortController | undefined;
   #timer: Timer | undefined;
   #ended: ((cause: AbortCause) => void) | undefined;

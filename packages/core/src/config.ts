@@ -5,6 +5,7 @@ import type { Middleware } from "./middleware/chain.ts";
 import { anything, boolean, integer, listOf, object, optional, parseOptions, record, string } from "./options.ts";
 import type { RetryFunction } from "./retry/function.ts";
 import type { RetryStrategy } from "./retry/strategy.ts";
+import { Router } from "./routing.ts";
 import { assertDistinct, type Schedule, scheduleParser } from "./schedules/schedule.ts";
 import type { Serializer } from "./serializer.ts";
 
@@ -202,15 +203,21 @@ export function parseConfig(config: unknown): ParsedConfig {
     }
   }
   const only = names.length === 1 ? names[0] : names.includes("default") ? "default" : undefined;
-  const routing = parsed.routing["*"] === undefined && only !== undefined ? { ...parsed.routing, "*": [only] } : parsed.routing;
   const implied = [...parsed.handlers, ...parsed.schedules].map(({ message }) => message);
   const messages = [...new Set([...parsed.messages, ...implied])];
+  const explicit = { ...routesOfTypes(messages, parsed.routing, names), ...parsed.routing };
+  const routing = explicit["*"] === undefined && only !== undefined ? { ...explicit, "*": [only] } : explicit;
   assertDistinct(parsed.schedules);
+  const { buses, defaultBus } = parseBuses(parsed.buses, parsed.defaultBus);
+  for (const { name, bus } of messages)
+    if (bus !== undefined && buses[bus] === undefined)
+      throw new OptionsError(`message "${name}".bus`, bus, `must name a configured bus (${Object.keys(buses).join(", ")})`);
   return Object.freeze({
     ...parsed,
     routing,
     messages,
-    ...parseBuses(parsed.buses, parsed.defaultBus),
+    buses,
+    defaultBus,
     worker: parsed.worker ?? {},
     defaults: parsed.defaults ?? { timeoutMs: DEFAULT_TIMEOUT_MS },
   }) as ParsedConfig;
@@ -225,4 +232,21 @@ function parseBuses(given: ParsedConfig["buses"], chosen: string | undefined): P
   if (defaultBus === undefined || !names.includes(defaultBus))
     throw new OptionsError("config.defaultBus", chosen, `must name one of the buses (${names.join(", ")})`);
   return { buses, defaultBus };
+}
+
+/** A pattern of the configuration beats what the type says of itself, as in Symfony; the implied `*` does not. */
+function routesOfTypes(
+  messages: readonly AnyMessageType[],
+  routing: ParsedConfig["routing"],
+  names: readonly string[],
+): Record<string, readonly string[]> {
+  const router = new Router(routing);
+  const routes: Record<string, readonly string[]> = {};
+  for (const { name, transport = [] } of messages) {
+    const unknown = transport.find((each) => !names.includes(each));
+    if (unknown !== undefined)
+      throw new OptionsError(`message "${name}".transport`, unknown, `must name a configured transport (${names.join(", ")})`);
+    if (transport.length > 0 && router.find(name) === undefined) routes[name] = transport;
+  }
+  return routes;
 }

@@ -2,7 +2,8 @@ import { type ErrorRecord, toErrorRecord, toShortRecord } from "./error-record.t
 import { HandlerTimeoutError } from "./errors.ts";
 import type { FailureReport, Outcome } from "./execute.ts";
 import { fingerprint } from "./fingerprint.ts";
-import { LONGEST_DELAY_MS, multiplierRetry } from "./retry/multiplier.ts";
+import { LONGEST_DELAY_MS } from "./longest-delay.ts";
+import { multiplierRetry } from "./retry/multiplier.ts";
 import type { FailedAttempt, RetryStrategy } from "./retry/strategy.ts";
 import { type AttemptRecord, NO_TRIES, redelivery, suspect, type Tries } from "./stamps.ts";
 import type { DeadLetterReason, Failure, Received, RecordPatch } from "./transport.ts";
@@ -84,6 +85,8 @@ export function decide(outcome: Outcome, input: DecisionInput): Decision {
       return afterCrash(outcome.error, outcome.guilty, input);
     case "undecodable":
       return deadLetter("undecodable", outcome.error, input.tries, input);
+    case "expired":
+      return deadLetter("expired", outcome.error, input.tries, input);
     case "noHandler":
       return deadLetter("no_handler", outcome.error, input.tries, input);
   }

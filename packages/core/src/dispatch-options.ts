@@ -1,3 +1,4 @@
+import type { Stamp } from "./envelope.ts";
 import type { MessengerError } from "./errors.ts";
 import type { AnyMessageType } from "./message.ts";
 
@@ -10,6 +11,10 @@ export interface DispatchOptions {
   readonly delayMs?: number;
   /** Not before this time. Date or RFC 3339. Not together with `delayMs`. */
   readonly scheduledAt?: Date | string;
+  /** Milliseconds from when it is due. What was not started by then becomes a dead letter with the reason `expired`. */
+  readonly expiresInMs?: number;
+  /** The same as a time; not together with `expiresInMs`. */
+  readonly expiresAt?: Date | string;
   /** 1 to 255 characters. The same key within the window gives the first message's id. */
   readonly idempotencyKey?: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -18,12 +23,19 @@ export interface DispatchOptions {
   readonly transport?: string;
   /** A `pg` client with an open transaction: the message is sent with its commit. */
   readonly transaction?: unknown;
+  /**
+   * Inside a handler: send it when the handler has succeeded, together with everything else that it held back, and not at
+   * all when it failed. If sending fails, the handler counts as failed. Elsewhere it is sent at once.
+   */
+  readonly afterCurrent?: boolean;
+  /** Stamps of the application. */
+  readonly stamps?: readonly Stamp[];
   /** Name of a configured bus, which also handles the message. Default: the default bus. */
   readonly bus?: string;
 }
 
 /** What a question can be asked with; everything else is about sending. */
-export type HandleOptions = Pick<DispatchOptions, "headers" | "metadata" | "bus">;
+export type HandleOptions = Pick<DispatchOptions, "headers" | "metadata" | "stamps" | "bus">;
 
 /** Tells where a message went. */
 export interface DispatchReceipt {
@@ -34,6 +46,8 @@ export interface DispatchReceipt {
   /** The idempotency key was known: nothing was sent, `messageId` is the first one's. */
   readonly duplicate: boolean;
   readonly scheduledAt?: Date;
+  /** It waits for the current handler to succeed: nothing was sent yet. */
+  readonly held?: true;
 }
 
 export interface DispatchItem {

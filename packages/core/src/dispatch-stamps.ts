@@ -1,23 +1,38 @@
 import type { DispatchOptions } from "./dispatch-options.ts";
 import type { Stamp } from "./envelope.ts";
 import { MessengerError } from "./errors.ts";
+import { LONGEST_DELAY_MS } from "./longest-delay.ts";
 import { type AnyMessageType, NAME_PATTERN } from "./message.ts";
-import { delay, headers, idempotencyKey, metadata, priority, queueName, scheduled, transaction, transportNames } from "./stamps.ts";
+import {
+  delay,
+  expiry,
+  headers,
+  idempotencyKey,
+  metadata,
+  olderNames,
+  priority,
+  queueName,
+  scheduled,
+  transaction,
+  transportNames,
+} from "./stamps.ts";
 
-const KNOWN = new Set([
+const KNOWN = new Set<string>([
   "queue",
   "priority",
   "delayMs",
   "scheduledAt",
+  "expiresInMs",
+  "expiresAt",
   "idempotencyKey",
   "headers",
   "metadata",
+  "stamps",
   "transport",
   "transaction",
   "bus",
-]);
-/** Milliseconds; a year, as for retries. What lies further ahead is a mistake in the unit. */
-const LONGEST_DELAY_MS = 365 * 86_400_000;
+  "afterCurrent",
+] satisfies readonly (keyof DispatchOptions)[]);
 const MAX_KEY_CHARS = 255;
 
 /**
@@ -31,30 +46,73 @@ export function toStamps(type: AnyMessageType, options: DispatchOptions, now: nu
   if (!NAME_PATTERN.test(queue)) throw invalid("queue", `must match ${NAME_PATTERN.source}`);
   const rank = options.priority ?? type.priority;
   if (!Number.isInteger(rank) || rank < 1 || rank > 10) throw invalid("priority", "must be an integer from 1 to 10");
-  const stamps: Stamp[] = [queueName({ queue }), priority({ priority: rank })];
-  addTime(stamps, options, now);
+  const stamps: Stamp[] = [...ownStamps(type.stamps, options.stamps), queueName({ queue }), priority({ priority: rank })];
+  const dueAt = addTime(stamps, type, options, now);
+  addExpiry(stamps, type, options, dueAt);
+  if (type.aliases.length > 0) stamps.push(olderNames({ names: type.aliases }));
   if (options.idempotencyKey !== undefined) stamps.push(idempotencyKey({ key: checkKey(options.idempotencyKey) }));
-  if (options.headers !== undefined) stamps.push(headers(checkHeaders(options.headers)));
-  if (options.metadata !== undefined) stamps.push(metadata(checkObject("metadata", options.metadata)));
+  const allHeaders = merged(type.headers, options.headers === undefined ? undefined : checkHeaders(options.headers));
+  if (allHeaders !== undefined) stamps.push(headers(allHeaders));
+  const allMetadata = merged(type.metadata, options.metadata === undefined ? undefined : checkObject("metadata", options.metadata));
+  if (allMetadata !== undefined) stamps.push(metadata(allMetadata));
   if (options.transport !== undefined) stamps.push(transportNames({ names: [options.transport] }));
   if (options.transaction !== undefined) stamps.push(transaction({ client: options.transaction }));
   return stamps;
 }
 
-function addTime(stamps: Stamp[], options: DispatchOptions, now: number): void {
-  if (options.delayMs !== undefined) {
-    if (options.scheduledAt !== undefined) throw invalid("scheduledAt", "and delayMs exclude each other");
-    if (typeof options.delayMs !== "number" || !(options.delayMs >= 0 && options.delayMs <= LONGEST_DELAY_MS)) {
-      throw invalid("delayMs", `must be from 0 to ${LONGEST_DELAY_MS} milliseconds (a year)`);
-    }
-    if (options.delayMs > 0) stamps.push(delay({ delayMs: options.delayMs }));
-  } else if (options.scheduledAt !== undefined) {
-    const at = options.scheduledAt instanceof Date ? options.scheduledAt.getTime() : parseTime(options.scheduledAt);
-    if (!Number.isFinite(at) || at > now + LONGEST_DELAY_MS)
-      throw invalid("scheduledAt", "must be a time within the next year, as a Date or RFC 3339 with zone");
+/** Those of the dispatch take the place of those of the type; of each kind. */
+function ownStamps(ofType: readonly Stamp[] = [], given: unknown = []): readonly Stamp[] {
+  if (!Array.isArray(given) || given.some((stamp) => typeof (stamp as Stamp | null)?.name !== "string"))
+    throw invalid("stamps", "must be a list of stamps, each from a stamp type");
+  const own = given as readonly Stamp[];
+  if (ofType.length === 0) return own;
+  const names = new Set(own.map((stamp) => stamp.name));
+  return [...ofType.filter((stamp) => !names.has(stamp.name)), ...own];
+}
+
+function merged<T extends Readonly<Record<string, unknown>>>(ofType: T | undefined, given: T | undefined): T | undefined {
+  return ofType === undefined || given === undefined ? (given ?? ofType) : { ...ofType, ...given };
+}
+
+/** When it is due, as far as this process knows. */
+function addTime(stamps: Stamp[], type: AnyMessageType, options: DispatchOptions, now: number): number {
+  if (options.scheduledAt !== undefined) {
+    if (options.delayMs !== undefined) throw invalid("scheduledAt", "and delayMs exclude each other");
+    const at = toTime("scheduledAt", options.scheduledAt, now);
     // A time in the past means now: the caller's clock may be behind, and the work is due either way.
     if (at > now) stamps.push(scheduled({ at }));
+    return Math.max(at, now);
   }
+  const delayMs = options.delayMs ?? type.delayMs ?? 0;
+  checkDuration("delayMs", delayMs, 0);
+  if (delayMs > 0) stamps.push(delay({ delayMs }));
+  return now + delayMs;
+}
+
+function addExpiry(stamps: Stamp[], type: AnyMessageType, options: DispatchOptions, dueAt: number): void {
+  if (options.expiresAt !== undefined) {
+    if (options.expiresInMs !== undefined) throw invalid("expiresAt", "and expiresInMs exclude each other");
+    const at = toTime("expiresAt", options.expiresAt, dueAt);
+    if (at <= dueAt) throw invalid("expiresAt", "must be after the time at which the message is due");
+    stamps.push(expiry({ at: Math.floor(at) }));
+    return;
+  }
+  const expiresInMs = options.expiresInMs ?? type.expiresInMs;
+  if (expiresInMs === undefined) return;
+  checkDuration("expiresInMs", expiresInMs, 1);
+  stamps.push(expiry({ at: Math.floor(dueAt + expiresInMs) }));
+}
+
+function checkDuration(option: string, value: unknown, min: number): void {
+  if (typeof value !== "number" || !(value >= min && value <= LONGEST_DELAY_MS))
+    throw invalid(option, `must be from ${min} to ${LONGEST_DELAY_MS} milliseconds (a year)`);
+}
+
+function toTime(option: string, value: Date | string, from: number): number {
+  const at = value instanceof Date ? value.getTime() : parseTime(value);
+  if (!Number.isFinite(at) || at > from + LONGEST_DELAY_MS)
+    throw invalid(option, "must be a time within the next year, as a Date or RFC 3339 with zone");
+  return at;
 }
 
 function parseTime(text: unknown): number {

@@ -7,8 +7,9 @@ import { toStamps } from "./dispatch-stamps.ts";
 import { Envelope } from "./envelope.ts";
 import { MessengerError } from "./errors.ts";
 import type { HandlerRegistry } from "./handlers.ts";
+import { inPlaceRun } from "./held-dispatches.ts";
 import type { AnyMessageType } from "./message.ts";
-import { busName, dispatched, handled, lineage, messageId, scheduled, sent, typeVersion } from "./stamps.ts";
+import { busName, dispatched, handled, lineage, messageId, queueName, scheduled, sent, typeVersion } from "./stamps.ts";
 import type { Tracing } from "./telemetry/tracing.ts";
 import { inPlace } from "./transports/sync.ts";
 
@@ -46,9 +47,12 @@ export class Dispatcher {
     parent: Envelope | undefined = currentEnvelope(),
   ): Promise<DispatchReceipt> {
     const { id, envelope } = this.#wrap(type, payload, options, parent);
-    const bus = this.#buses.of(envelope);
-    if (this.#tracing === undefined) return toReceipt(id, await bus.dispatch(envelope));
-    return toReceipt(id, await this.#tracing.send(envelope, (traced) => bus.dispatch(traced)));
+    const held = options.afterCurrent === true ? (currentAttempt.getStore() ?? inPlaceRun.getStore())?.held : undefined;
+    if (held !== undefined) {
+      held.push(() => this.#dispatch(envelope));
+      return { ...toReceipt(id, envelope), queue: envelope.last(queueName)?.queue ?? "", held: true };
+    }
+    return toReceipt(id, await this.#dispatch(envelope));
   }
 
   async sendMany(items: readonly DispatchItem[]): Promise<readonly DispatchResult[]> {
@@ -69,6 +73,11 @@ export class Dispatcher {
     return checkResult(type, results[0]?.result);
   }
 
+  #dispatch(envelope: Envelope): Promise<Envelope> {
+    const bus = this.#buses.of(envelope);
+    return this.#tracing === undefined ? bus.dispatch(envelope) : this.#tracing.send(envelope, (traced) => bus.dispatch(traced));
+  }
+
   #wrap(
     type: AnyMessageType,
     payload: unknown,
@@ -80,8 +89,11 @@ export class Dispatcher {
     const now = clock.now();
     const id = newId();
     const line = parent?.last(lineage);
-    const bus = options.bus === undefined ? this.#buses.default : this.#buses.get(options.bus);
+    const name = options.bus ?? type.bus;
+    const bus = name === undefined ? this.#buses.default : this.#buses.get(name);
     const envelope = Envelope.wrap({ type: type.name, payload }, [
+      // First, so that no stamp of the caller takes the place of the bus's own.
+      ...toStamps(type, options, now),
       messageId({ id }),
       busName({ bus: bus.name }),
       dispatched({ at: now }),
@@ -91,7 +103,6 @@ export class Dispatcher {
           ? { root: id, depth: 0 }
           : { root: line?.root ?? id, parent: parent.last(messageId)?.id ?? id, depth: (line?.depth ?? 0) + 1 },
       ),
-      ...toStamps(type, options, now),
     ]);
     return { id, envelope };
   }

@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   CAPABILITY_MISSING: "the transport cannot do this",
   RECORD_UNDECODABLE: "a stored record is not a message that this version can read",
   RECORD_TOO_NEW: "a stored message is of a newer version than this worker knows",
+  MESSAGE_EXPIRED: "the message was not started in time",
   HANDLER_NOT_FOUND: "no handler is registered for this message type",
   HANDLER_AMBIGUOUS: "a query has more than one handler",
   HANDLER_FAILED: "one or more handlers of a message threw",

@@ -26,6 +26,8 @@ export type Outcome =
   | { readonly kind: "interrupted"; readonly reason: "shutdown" | "lease_lost" | "neighbour" }
   | { readonly kind: "undecodable"; readonly error: ErrorRecord }
   | { readonly kind: "noHandler"; readonly error: ErrorRecord }
+  /** Its time was over before its first attempt began. */
+  | { readonly kind: "expired"; readonly error: ErrorRecord }
   /** Written by a newer version of the program: left for workers that know it. */
   | { readonly kind: "tooNew"; readonly error: ErrorRecord };
 

@@ -9,7 +9,7 @@ import type { Logger } from "./logger.ts";
 import type { AnyMessageType } from "./message.ts";
 import type { Messenger } from "./messenger.ts";
 import { HandlerFailedError } from "./middleware/handle.ts";
-import { received as receivedStamp, redelivery, typeVersion } from "./stamps.ts";
+import { expiry, NO_TRIES, received as receivedStamp, redelivery, typeVersion } from "./stamps.ts";
 import { isTransactional, type Received } from "./transport.ts";
 
 export interface InProcessExecutorOptions {
@@ -82,7 +82,7 @@ class InProcessExecutor implements Executor {
     envelope: Envelope,
   ): Outcome | { envelope: Envelope; handlers: readonly HandlerDescriptor[]; type: AnyMessageType } {
     const name = envelope.message.type;
-    const type = this.#messenger.registry.get(name);
+    const type = this.#messenger.registry.typeOf(envelope);
     const bus = this.#messenger.buses.of(envelope);
     const handlers = type === undefined ? [] : this.#messenger.handlers.for(type.name, { transport: this.#transport, bus: bus.name });
     if (type === undefined || (handlers.length === 0 && !bus.allowNoHandlers)) {
@@ -96,6 +96,8 @@ class InProcessExecutor implements Executor {
         error: toErrorRecord(new MessengerError("RECORD_TOO_NEW", `"${name}" has version ${version}, this worker knows ${type.version}`)),
       };
     }
+    const late = expired(envelope, this.#messenger.runtime.clock.now());
+    if (late !== undefined) return { kind: "expired", error: toErrorRecord(late) };
     try {
       return { envelope: this.#adapt(received, envelope, type, version), handlers, type };
     } catch (error) {
@@ -186,6 +188,15 @@ class InProcessExecutor implements Executor {
     });
     return { kind: "handled", settled: true };
   }
+}
+
+/** Once it was started, a message has the time that its attempts take. */
+function expired(envelope: Envelope, now: number): MessengerError | undefined {
+  const at = envelope.last(expiry)?.at;
+  if (at === undefined || now <= at) return undefined;
+  const tries = envelope.last(redelivery)?.tries ?? NO_TRIES;
+  if (tries.failures + tries.crashes > 0) return undefined;
+  return new MessengerError("MESSAGE_EXPIRED", `the message had to be started by ${new Date(at).toISOString()}`);
 }
 
 function timeoutOf(handlers: readonly HandlerDescriptor[], type: AnyMessageType, otherwise: number): number {

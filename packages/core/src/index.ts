@@ -18,6 +18,7 @@ export * from "./handlers.ts";
 export * from "./in-process-executor.ts";
 export * from "./json-guard.ts";
 export * from "./logger.ts";
+export * from "./longest-delay.ts";
 export * from "./message.ts";
 export * from "./messenger.ts";
 export * from "./middleware/chain.ts";

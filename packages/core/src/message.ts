@@ -1,8 +1,11 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { Envelope, Stamp } from "./envelope.ts";
 import { ConfigError, OptionsError } from "./errors.ts";
-import { func, integer, listOf, number, object, optional, parseOptions, record, string } from "./options.ts";
+import { LONGEST_DELAY_MS } from "./longest-delay.ts";
+import { anything, func, integer, listOf, number, object, optional, parseOptions, record, string } from "./options.ts";
 import { functionRetry, type RetryFunction } from "./retry/function.ts";
 import type { RetryStrategy } from "./retry/strategy.ts";
+import { olderNames } from "./stamps.ts";
 
 /** How a failed message is tried again; every number has the same default as in Symfony Messenger. */
 export interface RetryOptions {
@@ -40,6 +43,19 @@ export interface MessageOptions<
   readonly timeoutMs?: number;
   /** Numbers, a strategy, or a function from the failure to milliseconds. Beats those of queue and transport. */
   readonly retry?: RetryOptions | RetryStrategy | RetryFunction;
+  /** Transport or transports for this type where the routing has no pattern of its own for it. */
+  readonly transport?: string | readonly string[];
+  /** Bus for this type; `dispatch` may name another one. */
+  readonly bus?: string;
+  /** Not before so many milliseconds after it is dispatched. Default 0. */
+  readonly delayMs?: number;
+  /** Milliseconds from when it is due; what was not started by then is a dead letter with the reason `expired`. Default: never. */
+  readonly expiresInMs?: number;
+  /** Of every message of this type; `dispatch` adds to them and may replace single ones. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  /** Stamps of the application; one of the same kind given to `dispatch` takes its place. */
+  readonly stamps?: readonly Stamp[];
 }
 
 /** A registered message type; made by `defineMessage`. `Input` is dispatched, the handler gets `Output`, a query's handler returns `Result`. */
@@ -54,6 +70,13 @@ export interface MessageType<Input = unknown, Output = Input, Result = unknown> 
   readonly priority: number;
   readonly timeoutMs?: number;
   readonly retry?: RetryOptions | RetryStrategy;
+  readonly transport?: readonly string[];
+  readonly bus?: string;
+  readonly delayMs?: number;
+  readonly expiresInMs?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly stamps?: readonly Stamp[];
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the top type of all message types; payloads are contravariant in schemas
@@ -72,6 +95,13 @@ const retrySchema = object({
   jitter: optional(number({ min: 0, max: 1 })),
 });
 
+const stampParser = {
+  parse(value: unknown, path: string): Stamp {
+    if (typeof (value as Stamp | null)?.name !== "string") throw new OptionsError(path, value, "must be a stamp, from a stamp type");
+    return value as Stamp;
+  },
+};
+
 const messageSchema = object({
   schema: optional({ parse: (value: unknown, path: string) => parseSchema(value, path) }),
   result: optional({ parse: (value: unknown, path: string) => parseSchema(value, path) }),
@@ -82,6 +112,15 @@ const messageSchema = object({
   priority: integer({ min: 1, max: 10, default: DEFAULT_PRIORITY }),
   timeoutMs: optional(integer({ min: 1, max: 86_400_000 })),
   retry: optional({ parse: (value: unknown, path: string) => parseRetry(value, path) }),
+  transport: optional({
+    parse: (value: unknown, path: string) => listOf(string()).parse(typeof value === "string" ? [value] : value, path),
+  }),
+  bus: optional(string({ pattern: NAME_PATTERN })),
+  delayMs: optional(number({ min: 0, max: LONGEST_DELAY_MS })),
+  expiresInMs: optional(number({ min: 1, max: LONGEST_DELAY_MS })),
+  headers: optional(record(string())),
+  metadata: optional(record(anything<unknown>())),
+  stamps: optional(listOf(stampParser)),
 });
 
 /**
@@ -140,6 +179,17 @@ export class MessageRegistry {
 
   get(name: string): AnyMessageType | undefined {
     return this.#types.get(name);
+  }
+
+  /** The type of a message that was read: by its name, else by an older name that its sender says it had. */
+  typeOf(envelope: Envelope): AnyMessageType | undefined {
+    const known = this.#types.get(envelope.message.type);
+    if (known !== undefined) return known;
+    for (const name of envelope.last(olderNames)?.names ?? []) {
+      const type = this.#types.get(name);
+      if (type !== undefined) return type;
+    }
+    return undefined;
   }
 
   /** Each type once, in order of registration. */

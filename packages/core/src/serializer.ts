@@ -5,6 +5,7 @@ import {
   type AttemptRecord,
   busName,
   dispatched,
+  expiry,
   handled,
   headers,
   idempotencyKey,
@@ -12,6 +13,7 @@ import {
   messageId,
   metadata,
   NO_TRIES,
+  olderNames,
   redelivery,
   suspect,
   type Tries,
@@ -40,6 +42,10 @@ export interface WireRecord {
   readonly depth: number;
   /** When it was dispatched, milliseconds since 1970. */
   readonly at: number;
+  /** Older names of the type. */
+  readonly was?: readonly string[];
+  /** Not to be started after this time, milliseconds since 1970. */
+  readonly exp?: number;
   readonly bus?: string;
   readonly key?: string;
   readonly tries?: Tries;
@@ -61,7 +67,7 @@ export interface Serializer {
 }
 
 const KNOWN = new Set<string>(
-  [messageId, busName, dispatched, lineage, headers, metadata, typeVersion, idempotencyKey, redelivery, suspect].map(
+  [messageId, busName, dispatched, lineage, headers, metadata, typeVersion, idempotencyKey, redelivery, suspect, olderNames, expiry].map(
     (type) => type.stampName,
   ),
 );
@@ -113,6 +119,8 @@ function toRecord(envelope: Envelope): WireRecord {
   add("parent", line?.parent);
   add("depth", line?.depth ?? 0);
   add("at", envelope.last(dispatched)?.at ?? 0);
+  add("was", envelope.last(olderNames)?.names);
+  add("exp", envelope.last(expiry)?.at);
   add("bus", envelope.last(busName)?.bus);
   add("key", envelope.last(idempotencyKey)?.key);
   add("tries", past?.tries);
@@ -184,6 +192,9 @@ function checkRecord(value: unknown): WireRecord {
   if (value.history !== undefined && !Array.isArray(value.history)) throw undecodable("history is not a list");
   if (value.handled !== undefined && !(Array.isArray(value.handled) && value.handled.every((h) => typeof h === "string")))
     throw undecodable("handled is not a list of names");
+  if (value.exp !== undefined && !isCount(value.exp)) throw undecodable("exp is not a time");
+  if (value.was !== undefined && !(Array.isArray(value.was) && value.was.every((name) => typeof name === "string")))
+    throw undecodable("was is not a list of names");
   if (value.stamps !== undefined && !(isObject(value.stamps) && Object.values(value.stamps).every(Array.isArray)))
     throw undecodable("stamps are not lists by name");
   for (const field of ["parent", "bus", "key"] as const)
@@ -200,6 +211,8 @@ function toEnvelope(record: WireRecord): Envelope {
     dispatched({ at: record.at }),
     lineage({ root: record.root, ...(record.parent === undefined ? {} : { parent: record.parent }), depth: record.depth }),
   ];
+  if (record.was !== undefined) stamps.push(olderNames({ names: record.was }));
+  if (record.exp !== undefined) stamps.push(expiry({ at: record.exp }));
   if (record.bus !== undefined) stamps.push(busName({ bus: record.bus }));
   if (record.headers !== undefined) stamps.push(headers(record.headers));
   if (record.meta !== undefined) stamps.push(metadata(record.meta));

@@ -18,6 +18,10 @@ export const headers = defineStamp<Readonly<Record<string, string>>>("headers", 
 export const metadata = defineStamp<Readonly<Record<string, unknown>>>("metadata", { sendable: true });
 /** Version of the payload's schema. Added by the bus. */
 export const typeVersion = defineStamp<{ version: number }>("typeVersion", { sendable: true });
+/** Names that the type had before: for workers that know it by one of them. Added by the bus. */
+export const olderNames = defineStamp<{ names: readonly string[] }>("olderNames", { sendable: true });
+/** Not to be started after this time, milliseconds since 1970. By the caller or the message type. */
+export const expiry = defineStamp<{ at: number }>("expiry", { sendable: true });
 /** Not before so many milliseconds from now. By the caller. */
 export const delay = defineStamp<{ delayMs: number }>("delay", { sendable: false });
 /** Not before this time, milliseconds since 1970. By the caller. */

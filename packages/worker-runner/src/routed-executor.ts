@@ -54,7 +54,7 @@ class RoutedExecutor implements Executor {
     let executor = this.#routes.get(key);
     if (executor === undefined) {
       const { messenger } = this.#o;
-      const type = messenger.registry.get(envelope.message.type);
+      const type = messenger.registry.typeOf(envelope);
       executor = type !== undefined && this.#wantsThread(type.name, bus) ? this.#o.threads : this.#o.inline;
       // Only what is registered is remembered: names that senders make up must not fill the memory.
       if (type !== undefined) this.#routes.set(key, executor);

@@ -1,6 +1,8 @@
+import { currentAttempt, execution } from "../attempt.ts";
 import type { Envelope } from "../envelope.ts";
 import { MessengerError } from "../errors.ts";
 import type { HandlerContext, HandlerDescriptor, HandlerRegistry } from "../handlers.ts";
+import { type HeldDispatch, type Holder, inPlaceRun, sendHeld } from "../held-dispatches.ts";
 import { handled, received, redelivery } from "../stamps.ts";
 import type { Middleware } from "./chain.ts";
 
@@ -22,7 +24,8 @@ export type ContextFactory = (envelope: Envelope, handler: HandlerDescriptor) =>
 
 /**
  * Runs every handler of the message, high priority first; one that throws does not keep the others from running.
- * Handlers that succeeded in an earlier attempt are left out.
+ * Handlers that succeeded in an earlier attempt are left out. What a handler dispatched with `afterCurrent` is sent when
+ * all have run and this one succeeded.
  *
  * @param busOf - Name of the bus that an envelope is on.
  * @throws {MessengerError} `HANDLER_NOT_FOUND`, unless that is allowed.
@@ -44,24 +47,54 @@ export function handle(
         details: { type: envelope.message.type },
       });
     }
-    const before = envelope.last(redelivery)?.handled ?? [];
-    const failures: { handler: string; error: unknown }[] = [];
-    let result = envelope;
-    for (const handler of all) {
-      if (before.includes(handler.name)) continue;
-      try {
-        const value: unknown = await handler.handle(envelope.message.payload, createContext(envelope, handler));
-        result = result.with(handled({ handler: handler.name, result: value }));
-      } catch (error) {
-        failures.push({ handler: handler.name, error });
-      }
+    const attempt = envelope.last(execution)?.attempt;
+    const around = currentAttempt.getStore() ?? inPlaceRun.getStore();
+    if (attempt !== undefined || around === undefined) {
+      const holder = attempt ?? { held: [] };
+      const run = (): Promise<Envelope> => runAll(envelope, all, createContext, holder);
+      return next(await (attempt === undefined ? inPlaceRun.run(holder, run) : run()));
     }
-    if (failures.length > 0)
-      throw new HandlerFailedError(
-        envelope.message.type,
-        failures,
-        result.all(handled).map((stamp) => stamp.handler),
-      );
-    return next(result);
+    // Within another handler, whose success decides about what is held back here.
+    return next(await runAll(envelope, all, createContext, around, { isInner: true }));
   };
+}
+
+/** @throws {HandlerFailedError} */
+async function runAll(
+  envelope: Envelope,
+  handlers: readonly HandlerDescriptor[],
+  createContext: ContextFactory,
+  holder: Holder,
+  { isInner } = { isInner: false },
+): Promise<Envelope> {
+  const before = envelope.last(redelivery)?.handled ?? [];
+  const failures: { handler: string; error: unknown }[] = [];
+  const succeeded: { readonly handler: string; readonly result: unknown; readonly held: readonly HeldDispatch[] }[] = [];
+  for (const handler of handlers) {
+    if (before.includes(handler.name)) continue;
+    const from = holder.held?.length ?? 0;
+    try {
+      const result: unknown = await handler.handle(envelope.message.payload, createContext(envelope, handler));
+      succeeded.push({ handler: handler.name, result, held: isInner ? [] : (holder.held?.splice(from) ?? []) });
+    } catch (error) {
+      holder.held?.splice(from);
+      failures.push({ handler: handler.name, error });
+    }
+  }
+  if (!isInner) holder.held = undefined;
+  let result = envelope;
+  for (const { handler, result: value, held } of succeeded) {
+    const unsent = held.length === 0 ? [] : await release(envelope, held);
+    if (unsent.length === 0) result = result.with(handled({ handler, result: value }));
+    for (const error of unsent) failures.push({ handler, error });
+  }
+  if (failures.length === 0) return result;
+  const done = result.all(handled).map((stamp) => stamp.handler);
+  throw new HandlerFailedError(envelope.message.type, failures, done);
+}
+
+/** Resolves with what went wrong. After its time or its lease, the attempt counts for nothing: whoever has the message next sends. */
+async function release(envelope: Envelope, held: readonly HeldDispatch[]): Promise<unknown[]> {
+  if (envelope.last(execution)?.attempt.cause === undefined) return sendHeld(held);
+  return [new MessengerError("INTERRUPTED", "the attempt was aborted before what it held back was sent")];
 }

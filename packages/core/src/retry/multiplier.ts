@@ -1,11 +1,9 @@
+import { LONGEST_DELAY_MS } from "../longest-delay.ts";
 import type { RetryOptions } from "../message.ts";
 import type { RetryStrategy } from "./strategy.ts";
 
 /** The numbers of Symfony Messenger, so that a team that moves over keeps its behaviour. */
 export const DEFAULT_RETRY = Object.freeze({ maxRetries: 3, delayMs: 1000, multiplier: 2, maxDelayMs: 0, jitter: 0.1 });
-
-/** A year. A longer delay is a mistake in the numbers, and stores do not know times that are very far away. */
-export const LONGEST_DELAY_MS = 365 * 86_400_000;
 
 /** `delayMs × multiplier^(attempt - 1)`, varied by ± `jitter`, never above `maxDelayMs` unless that is 0. */
 export function multiplierRetry(options: RetryOptions = {}): RetryStrategy {

@@ -24,6 +24,7 @@ export function outcomeErrorType(outcome: Outcome): string | undefined {
     case "crashed":
     case "undecodable":
     case "noHandler":
+    case "expired":
     case "tooNew":
       return errorTypeOf(outcome.error);
   }

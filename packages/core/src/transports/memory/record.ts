@@ -38,11 +38,12 @@ export function raiseSuspicion(body: string): string {
   });
 }
 
-/** For a redrive: counters and suspicion start anew. */
+/** For a redrive: counters and suspicion start anew, and whoever wants it handled now does not want it to expire. */
 export function clearTries(body: string): string {
   return change(body, (record) => {
     delete record.tries;
     delete record.suspect;
+    delete record.exp;
   });
 }
 
