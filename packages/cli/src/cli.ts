@@ -8,6 +8,7 @@ import { debugOverview } from "./commands/debug.ts";
 import { debugConfig } from "./commands/debug-config.ts";
 import { dev } from "./commands/dev.ts";
 import { dispatch, STDIN } from "./commands/dispatch.ts";
+import { doctor } from "./commands/doctor.ts";
 import { failed } from "./commands/failed.ts";
 import { health } from "./commands/health.ts";
 import { queue } from "./commands/queue.ts";
@@ -32,6 +33,7 @@ const COMMANDS: readonly Command[] = [
   stopWorkers,
   workers,
   debug,
+  doctor,
   admin,
   health,
   token,

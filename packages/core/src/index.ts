@@ -7,6 +7,7 @@ export * from "./config.ts";
 export * from "./dead-letter-groups.ts";
 export * from "./decide.ts";
 export * from "./delivery.ts";
+export * from "./diagnosis.ts";
 export * from "./dispatch-options.ts";
 export * from "./envelope.ts";
 export * from "./error-record.ts";

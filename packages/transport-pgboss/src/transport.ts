@@ -7,6 +7,8 @@ import {
   createJsonSerializer,
   type DeadLetterFilter,
   type DeadLetterGroupFilter,
+  type Diagnosable,
+  type DiagnosisInput,
   type Envelope,
   type Groupable,
   type Listable,
@@ -40,6 +42,7 @@ import { Database } from "./connection.ts";
 import { Counter } from "./counter.ts";
 import { DeadLetterGroupReader } from "./dead-letter-groups.ts";
 import { DeadLetters } from "./dead-letters.ts";
+import { Doctor } from "./doctor/doctor.ts";
 import { acquireEmbedded } from "./embedded.ts";
 import { Inspector } from "./inspector.ts";
 import type { Lane } from "./lane.ts";
@@ -83,7 +86,8 @@ export type PgBossTransport = Transport &
   Schedulable &
   Auditable &
   Pausable &
-  Purgeable;
+  Purgeable &
+  Diagnosable;
 
 /**
  * A transport on PostgreSQL.
@@ -135,6 +139,7 @@ class Opened implements PgBossTransport {
   readonly #database: Database;
   readonly #release: (() => Promise<void>) | undefined;
   readonly #logger: Logger;
+  readonly #runtime: Runtime;
   readonly #names: Set<string>;
   readonly #setUp: SetUp;
   readonly #queues: QueueDirectory;
@@ -161,6 +166,7 @@ class Opened implements PgBossTransport {
     this.#database = database;
     this.#release = release;
     this.#logger = logger;
+    this.#runtime = runtime;
     this.#names = new Set(input.queues);
     this.#setUp = new SetUp(database, options, runtime, logger);
     this.#queues = new QueueDirectory(database, runtime, schema, options.deadLetterQueue, input.queues);
@@ -325,6 +331,19 @@ class Opened implements PgBossTransport {
 
   tidyAudit() {
     return this.#audit.tidy();
+  }
+
+  diagnose(input?: DiagnosisInput) {
+    const doctor = new Doctor({
+      database: this.#database,
+      options: this.#options,
+      runtime: this.#runtime,
+      queues: this.#queues,
+      missing: () => this.#setUp.missing([...this.#names]),
+      counts: () => this.#inspector.counts(),
+      workers: () => this.#reaper.list(),
+    });
+    return doctor.diagnose(input);
   }
 
   beat(worker: WorkerInfo, inFlight: number) {

@@ -38,7 +38,7 @@ interface BusRow {
   readonly allowNoSenders: boolean;
 }
 
-interface Overview {
+export interface Overview {
   readonly messages: readonly MessageRow[];
   readonly handlers: readonly HandlerRow[];
   readonly routes: readonly RouteRow[];
@@ -55,7 +55,7 @@ interface Overview {
 }
 
 /** What the configuration adds up to. Connects to nothing. */
-function overviewOf(config: ParsedConfig): Overview {
+export function overviewOf(config: ParsedConfig): Overview {
   const registry = new MessageRegistry(config.messages);
   const handlers = new HandlerRegistry(config.handlers);
   const router = new Router(config.routing);

@@ -37,7 +37,8 @@ export interface FleetPlan {
   readonly healthPort: number;
   readonly healthPortWanted: boolean;
   readonly logLevel?: LogLevel;
-  readonly connectionsPerProcess: number | null;
+  /** Connections to stores that the fleet may hold at most; null when a transport does not tell. */
+  readonly connections: number | null;
 }
 
 /**
@@ -62,10 +63,7 @@ function describe(session: Session, configFile: string, messenger: Messenger, co
   if (consumed.length === 0) throw new ConfigError("no transport can be consumed from: sync transports handle messages at once");
   const resolved = resolveWorkerOptions(settings);
   const container = readContainerLimits();
-  const size = planFleet(container, {
-    processes: resolved.processes,
-    ...(settings.threads.value === undefined ? {} : { threads: settings.threads.value }),
-  });
+  const size = fleetSize(settings);
   const limited = container.memorySource !== "machine";
   const level = settings.logLevel.value;
   const dsns = consumed.flatMap((name) => {
@@ -87,8 +85,30 @@ function describe(session: Session, configFile: string, messenger: Messenger, co
     healthPort: resolved.healthPort,
     healthPortWanted: resolved.healthPortWanted,
     ...(level === undefined ? {} : { logLevel: level }),
-    connectionsPerProcess: countConnections(messenger, consumed, size.threads).total,
+    connections: fleetConnections(messenger, consumed, size),
   };
+}
+
+/** Of the supervisor, per transport: one to work, one for leases, one that listens. */
+const SUPERVISOR_CONNECTIONS = 3;
+
+/** What a fleet of this size opens at most; null when a transport does not tell. */
+export function fleetConnections(
+  messenger: Messenger,
+  consumed: readonly string[],
+  size: { readonly processes: number; readonly threads: number },
+): number | null {
+  const each = countConnections(messenger, consumed, size.threads).total;
+  return each === null ? null : SUPERVISOR_CONNECTIONS * consumed.length + size.processes * each;
+}
+
+/** How many processes and threads the settings make of this container. */
+export function fleetSize(settings: Session["settings"]): ReturnType<typeof planFleet> {
+  const { processes } = resolveWorkerOptions(settings);
+  return planFleet(readContainerLimits(), {
+    processes,
+    ...(settings.threads.value === undefined ? {} : { threads: settings.threads.value }),
+  });
 }
 
 function recycleLimits({ recycleMessages, recycleTime, memoryLimit }: Session["settings"]): FleetPlan["recycle"] {

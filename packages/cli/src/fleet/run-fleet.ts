@@ -126,7 +126,6 @@ function vitalsOf(supervisor: Supervisor): Vitals {
 
 function describe(plan: FleetPlan, healthPort: number | null): object {
   const { maxConcurrency, queues, shutdownTimeout } = plan.worker;
-  const each = plan.connectionsPerProcess;
   return {
     config: plan.configFile,
     transports: plan.consumed,
@@ -137,8 +136,7 @@ function describe(plan: FleetPlan, healthPort: number | null): object {
     concurrency: maxConcurrency,
     process_heap_mb: plan.processHeapMb ?? null,
     thread_heap_mb: plan.threadHeapMb ?? null,
-    // Of the supervisor: one to work, one for leases, one that listens.
-    connections: each === null ? null : 3 * plan.consumed.length + plan.processes * each,
+    connections: plan.connections,
     health_port: healthPort,
     shutdown_timeout_ms: shutdownTimeout,
     node: process.version,

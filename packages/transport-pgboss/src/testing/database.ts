@@ -148,6 +148,7 @@ export const ALL_CAPABILITIES: readonly TransportCapability[] = [
   "reapable",
   "supervisable",
   "auditable",
+  "diagnosable",
   "schedulable",
   "pausable",
   "purgeable",

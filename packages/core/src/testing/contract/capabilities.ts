@@ -36,6 +36,7 @@ export function capabilityTests(claim: Claim): void {
   countTests(claim);
   wakeTests(claim);
   setUpTests(claim);
+  diagnosisTests(claim);
 
   claim(
     "closes twice, and at the same time, without complaint",
@@ -223,5 +224,28 @@ function setUpTests(claim: Claim): void {
       await kit.drain(1);
     },
     { needs: ["setUpAble"] },
+  );
+}
+
+function diagnosisTests(claim: Claim): void {
+  claim(
+    "diagnoses without changing anything, the worst first, each finding with its cure",
+    async (kit) => {
+      const [waiting] = await kit.send(kit.envelope());
+      const findings = await kit.diagnosable.diagnose();
+      const order = ["error", "warning", "info"];
+      assert.deepEqual(
+        findings.map(({ severity }) => order.indexOf(severity)),
+        findings.map(({ severity }) => order.indexOf(severity)).sort(),
+      );
+      for (const { code, finding, consequence, cure } of findings) {
+        assert.match(code, /^[a-z]+(-[a-z]+)*$/);
+        assert.ok(finding !== "" && consequence !== "" && cure !== "", code);
+      }
+      const received = await kit.one();
+      assert.equal(received.receipt.id, waiting);
+      await kit.acknowledge(received);
+    },
+    { needs: ["diagnosable"] },
   );
 }

@@ -14,7 +14,8 @@ export type TransportCapability =
   | "schedulable"
   | "auditable"
   | "pausable"
-  | "purgeable";
+  | "purgeable"
+  | "diagnosable";
 
 /** A transaction of the caller, opened beside the transport. */
 export interface OpenTransaction {

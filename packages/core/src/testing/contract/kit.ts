@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { type Auditable, isAuditable } from "../../audit.ts";
 import { systemClock } from "../../clock.ts";
 import { type Groupable, isGroupable } from "../../dead-letter-groups.ts";
+import { type Diagnosable, isDiagnosable } from "../../diagnosis.ts";
 import type { Envelope, Stamp } from "../../envelope.ts";
 import { isPausable, isPurgeable, type Pausable, type Purgeable } from "../../queue-control.ts";
 import { isSchedulable, type ScheduleStore } from "../../schedules/store.ts";
@@ -47,6 +48,7 @@ export const guards: Readonly<Record<TransportCapability, (transport: Transport)
   reapable: isReapable,
   supervisable: isSupervisable,
   auditable: isAuditable,
+  diagnosable: isDiagnosable,
   schedulable: isSchedulable,
   pausable: isPausable,
   purgeable: isPurgeable,
@@ -168,6 +170,10 @@ export class ContractKit {
 
   get wakeable(): Transport & Wakeable {
     return narrow(this.transport, isWakeable);
+  }
+
+  get diagnosable(): Transport & Diagnosable {
+    return narrow(this.transport, isDiagnosable);
   }
 
   /** Wall clock of the store. */
