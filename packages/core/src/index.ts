@@ -21,6 +21,7 @@ export * from "./json-guard.ts";
 export * from "./logger.ts";
 export * from "./longest-delay.ts";
 export * from "./message.ts";
+export * from "./message-control.ts";
 export * from "./messenger.ts";
 export * from "./middleware/chain.ts";
 export { HandlerFailedError } from "./middleware/handle.ts";

@@ -1,6 +1,6 @@
 import pg from "pg";
 import { type Statement, statement } from "./connection.ts";
-import { pauseEpoch } from "./pause-statements.ts";
+import { controlEpoch } from "./pause-statements.ts";
 import type { QueueInfo } from "./queues.ts";
 import { current, type Durability, fence, setCommit } from "./statements.ts";
 
@@ -27,7 +27,7 @@ const PARAMETERS_PER_QUEUE = 4;
  * A row of the result is `[block, id, retry_count, priority, kept, body]`. Block 0, 1, …: a message claimed from that
  * queue, in order of delivery. Block -1, -3, …: acknowledgements by deletion of queue 0, 1, …; block -2, -4, …: those
  * by completion. Their `body` is null when all took effect, else the positions (from 1) that did. Their `priority` is
- * the epoch of pauses: so whoever claims learns, without asking, that something was paused or resumed.
+ * the epoch of control: so whoever claims learns, without asking, that something was paused or resumed.
  */
 export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
   const parts: string[] = [];
@@ -50,7 +50,7 @@ export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
   const label = needs.acknowledgeOnly ? "acknowledge" : "claim";
   return statement(
     label,
-    `WITH settings AS MATERIALIZED (SELECT ${setCommit(needs.commit)}, ${needs.acknowledgeOnly ? "NULL::int" : pauseEpoch(schema)} AS pauses
+    `WITH settings AS MATERIALIZED (SELECT ${setCommit(needs.commit)}, ${needs.acknowledgeOnly ? "NULL::int" : controlEpoch(schema)} AS pauses
        WHERE ($1::text, $2::int, $3::bigint, $4::bigint) IS NOT NULL${typed(parameters)}),
      ${parts.join(",\n     ")}
      SELECT block, id, retry_count, priority, kept, body
@@ -69,10 +69,10 @@ export function readyStatement(schema: string, queues: readonly QueueInfo[]): St
   return statement("ready", `SELECT k FROM (${arms.join("\n UNION ALL ")}) AS r(k) ORDER BY k`);
 }
 
-/** Whether any of these queues has a ready message; and the epoch of pauses. */
+/** Whether any of these queues has a ready message; and the epoch of control. */
 export function anyReadyStatement(schema: string, queues: readonly QueueInfo[]): Statement {
   const arms = queues.map((queue) => `EXISTS (${ready(`${schema}.${queue.table}`, pg.escapeLiteral(queue.name), "1", "1", "")})`);
-  return statement("any_ready", `SELECT ${arms.join("\n OR ")}, ${pauseEpoch(schema)}`);
+  return statement("any_ready", `SELECT ${arms.join("\n OR ")}, ${controlEpoch(schema)}`);
 }
 
 /** Says the types of parameters that a variant of the statement does not use: PostgreSQL wants every one to have one. */

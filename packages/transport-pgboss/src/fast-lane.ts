@@ -14,7 +14,7 @@ const QUEUES_PER_CLAIM = 8;
 
 /** Our own statements on pg-boss's tables. */
 export class FastLane implements Lane {
-  readonly tellsPauses = true;
+  readonly tellsEpoch = true;
   readonly #database: Database;
   readonly #options: PgBossOptions;
   readonly #serializer: Serializer;
@@ -36,7 +36,7 @@ export class FastLane implements Lane {
     const settled = new Set(await this.acknowledge(request.acknowledge.filter((each) => !first.has(each.queue))));
     let riding = request.acknowledge.filter((each) => first.has(each.queue));
     let left = request.max;
-    let pauseEpoch: number | null | undefined;
+    let controlEpoch: number | null | undefined;
     for (const group of groups) {
       const acknowledgements = new Acknowledgements(group, riding);
       const rows = await this.#runClaim(group, { ...request, max: left }, acknowledgements).catch((error: unknown) => {
@@ -48,7 +48,7 @@ export class FastLane implements Lane {
       for (const name of await this.#lookAgain(riding, acknowledgements.settled(rows))) settled.add(name);
       riding = [];
       // Acknowledgements come first, whether there were any or not.
-      pauseEpoch = rows[0]?.[3] as number | null | undefined;
+      controlEpoch = rows[0]?.[3] as number | null | undefined;
       for (const row of rows) {
         const queue = group[row[0] as number];
         if (queue !== undefined) received.push(toReceived(row, queue.name, this.#serializer));
@@ -57,7 +57,7 @@ export class FastLane implements Lane {
       // With a limit of bytes it is not known which of the two ran out: then nothing of a later queue may be taken.
       if (left <= 0 || (received.length > 0 && Number.isFinite(request.maxBytes))) break;
     }
-    return pauseEpoch === undefined ? { received, settled } : { received, settled, pauseEpoch };
+    return controlEpoch === undefined ? { received, settled } : { received, settled, controlEpoch };
   }
 
   async acknowledge(groups: readonly QueueReceipts[]): Promise<ReadonlySet<string>> {

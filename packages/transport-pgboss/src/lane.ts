@@ -24,8 +24,8 @@ export interface Claimed {
   readonly received: readonly Received[];
   /** Names of the riding receipts that took effect. */
   readonly settled: ReadonlySet<string>;
-  /** The epoch of pauses at the time of the claim; absent when nobody told it. */
-  readonly pauseEpoch?: number | null;
+  /** The epoch of control at the time of the claim; absent when nobody told it. */
+  readonly controlEpoch?: number | null;
 }
 
 /** A message to give back: after a delay, or (null) released to the head of its queue. */
@@ -46,8 +46,8 @@ export interface Burial {
  * the other one can go on with. Settling resolves with the names of the receipts that took effect.
  */
 export interface Lane {
-  /** Its claims tell the epoch of pauses. */
-  readonly tellsPauses: boolean;
+  /** Its claims tell the epoch of control. */
+  readonly tellsEpoch: boolean;
   /** In order of the queues; nothing of a later one while an earlier one has ready messages. */
   claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed>;
   acknowledge(groups: readonly QueueReceipts[]): Promise<ReadonlySet<string>>;

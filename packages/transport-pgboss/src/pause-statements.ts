@@ -3,23 +3,27 @@ import { type Statement, statement } from "./connection.ts";
 import type { QueueInfo } from "./queues.ts";
 import { current, fence, PAUSE_TABLE, SIGNAL_TABLE } from "./statements.ts";
 
-const SIGNAL = "pause";
+/** What operators did that concerns those who hold or receive messages. */
+const SIGNAL = "control";
 const table = (schema: string, queue: QueueInfo): string => `${schema}.${queue.table}`;
 
-/** A number that changes whenever something is paused or resumed; null: nothing ever was. One look-up in a table of a few rows. */
-export const pauseEpoch = (schema: string): string =>
+/**
+ * A number that changes whenever something is paused, resumed or cancelled under way; null: nothing ever was. One look-up
+ * in a table of a few rows.
+ */
+export const controlEpoch = (schema: string): string =>
   `(SELECT ((extract(epoch FROM at) * 1000)::bigint % 2147483647)::int FROM ${schema}.${SIGNAL_TABLE} WHERE name = '${SIGNAL}')`;
 
 /** Moves on by a millisecond at least, however fast one change follows the other: the row's lock puts them in order. */
-const bump = (schema: string): string =>
-  `INSERT INTO ${schema}.${SIGNAL_TABLE} AS s (name, at) VALUES ('${SIGNAL}', clock_timestamp())
+export const bump = (schema: string, condition = "true"): string =>
+  `INSERT INTO ${schema}.${SIGNAL_TABLE} AS s (name, at) SELECT '${SIGNAL}', clock_timestamp() WHERE ${condition}
      ON CONFLICT (name) DO UPDATE SET at = GREATEST(clock_timestamp(), s.at + interval '1 ms')`;
 
 /** All pauses, `[queue, type or "", time, by]`, and in a row of their own the epoch in which they hold: `[null, epoch, null, null]`. */
 export function readPauses(schema: string): Statement {
   return statement(
     "pauses",
-    `SELECT NULL::text, ${pauseEpoch(schema)}::text, NULL::text, NULL::text
+    `SELECT NULL::text, ${controlEpoch(schema)}::text, NULL::text, NULL::text
      UNION ALL SELECT queue, type, to_char(paused_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), paused_by FROM ${schema}.${PAUSE_TABLE}`,
   );
 }

@@ -19,9 +19,10 @@ export interface PausesInput {
 
 /**
  * What is paused, as far as this process knows. While nothing is, it costs no statement: the answer to every claim
- * carries the epoch of pauses, and only another epoch than the known one is a reason to ask.
+ * carries the epoch of control, and only another epoch than the known one is a reason to ask.
  */
 export class Pauses {
+  readonly #listeners = new Set<() => void>();
   readonly #input: PausesInput;
   /** Queue → types, with "" for the whole queue. */
   #known: ReadonlyMap<string, ReadonlySet<string>> = new Map();
@@ -68,7 +69,13 @@ export class Pauses {
   async heard(epoch: number | null | undefined): Promise<boolean> {
     if (epoch === undefined || epoch === this.#epoch) return false;
     await this.load();
+    for (const listener of this.#listeners) listener();
     return true;
+  }
+
+  /** Calls `listener` when an epoch is heard of that is news. */
+  onNews(listener: () => void): void {
+    this.#listeners.add(listener);
   }
 
   /**

@@ -29,7 +29,7 @@ interface Attempt {
  * for: several statements where the fast lane has one, each group in a transaction, and no new kind of row.
  */
 export class PortableLane implements Lane {
-  readonly tellsPauses = false;
+  readonly tellsEpoch = false;
   readonly #api: PublicApi;
   readonly #database: Database;
   readonly #schema: string;

@@ -1,7 +1,7 @@
 import type { FleetNews, Logger, Runtime, WorkerInfo, WorkerPulse, WorkerRow } from "@symphony/core";
 import type { Database, Statement } from "./connection.ts";
+import type { Control } from "./controlled.ts";
 import type { Notifier } from "./notifier.ts";
-import type { QueueControl } from "./queue-control.ts";
 import type { QueueDirectory } from "./queues.ts";
 import { forgetKeys, listWorkers, pulse, reap, register, renew, requestStop, retire } from "./worker-statements.ts";
 
@@ -13,7 +13,7 @@ export class Reaper {
   readonly #database: Database;
   readonly #queues: QueueDirectory;
   readonly #notifier: Notifier;
-  readonly #control: QueueControl;
+  readonly #control: Control;
   readonly #runtime: Runtime;
   readonly #logger: Logger;
   readonly #schema: string;
@@ -29,7 +29,7 @@ export class Reaper {
     database: Database;
     queues: QueueDirectory;
     notifier: Notifier;
-    control: QueueControl;
+    control: Control;
     runtime: Runtime;
     logger: Logger;
     schema: string;
@@ -63,7 +63,9 @@ export class Reaper {
       return { id: workerId, hostname, pid, queues, slots, in_flight: inFlight, known: this.#registered.has(workerId) };
     });
     const found = await this.#database.run(this.#pulse, [JSON.stringify(rows)], "beating", this.#database.beats);
-    const [lost, stopRequestedAt, now] = found[0] as [string[], string | null, string];
+    const [lost, stopRequestedAt, now, epoch] = found[0] as [string[], string | null, string, number | null];
+    // Not waited for: leases of a whole container hang on this answer.
+    this.#control.pauses.heard(epoch).catch((error: unknown) => this.#logger.debug({ err: error }, "the pauses could not be read"));
     for (const { id } of rows) this.#registered.add(id);
     return { lost, stopRequestedAt, now };
   }
@@ -113,7 +115,7 @@ export class Reaper {
       for (const queue of await this.#queues.all()) {
         await this.#database.run(forgetKeys(this.#schema, queue), [], "forgetting idempotency keys");
       }
-      await this.#control.tidy();
+      await this.#control.queues.tidy();
     } catch (error) {
       this.#logger.debug({ err: error }, "the queues could not be tidied up; trying again later");
     }

@@ -50,7 +50,7 @@ export class PgBossReceiver {
     const { acknowledge = [], onSettled, workerId, maxBytes = Number.POSITIVE_INFINITY } = options;
     const named = options.queues === undefined ? await this.#input.queues.all() : await this.#named(options.queues);
     const { pauses, laneOf } = this.#input;
-    if (max > 0) await pauses.keepFresh(named.some((queue) => !laneOf(queue).tellsPauses));
+    if (max > 0) await pauses.keepFresh(named.some((queue) => !laneOf(queue).tellsEpoch));
     if (max === 0 || pauses.open(named).length === 0) {
       if (acknowledge.length === 0) return [];
       const report = await this.acknowledge(acknowledge);
@@ -65,7 +65,7 @@ export class PgBossReceiver {
       const claimed = await this.#claim(pauses.open(named), { workerId, max, maxBytes, acknowledge: waiting });
       for (const name of claimed.settled) settled.add(name);
       waiting = claimed.waiting;
-      received = await pauses.withhold(claimed.received, claimed.pauseEpoch);
+      received = await pauses.withhold(claimed.received, claimed.controlEpoch);
       if (received.length === claimed.received.length) break;
     }
     for (const name of await this.#acknowledge(waiting)) settled.add(name);
@@ -129,7 +129,7 @@ export class PgBossReceiver {
     const received: Received[] = [];
     let waiting = request.acknowledge;
     let left = max;
-    let told: Pick<Claimed, "pauseEpoch"> = {};
+    let told: Pick<Claimed, "controlEpoch"> = {};
     for (const { lane, queues: some } of runs(queues, this.#input.laneOf)) {
       const riding = waiting.filter((each) => some.includes(each.queue));
       waiting = waiting.filter((each) => !some.includes(each.queue));
@@ -137,7 +137,7 @@ export class PgBossReceiver {
       for (const name of claimed.settled) settled.add(name);
       received.push(...claimed.received);
       left -= claimed.received.length;
-      if (claimed.pauseEpoch !== undefined) told = { pauseEpoch: claimed.pauseEpoch };
+      if (claimed.controlEpoch !== undefined) told = { controlEpoch: claimed.controlEpoch };
       // Whether bytes or messages ran out is not known: then nothing of a later queue may be taken.
       if (left <= 0 || (received.length > 0 && Number.isFinite(maxBytes))) break;
     }

@@ -2,6 +2,7 @@ import {
   type Auditable,
   type AuditEntry,
   type AuditedResult,
+  type Cancellable,
   type Closeable,
   type Countable,
   createJsonSerializer,
@@ -10,14 +11,13 @@ import {
   type Diagnosable,
   type DiagnosisInput,
   type Envelope,
+  type Findable,
   type Groupable,
   type Listable,
   type Logger,
   NAME_PATTERN,
   type Pausable,
-  type PauseTarget,
   type Purgeable,
-  type PurgeOptions,
   type Reapable,
   type Receipt,
   type ReceiveOptions,
@@ -39,6 +39,7 @@ import {
 } from "@symphony/core";
 import { AuditLog } from "./audit-log.ts";
 import { Database } from "./connection.ts";
+import { Control, Controlled } from "./controlled.ts";
 import { Counter } from "./counter.ts";
 import { DeadLetterGroupReader } from "./dead-letter-groups.ts";
 import { DeadLetters } from "./dead-letters.ts";
@@ -49,8 +50,6 @@ import type { Lane } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
 import { Notifier } from "./notifier.ts";
 import { type PgBossOptions, type PgBossOptionsInput, parsePgBossOptions } from "./options.ts";
-import { Pauses } from "./pauses.ts";
-import { QueueControl } from "./queue-control.ts";
 import { QueueDirectory, type QueueInfo } from "./queues.ts";
 import { Reaper } from "./reaper.ts";
 import { PgBossReceiver } from "./receiver.ts";
@@ -58,7 +57,6 @@ import { Schedules } from "./schedules.ts";
 import { PgBossSender } from "./sender.ts";
 import { describeSteps, missingError, SetUp } from "./setup.ts";
 import { Transactor } from "./transactor.ts";
-import { WakeUp } from "./wakeup.ts";
 
 export interface PgBossTransportInput extends PgBossOptionsInput {
   /** `postgres://user:password@host/database?schema=symphony`, or `embedded:`. */
@@ -86,6 +84,8 @@ export type PgBossTransport = Transport &
   Schedulable &
   Auditable &
   Pausable &
+  Findable &
+  Cancellable &
   Purgeable &
   Diagnosable;
 
@@ -133,7 +133,7 @@ async function open(input: OpenInput, path = ""): Promise<PgBossTransport> {
   }
 }
 
-class Opened implements PgBossTransport {
+class Opened extends Controlled implements PgBossTransport {
   readonly schedules: Schedules;
   readonly #options: PgBossOptions;
   readonly #database: Database;
@@ -148,18 +148,18 @@ class Opened implements PgBossTransport {
   readonly #lanes: Lanes;
   readonly #sender: PgBossSender;
   readonly #receiver: PgBossReceiver;
-  readonly #control: QueueControl;
+  protected readonly control: Control;
   readonly #deadLetters: DeadLetters;
   readonly #groups: DeadLetterGroupReader;
   readonly #inspector: Inspector;
   readonly #reaper: Reaper;
-  readonly #wakeUp: WakeUp;
   readonly #transactor: Transactor;
   readonly #audit: AuditLog;
   readonly #made = new Map<string, Promise<boolean>>();
   #closing: Promise<void> | undefined;
 
   constructor(input: OpenInput, options: PgBossOptions, database: Database, release: (() => Promise<void>) | undefined) {
+    super();
     const { serializer, runtime, logger } = input;
     const { schema } = options;
     this.#options = options;
@@ -185,12 +185,11 @@ class Opened implements PgBossTransport {
       makeQueue,
     });
     const laneOf = (queue: QueueInfo): Lane => this.#lanes.of(queue);
-    const pauses = new Pauses({ database, queues: this.#queues, laneOf, runtime, logger, schema });
-    this.#control = new QueueControl({ database, queues: this.#queues, pauses, notifier: this.#notifier, schema });
+    this.control = new Control({ database, queues: this.#queues, laneOf, notifier: this.#notifier, runtime, logger, schema });
     this.#receiver = new PgBossReceiver({
       queues: this.#queues,
       laneOf,
-      pauses,
+      pauses: this.control.pauses,
       database,
       schema,
       serializer,
@@ -204,12 +203,11 @@ class Opened implements PgBossTransport {
       database,
       queues: this.#queues,
       notifier: this.#notifier,
-      control: this.#control,
+      control: this.control,
       runtime,
       logger,
       schema,
     });
-    this.#wakeUp = new WakeUp({ database, queues: this.#queues, runtime, logger, schema });
     this.#audit = new AuditLog({ database, notifier: this.#notifier, runtime, schema });
     this.schedules = new Schedules(database, schema);
     this.#transactor = new Transactor(database, this.#queues, this.#counter, schema, { timeoutMs: options.statementTimeoutMs });
@@ -274,28 +272,8 @@ class Opened implements PgBossTransport {
     return this.#groups.read(filter, limit);
   }
 
-  pauseQueue(target: PauseTarget, by?: string) {
-    return this.#control.pauseQueue(target, by);
-  }
-
-  resumeQueue(target: PauseTarget) {
-    return this.#control.resumeQueue(target);
-  }
-
-  listPauses() {
-    return this.#control.listPauses();
-  }
-
-  countPurgeable(target: PauseTarget) {
-    return this.#control.countPurgeable(target);
-  }
-
-  purgeQueue(queue: string, options?: PurgeOptions) {
-    return this.#control.purgeQueue(queue, options);
-  }
-
   onWake(listener: (queues: readonly string[]) => void) {
-    return this.#wakeUp.onWake(listener);
+    return this.control.wakeUp.onWake(listener);
   }
 
   async setUp(options: { dryRun?: boolean } = {}): Promise<readonly string[]> {
@@ -389,7 +367,7 @@ class Opened implements PgBossTransport {
 
   async #close(): Promise<void> {
     await this.#sender.close();
-    await Promise.all([this.#notifier.close(), this.#counter.close(), this.#wakeUp.close()]);
+    await Promise.all([this.#notifier.close(), this.#counter.close(), this.control.wakeUp.close()]);
     await this.#lanes.close();
     await this.#database.close();
     await this.#release?.();

@@ -5,6 +5,9 @@ import { channelOf, queuesIn } from "./notifier.ts";
 import type { QueueDirectory } from "./queues.ts";
 import { NOTIFY } from "./statements.ts";
 
+/** What a notification names beside queues: something was cancelled while somebody held it. No queue can be called so. */
+export const CANCELLED = "!cancelled";
+
 type WakeListener = (queues: readonly string[]) => void;
 
 const HEARTBEAT_MS = 10_000;
@@ -27,6 +30,7 @@ export class WakeUp {
   readonly #logger: Logger;
   readonly #channel: string;
   readonly #listeners = new Set<WakeListener>();
+  readonly #cancelListeners = new Set<() => void>();
   #client: pg.Client | undefined;
   #starting: Promise<void> | undefined;
   #timer: Timer | undefined;
@@ -46,24 +50,44 @@ export class WakeUp {
   async onWake(listener: WakeListener): Promise<() => Promise<void>> {
     // A function of its own for each call: one listener may be added twice, and is removed once each.
     const own: WakeListener = (queues) => listener(queues);
-    this.#listeners.add(own);
+    return this.#listen(this.#listeners, own);
+  }
+
+  /** Hears of cancellations. */
+  onCancel(listener: () => void): Promise<() => Promise<void>> {
+    const own = (): void => listener();
+    return this.#listen(this.#cancelListeners, own);
+  }
+
+  /** Something was cancelled, as was learned in another way than by a notification. */
+  tellCancelled(): void {
+    for (const listener of [...this.#cancelListeners]) this.#call(listener);
+  }
+
+  async #listen<L>(listeners: Set<L>, own: L): Promise<() => Promise<void>> {
+    listeners.add(own);
     this.#starting ??= this.#connect().catch((error: unknown) => this.#again(error));
     await this.#starting;
     return async () => {
-      this.#listeners.delete(own);
-      if (this.#listeners.size === 0) await this.#stop();
+      listeners.delete(own);
+      if (this.#isIdle) await this.#stop();
     };
+  }
+
+  get #isIdle(): boolean {
+    return this.#listeners.size === 0 && this.#cancelListeners.size === 0;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     this.#listeners.clear();
+    this.#cancelListeners.clear();
     await this.#stop();
   }
 
   async #stop(): Promise<void> {
     await this.#starting;
-    if (this.#listeners.size > 0) return;
+    if (!this.#isIdle) return;
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#starting = undefined;
@@ -104,22 +128,28 @@ export class WakeUp {
     const again = this.#failures > 0;
     this.#failures = 0;
     this.#schedule(HEARTBEAT_MS, () => void this.#beat(client));
-    if (again) this.#tell(this.#queues.known);
+    if (!again) return;
+    this.#tell(this.#queues.known);
+    this.tellCancelled();
   }
 
   #hear(payload: string): void {
-    const queues = queuesIn(payload);
-    if (queues.length === 0) this.#onProbe?.();
-    else this.#tell(queues);
+    const names = queuesIn(payload);
+    if (names.length === 0) this.#onProbe?.();
+    if (names.includes(CANCELLED)) this.tellCancelled();
+    const queues = names.filter((name) => name !== CANCELLED);
+    if (queues.length > 0) this.#tell(queues);
   }
 
   #tell(queues: readonly string[]): void {
-    for (const listener of [...this.#listeners]) {
-      try {
-        listener(queues);
-      } catch (error) {
-        this.#logger.error({ err: error }, "a wake-up listener failed");
-      }
+    for (const listener of [...this.#listeners]) this.#call(() => listener(queues));
+  }
+
+  #call(listener: () => void): void {
+    try {
+      listener();
+    } catch (error) {
+      this.#logger.error({ err: error }, "a wake-up listener failed");
     }
   }
 
@@ -154,7 +184,7 @@ export class WakeUp {
 
   /** Connects anew after a pause. */
   #again(error: unknown): void {
-    if (this.#closed || this.#listeners.size === 0) return;
+    if (this.#closed || this.#isIdle) return;
     const backoffMs = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.#failures);
     this.#failures = Math.min(this.#failures + 1, 10);
     this.#logger.warn({ err: error, backoffMs }, "the listening connection is not there; workers poll until it is");

@@ -1,5 +1,6 @@
 import pg from "pg";
 import { type Statement, statement } from "./connection.ts";
+import { controlEpoch } from "./pause-statements.ts";
 import type { QueueInfo } from "./queues.ts";
 import { current, fence, SIGNAL_TABLE, setCommit, WORKER_TABLE } from "./statements.ts";
 
@@ -41,7 +42,7 @@ const timeText = (time: string): string => `to_char(${time} AT TIME ZONE 'UTC', 
 
 /**
  * The beats of several workers ($1) at once. `known`: the worker was registered before, so it may only be renewed.
- * One row: those that are gone, when all were asked to stop, and the time.
+ * One row: those that are gone, when all were asked to stop, the time, and the epoch of control.
  */
 export function pulse(schema: string): Statement {
   return statement(
@@ -58,7 +59,7 @@ export function pulse(schema: string): Statement {
        ON CONFLICT (worker_id) DO UPDATE SET hostname = EXCLUDED.hostname, pid = EXCLUDED.pid, queues = EXCLUDED.queues,
          slots = EXCLUDED.slots, in_flight = EXCLUDED.in_flight, last_beat_at = now())
      SELECT ARRAY (SELECT id FROM p WHERE known AND id NOT IN (SELECT worker_id FROM renewed)),
-       ${timeText(`(SELECT at FROM ${schema}.${SIGNAL_TABLE} WHERE name = 'stop')`)}, ${timeText("now()")}
+       ${timeText(`(SELECT at FROM ${schema}.${SIGNAL_TABLE} WHERE name = 'stop')`)}, ${timeText("now()")}, ${controlEpoch(schema)}
      FROM (SELECT count(*) FROM settings) s`,
   );
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { auditTests } from "./contract/auditing.ts";
+import { cancellingTests } from "./contract/cancelling.ts";
 import { capabilityTests } from "./contract/capabilities.ts";
 import { controllingTests } from "./contract/controlling.ts";
 import { deadLetterGroupTests } from "./contract/dead-letter-groups.ts";
@@ -34,6 +35,7 @@ const CHAPTERS: Readonly<Record<string, (claim: Claim) => void>> = {
   auditing: auditTests,
   schedules: scheduleTests,
   controlling: controllingTests,
+  cancelling: cancellingTests,
 };
 
 /**

@@ -49,6 +49,8 @@ const capabilities = [
   "schedulable",
   "auditable",
   "pausable",
+  "findable",
+  "cancellable",
   "purgeable",
 ] as const;
 

@@ -151,5 +151,7 @@ export const ALL_CAPABILITIES: readonly TransportCapability[] = [
   "diagnosable",
   "schedulable",
   "pausable",
+  "findable",
+  "cancellable",
   "purgeable",
 ];

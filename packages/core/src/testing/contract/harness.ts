@@ -14,6 +14,8 @@ export type TransportCapability =
   | "schedulable"
   | "auditable"
   | "pausable"
+  | "findable"
+  | "cancellable"
   | "purgeable"
   | "diagnosable";
 

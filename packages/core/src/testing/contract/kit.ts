@@ -6,6 +6,7 @@ import { systemClock } from "../../clock.ts";
 import { type Groupable, isGroupable } from "../../dead-letter-groups.ts";
 import { type Diagnosable, isDiagnosable } from "../../diagnosis.ts";
 import type { Envelope, Stamp } from "../../envelope.ts";
+import { type Cancellable, type Findable, isCancellable, isFindable } from "../../message-control.ts";
 import { isPausable, isPurgeable, type Pausable, type Purgeable } from "../../queue-control.ts";
 import { isSchedulable, type ScheduleStore } from "../../schedules/store.ts";
 import { queueName } from "../../stamps.ts";
@@ -51,6 +52,8 @@ export const guards: Readonly<Record<TransportCapability, (transport: Transport)
   diagnosable: isDiagnosable,
   schedulable: isSchedulable,
   pausable: isPausable,
+  findable: isFindable,
+  cancellable: isCancellable,
   purgeable: isPurgeable,
 };
 
@@ -162,6 +165,14 @@ export class ContractKit {
 
   get pausable(): Transport & Pausable {
     return narrow(this.transport, isPausable);
+  }
+
+  get findable(): Transport & Findable {
+    return narrow(this.transport, isFindable);
+  }
+
+  get cancellable(): Transport & Cancellable {
+    return narrow(this.transport, isCancellable);
   }
 
   get purgeable(): Transport & Purgeable {

@@ -1,9 +1,12 @@
 import { CountMismatchError, TransportError } from "../../errors.ts";
+import type { Cancellable, Cancellation, Findable, MessageState, MessageWhereabouts } from "../../message-control.ts";
 import type { Pausable, Pause, PauseTarget, Purgeable, PurgeOptions } from "../../queue-control.ts";
+import type { Receipt } from "../../transport.ts";
 import { MemoryAudited } from "./audited.ts";
+import type { StoredMessage } from "./stored-message.ts";
 
-/** The part of a memory transport that an operator turns: pauses and purges. */
-export abstract class MemoryControl extends MemoryAudited implements Pausable, Purgeable {
+/** The part of a memory transport that an operator turns: pauses, purges, single messages. */
+export abstract class MemoryControl extends MemoryAudited implements Pausable, Purgeable, Findable, Cancellable {
   async pauseQueue(target: PauseTarget, by?: string): Promise<void> {
     this.#assertQueue(target.queue);
     this.store.pause(target, by ?? null);
@@ -34,8 +37,58 @@ export abstract class MemoryControl extends MemoryAudited implements Pausable, P
     return { removed: messages.length };
   }
 
+  async findMessage(id: string): Promise<MessageWhereabouts | undefined> {
+    this.assertOpen();
+    const { store } = this;
+    const live = store.live(id);
+    if (live !== undefined) {
+      const { lease } = live;
+      if (lease !== undefined) return { ...whereabouts(live, "active", lease.at), workerId: lease.workerId };
+      return whereabouts(live, store.isDue(live) ? "waiting" : "scheduled", live.readyAt);
+    }
+    const [letter] = store.deadLetters.find({ ids: [id] });
+    if (letter !== undefined) return whereabouts(letter.message, "failed", letter.failedAt);
+    const cancelled = store.cancellations.find(id);
+    return cancelled === undefined
+      ? undefined
+      : { ...whereabouts(cancelled.message, "cancelled", cancelled.at), cancelledBy: cancelled.by };
+  }
+
+  async cancelMessage(id: string, by?: string): Promise<Cancellation> {
+    this.assertOpen();
+    const done = this.store.cancel(id, by ?? null);
+    if (done === undefined) {
+      const found = await this.findMessage(id);
+      return found === undefined ? { kind: "unknown" } : { kind: "over", queue: found.queue, state: found.state as "failed" | "cancelled" };
+    }
+    const { queue } = done.message;
+    return done.workerId === undefined ? { kind: "removed", queue } : { kind: "interrupted", queue, workerId: done.workerId };
+  }
+
+  async findCancelled(receipts: readonly Receipt[]): Promise<readonly Receipt[]> {
+    this.assertOpen();
+    return receipts.filter((receipt) => this.store.cancellations.has(receipt));
+  }
+
+  async onCancel(listener: () => void): Promise<() => Promise<void>> {
+    this.assertOpen();
+    const stop = this.store.cancellations.listen(() => listener());
+    return async () => stop();
+  }
+
   #assertQueue(queue: string): void {
     this.assertOpen();
     if (!this.store.has(queue)) throw new TransportError("QUEUE_NOT_FOUND", `there is no queue "${queue}"`, { details: { queue } });
   }
 }
+
+const whereabouts = ({ id, type, queue, priority }: StoredMessage, state: MessageState, at: number): MessageWhereabouts => ({
+  id,
+  type,
+  queue,
+  priority,
+  state,
+  at: new Date(at).toISOString(),
+  workerId: null,
+  cancelledBy: null,
+});

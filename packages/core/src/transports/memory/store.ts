@@ -2,6 +2,7 @@ import type { Clock } from "../../clock.ts";
 import type { Pause, PauseTarget } from "../../queue-control.ts";
 import type { QueueCounts, Receipt } from "../../transport.ts";
 import { MemoryAudit } from "./audit.ts";
+import { Cancellations } from "./cancellations.ts";
 import { DeadLetters, type StoredDeadLetter } from "./dead-letters.ts";
 import { Heap } from "./heap.ts";
 import { MemorySchedules } from "./schedules.ts";
@@ -71,6 +72,7 @@ export class MemoryStore {
   readonly deadLetters = new DeadLetters();
   readonly workers: Workers;
   readonly audit: MemoryAudit;
+  readonly cancellations = new Cancellations();
   readonly schedules: MemorySchedules;
   readonly #clock: Clock;
   readonly #windowMs: number;
@@ -141,9 +143,29 @@ export class MemoryStore {
   finish(message: StoredMessage): void {
     const queue = this.#end(message);
     queue.completed += 1;
-    if (message.key !== undefined) {
-      this.#expiring.push({ queue, key: message.key, id: message.id, atMs: this.#clock.monotonic() + this.#windowMs });
+    this.#expireKey(queue, message);
+  }
+
+  /** Ends a message that waits or is leased; undefined when it does neither. */
+  cancel(id: string, by: string | null): { message: StoredMessage; workerId: string | undefined } | undefined {
+    const message = this.live(id);
+    if (message === undefined) return undefined;
+    const { lease } = message;
+    const queue = this.#make(message.queue);
+    if (lease === undefined) queue.takeWaiting((each) => each === message);
+    this.#end(message);
+    this.#expireKey(queue, message);
+    this.cancellations.add({ message, at: this.#clock.now(), by, fence: lease?.fence });
+    return { message, workerId: lease?.workerId };
+  }
+
+  /** The message that waits or is leased. */
+  live(id: string): StoredMessage | undefined {
+    for (const queue of this.#queues.values()) {
+      const message = queue.live.get(id);
+      if (message !== undefined) return message;
     }
+    return undefined;
   }
 
   /** Puts a leased message back; it keeps its age. */
@@ -281,6 +303,7 @@ export class MemoryStore {
     this.#expiring.length = 0;
     this.#expired = 0;
     this.deadLetters.clear();
+    this.cancellations.clear();
     this.workers.clear();
     this.audit.clear();
     this.schedules.clear();
@@ -307,7 +330,7 @@ export class MemoryStore {
 
   #hand(message: StoredMessage, workerId: string): void {
     this.#fence += 1;
-    message.lease = { workerId, fence: this.#fence, sinceMs: this.#clock.monotonic() };
+    message.lease = { workerId, fence: this.#fence, sinceMs: this.#clock.monotonic(), at: this.#clock.now() };
     this.workers.hold(workerId, message);
   }
 
@@ -342,6 +365,10 @@ export class MemoryStore {
       if (more > 0) best = { queue, message };
     }
     return best?.queue;
+  }
+
+  #expireKey(queue: Queue, { key, id }: StoredMessage): void {
+    if (key !== undefined) this.#expiring.push({ queue, key, id, atMs: this.#clock.monotonic() + this.#windowMs });
   }
 
   /** Drops keys whose window is over. The window is the same for all, so they end in the order in which they were added. */

@@ -3,6 +3,8 @@ interface Lease {
   readonly fence: number;
   /** Monotonic clock. */
   readonly sinceMs: number;
+  /** Wall clock. */
+  readonly at: number;
 }
 
 export interface StoredMessage {
