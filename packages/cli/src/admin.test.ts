@@ -5,7 +5,8 @@ import { memoryIo } from "./testing/memory-io.ts";
 import { project } from "./testing/project.ts";
 import { start } from "./testing/symphony.ts";
 
-const CONFIG = `export default { transports: { default: { dsn: "memory:" } }, auth: { publicDocs: true } };`;
+const CONFIG = `import { defineMessage } from "@symphony/core";
+export default { messages: [defineMessage("greet")], transports: { default: { dsn: "memory:" } }, auth: { publicDocs: true } };`;
 const TOKEN = "test-token-0123456789-abcdefghijklmnop";
 
 async function run(t: TestContext, line: readonly string[], environment: Readonly<Record<string, string>> = {}) {
@@ -44,6 +45,29 @@ test("token create makes a token that a server with its entry lets in", async (t
   const { code: ended, err } = await server.ended;
   assert.deepEqual([ended, err], [0, ""]);
   assert.ok(!server.text().includes(token));
+});
+
+test("admin has probes and metrics on a port of their own, without a token", async (t) => {
+  const directory = project(t, { "symphony.config.ts": CONFIG });
+  const server = start(t, ["admin", "--port", "0", "--health-port", "0", "--json"], {
+    directory,
+    environment: { SYMPHONY_AUTH_TOKEN: TOKEN },
+  });
+  const [, port = ""] = await server.saying(/"health_port":(\d+)/);
+  const get = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${port}${path}`)).text();
+  assert.deepEqual([await get("/livez"), await get("/readyz"), await get("/startupz")], ["ok\n", "ok\n", "ok\n"]);
+  const [, url = ""] = await server.saying(/(http:\/\/127\.0\.0\.1:\d+)/);
+  const dispatched = await fetch(`${url}/api/symphony/dispatch`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json", connection: "close" },
+    body: JSON.stringify({ message: { type: "greet", payload: {} } }),
+  });
+  assert.equal(dispatched.status, 201, await dispatched.text());
+  const metrics = await get("/metrics");
+  assert.match(metrics, /^messaging_client_sent_messages_total\{messaging_destination_name="default"\} 1$/m);
+  assert.match(metrics, /^symphony_queue_ready\{messaging_destination_name="default"\} 1$/m);
+  server.child.kill("SIGTERM");
+  assert.equal((await server.ended).code, 0);
 });
 
 test("token create refuses unknown scopes, times gone by and bad names with exit 2", async (t) => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
 import { silentLogger } from "@symphony/core";
-import { createProbeListener, type Vitals } from "@symphony/worker-runner";
+import { assess, createProbeListener, type Vitals } from "@symphony/worker-runner";
 import { runCli } from "./cli.ts";
 import { memoryIo } from "./testing/memory-io.ts";
 
@@ -19,7 +19,7 @@ const WELL: Vitals = {
 };
 
 async function listening(t: TestContext, vitals: Vitals): Promise<string> {
-  const listener = createProbeListener({ host: "127.0.0.1", port: 0, vitals: () => vitals, logger: silentLogger });
+  const listener = createProbeListener({ host: "127.0.0.1", port: 0, checks: (probe) => assess(probe, vitals), logger: silentLogger });
   const { port } = await listener.start();
   t.after(() => listener.stop());
   return String(port);

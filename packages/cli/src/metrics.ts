@@ -1,6 +1,6 @@
 import type { Logger, Messenger, MetricSeries } from "@symphony/core";
 import { prometheusText, startMetricPush } from "@symphony/telemetry";
-import { QueueGauges } from "@symphony/worker-runner";
+import { StoreGauges } from "@symphony/worker-runner";
 
 /**
  * Everything that this container has to tell: what its processes have counted, how its queues are, and what `gauges` says
@@ -17,11 +17,11 @@ export async function startMetrics(o: {
 }): Promise<() => Promise<string>> {
   const { messenger, logger } = o;
   const transports = Object.fromEntries(o.transports.map((name) => [name, messenger.transport(name)]));
-  const queues = new QueueGauges({ transports, clock: messenger.runtime.clock, logger });
+  const stores = new StoreGauges({ transports, clock: messenger.runtime.clock, logger });
   const read = async (): Promise<readonly MetricSeries[]> => [
     ...messenger.meter.series(),
     ...(o.gauges?.() ?? []),
-    ...(await queues.read()),
+    ...(await stores.read()),
   ];
   o.cleanUp.defer(await startMetricPush(process.env, read, logger));
   return async () => prometheusText(await read());

@@ -9,7 +9,7 @@ import {
   systemClock,
   toErrorRecord,
 } from "@symphony/core";
-import { runWorkerProcess, type WorkerRun } from "@symphony/worker-runner";
+import { assess, runWorkerProcess, type WorkerRun } from "@symphony/worker-runner";
 import { assertHandlers } from "./assert-handlers.ts";
 import { startMetrics } from "./metrics.ts";
 import { startProbes } from "./start-probes.ts";
@@ -70,7 +70,7 @@ export async function runConsume(o: ConsumeOptions): Promise<ConsumeResult> {
   const healthPort = await startProbes({
     port: plan.healthPort,
     wanted: plan.healthPortWanted,
-    vitals: () => run.vitals(),
+    checks: (probe) => assess(probe, run.vitals()),
     metrics,
     logger,
     cleanUp,

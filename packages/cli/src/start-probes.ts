@@ -1,5 +1,5 @@
 import { ConfigError, type Logger } from "@symphony/core";
-import { createProbeListener, type Vitals } from "@symphony/worker-runner";
+import { type Check, createProbeListener, type Probe } from "@symphony/worker-runner";
 
 /**
  * Starts the probe listener; resolves with its port, or null without one. Two workers on one machine both want the
@@ -12,13 +12,13 @@ export async function startProbes(o: {
   readonly port: number;
   /** The port was asked for. */
   readonly wanted: boolean;
-  readonly vitals: () => Vitals;
+  readonly checks: (probe: Probe) => readonly Check[];
   /** What `/metrics` answers. */
   readonly metrics: () => Promise<string>;
   readonly logger: Logger;
   readonly cleanUp: AsyncDisposableStack;
 }): Promise<number | null> {
-  const probes = createProbeListener({ port: o.port, vitals: o.vitals, metrics: o.metrics, logger: o.logger });
+  const probes = createProbeListener({ port: o.port, checks: o.checks, metrics: o.metrics, logger: o.logger });
   try {
     const { port } = await probes.start();
     o.cleanUp.defer(() => probes.stop());

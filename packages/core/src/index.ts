@@ -42,6 +42,7 @@ export { excluding, type Trigger, within } from "./schedules/trigger.ts";
 export * from "./serializer.ts";
 export { Settler } from "./settle.ts";
 export * as stamps from "./stamps.ts";
+export * from "./store-measures.ts";
 export { flushTelemetry, onFlushTelemetry } from "./telemetry/flush.ts";
 export { MessageMetrics } from "./telemetry/message-metrics.ts";
 export * from "./telemetry/meter.ts";

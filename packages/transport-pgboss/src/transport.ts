@@ -56,6 +56,7 @@ import { PgBossReceiver } from "./receiver.ts";
 import { Schedules } from "./schedules.ts";
 import { PgBossSender } from "./sender.ts";
 import { describeSteps, missingError, SetUp } from "./setup.ts";
+import { StoreProbe } from "./store-probe.ts";
 import { Transactor } from "./transactor.ts";
 
 export interface PgBossTransportInput extends PgBossOptionsInput {
@@ -152,6 +153,7 @@ class Opened extends Controlled implements PgBossTransport {
   readonly #deadLetters: DeadLetters;
   readonly #groups: DeadLetterGroupReader;
   readonly #inspector: Inspector;
+  readonly #probe: StoreProbe;
   readonly #reaper: Reaper;
   readonly #transactor: Transactor;
   readonly #audit: AuditLog;
@@ -199,15 +201,9 @@ class Opened extends Controlled implements PgBossTransport {
     this.#deadLetters = new DeadLetters({ database, queues: this.#queues, serializer, notifier: this.#notifier, schema });
     this.#groups = new DeadLetterGroupReader(database, this.#queues, schema);
     this.#inspector = new Inspector(database, this.#queues, schema);
-    this.#reaper = new Reaper({
-      database,
-      queues: this.#queues,
-      notifier: this.#notifier,
-      control: this.control,
-      runtime,
-      logger,
-      schema,
-    });
+    this.#probe = new StoreProbe(database, schema);
+    const shared = { database, queues: this.#queues, runtime, logger, schema };
+    this.#reaper = new Reaper({ ...shared, notifier: this.#notifier, control: this.control });
     this.#audit = new AuditLog({ database, notifier: this.#notifier, runtime, schema });
     this.schedules = new Schedules(database, schema);
     this.#transactor = new Transactor(database, this.#queues, this.#counter, schema, { timeoutMs: options.statementTimeoutMs });
@@ -250,6 +246,10 @@ class Opened extends Controlled implements PgBossTransport {
 
   getQueueDepth() {
     return this.#inspector.depth();
+  }
+
+  measureStore() {
+    return this.#probe.measure();
   }
 
   getCounts() {

@@ -4,7 +4,7 @@ import { request } from "node:http";
 import { connect } from "node:net";
 import { describe, test } from "node:test";
 import { silentLogger } from "@symphony/core";
-import type { Vitals } from "./liveness.ts";
+import { assess, type Vitals } from "./liveness.ts";
 import { createProbeListener, type ProbeListenerOptions } from "./probes.ts";
 
 const WELL: Vitals = {
@@ -27,7 +27,13 @@ interface Answer {
 }
 
 async function open(options: Partial<ProbeListenerOptions> = {}) {
-  const listener = createProbeListener({ host: "127.0.0.1", port: 0, vitals: () => WELL, logger: silentLogger, ...options });
+  const listener = createProbeListener({
+    host: "127.0.0.1",
+    port: 0,
+    checks: (probe) => assess(probe, WELL),
+    logger: silentLogger,
+    ...options,
+  });
   const { port } = await listener.start();
   /** The path goes out as it is: `fetch` would tidy it up. */
   const ask = (path: string, method = "GET"): Promise<Answer> =>
@@ -49,7 +55,7 @@ async function open(options: Partial<ProbeListenerOptions> = {}) {
 describe("probe listener", () => {
   test("answers 200 while all is well and 503 when a check fails, on a port of its own choice", async () => {
     let vitals = WELL;
-    await using probes = await open({ vitals: () => vitals });
+    await using probes = await open({ checks: (probe) => assess(probe, vitals) });
     assert.ok(probes.port > 0);
     for (const path of ["/livez", "/readyz", "/startupz"]) assert.deepEqual((await probes.ask(path)).status, 200);
     vitals = { ...WELL, leaseAgeMs: 60_000, ready: 0 };
@@ -105,7 +111,12 @@ describe("probe listener", () => {
 
   test("says that the port is taken", async () => {
     await using probes = await open();
-    const second = createProbeListener({ host: "127.0.0.1", port: probes.port, vitals: () => WELL, logger: silentLogger });
+    const second = createProbeListener({
+      host: "127.0.0.1",
+      port: probes.port,
+      checks: (probe) => assess(probe, WELL),
+      logger: silentLogger,
+    });
     await assert.rejects(second.start(), { code: "EADDRINUSE" });
     await second.stop();
   });

@@ -1,15 +1,15 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type Logger, toErrorRecord } from "@symphony/core";
-import { assess, type Probe, type Vitals } from "./liveness.ts";
+import type { Check, Probe } from "./liveness.ts";
 
 export interface ProbeListenerOptions {
   /** Default 0.0.0.0. */
   readonly host?: string;
   /** Default 8081; 0: any free one. */
   readonly port?: number;
-  /** Called with every request; must not wait for anything. */
-  readonly vitals: () => Vitals;
+  /** Called with every request for a probe, which passes when all its checks do; must not wait for anything. */
+  readonly checks: (probe: Probe) => readonly Check[];
   /** Prometheus text for `/metrics`, which is not there without it. */
   readonly metrics?: () => string | Promise<string>;
   readonly logger: Logger;
@@ -82,15 +82,14 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
   }
   try {
     if (probe === undefined) reply(response, 200, (await options.metrics?.()) ?? "", "text/plain; version=0.0.4; charset=utf-8");
-    else replyProbe(response, probe, options.vitals(), new URLSearchParams(query).has("verbose"));
+    else replyProbe(response, options.checks(probe), new URLSearchParams(query).has("verbose"));
   } catch (error) {
     options.logger.error({ err: toErrorRecord(error), path }, "a probe could not be answered");
     reply(response, 500, "failed\n");
   }
 }
 
-function replyProbe(response: ServerResponse, probe: Probe, vitals: Vitals, verbose: boolean): void {
-  const checks = assess(probe, vitals);
+function replyProbe(response: ServerResponse, checks: readonly Check[], verbose: boolean): void {
   const failed = checks.filter((check) => !check.ok);
   const status = failed.length === 0 ? 200 : 503;
   if (verbose)

@@ -15,6 +15,7 @@ import {
   type WorkerInfo,
 } from "@symphony/core";
 import { createRecordingLogger, createSignals, type RecordingLogger, type Signals, waitFor } from "@symphony/core/testing";
+import { assess } from "./liveness.ts";
 import { createProbeListener } from "./probes.ts";
 import { runWorkerProcess, type WorkerRun } from "./run-worker-process.ts";
 import * as m from "./testing/messages.ts";
@@ -223,7 +224,12 @@ describe("worker process", () => {
 
   test("is ready while it consumes, and not while it starts or after it has stopped", async () => {
     await using kit = await startKit();
-    const listener = createProbeListener({ host: "127.0.0.1", port: 0, vitals: () => kit.run.vitals(), logger: kit.logger });
+    const listener = createProbeListener({
+      host: "127.0.0.1",
+      port: 0,
+      checks: (probe) => assess(probe, kit.run.vitals()),
+      logger: kit.logger,
+    });
     const { port } = await listener.start();
     const ask = async (path: string): Promise<number> => (await fetch(`http://127.0.0.1:${port}${path}`)).status;
     assert.deepEqual(await Promise.all(["/livez", "/readyz", "/startupz"].map(ask)), [200, 503, 503]);

@@ -1,10 +1,13 @@
 import { once } from "node:events";
 import type { AuthConfig, AuthOptions, JwtOptions } from "@symphony/admin-api";
 import { createMessenger } from "@symphony/core";
+import type { Check } from "@symphony/worker-runner";
 import { defineCommand, text } from "../command.ts";
 import type { Io } from "../io.ts";
+import { startMetrics } from "../metrics.ts";
 import { openSession, type Session } from "../session.ts";
 import type { Settings } from "../settings.ts";
+import { startProbes } from "../start-probes.ts";
 import { workerLogger } from "./consume.ts";
 
 /** Secrets come from the environment only: what is on a command line is in every list of processes. */
@@ -50,7 +53,19 @@ async function serve(io: Io, session: Session, json: boolean): Promise<void> {
     ...(adminHost.value === undefined ? {} : { host: adminHost.value }),
     ...(adminPort.value === undefined ? {} : { port: adminPort.value }),
   });
+  const checks = (): readonly Check[] => [
+    { name: "staying", ok: !io.signal.aborted, detail: io.signal.aborted ? "stopping" : "listening" },
+  ];
+  const metrics = await startMetrics({ messenger, transports: messenger.transportNames, logger, cleanUp });
   await server.start();
+  const healthPort = await startProbes({
+    port: settings.healthPort.value ?? 0,
+    wanted: settings.healthPort.source !== "default",
+    // Listening by now. That the database is away is told by every answer, and no other instance would fare better.
+    checks: (probe) => (probe === "readyz" ? checks() : []),
+    ...{ metrics, logger, cleanUp },
+  });
+  if (healthPort !== null) logger.info({ health_port: healthPort }, "probes and metrics listening");
   if (!io.signal.aborted) await once(io.signal, "abort");
   logger.info({}, "stopping: requests in progress are finished");
   await server.stop({ deadlineMs: (shutdownTimeout.value ?? 0) * 1_000 });
@@ -62,6 +77,7 @@ export const admin = defineCommand({
   options: {
     host: text("Address to listen on (127.0.0.1)"),
     port: text("Port, 0 for any (8080)"),
+    "health-port": text("Port of the probes and metrics, 0 for any (8081)"),
   },
   examples: [
     ["SYMPHONY_AUTH_TOKEN_FILE=token symphony admin", "one token with all scopes, for oneself"],

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { createMessenger, type Logger, type Messenger, type MetricSeries, type StopReason } from "@symphony/core";
 import { planTelemetry } from "@symphony/telemetry";
-import { fleetGauges, Supervisor, type Vitals } from "@symphony/worker-runner";
+import { assess, fleetGauges, Supervisor, type Vitals } from "@symphony/worker-runner";
 import { CommandFailed, exitCodeOf } from "../exit-codes.ts";
 import { startMetrics } from "../metrics.ts";
 import { startProbes } from "../start-probes.ts";
@@ -49,7 +49,7 @@ export async function runFleet({ plan, json, logger, onStarted }: FleetOptions):
   const healthPort = await startProbes({
     port: plan.healthPort,
     wanted: plan.healthPortWanted,
-    vitals: () => vitalsOf(supervisor),
+    checks: (probe) => assess(probe, vitalsOf(supervisor)),
     metrics,
     logger,
     cleanUp,

@@ -58,6 +58,7 @@ export const ATTRIBUTES = {
   schedule: "symphony.schedule",
   /** What a worker process is doing. */
   state: "symphony.state",
+  transport: "symphony.transport",
 } as const;
 
 /** Value of a label whose own would be one too many, or is not fit for a label. */
@@ -81,7 +82,16 @@ const metric = (
   attributes: readonly string[] = [],
 ): MetricDefinition => Object.freeze({ name, kind, unit, description, attributes });
 
-const { destinationName: QUEUE, errorType: ERROR, operationName: OPERATION, messageType: TYPE, reason: REASON, state: STATE } = ATTRIBUTES;
+const {
+  destinationName: QUEUE,
+  errorType: ERROR,
+  operationName: OPERATION,
+  messageType: TYPE,
+  reason: REASON,
+  state: STATE,
+
+  transport: TRANSPORT,
+} = ATTRIBUTES;
 
 export const METRICS = {
   sentMessages: metric("messaging.client.sent.messages", "counter", "{message}", "Messages that were sent", [QUEUE, ERROR]),
@@ -124,6 +134,33 @@ export const METRICS = {
   scheduleFailures: metric("symphony.schedule.failures", "counter", "{run}", "Runs of schedules whose message could not be made or sent", [
     ATTRIBUTES.schedule,
   ]),
+  scheduleOverdue: metric("symphony.schedule.overdue", "gauge", "s", "Time by which the next run of a schedule is late, 0 when it is not", [
+    ATTRIBUTES.schedule,
+  ]),
+  storeConnections: metric("symphony.store.connections", "gauge", "{connection}", "Connections to the database server, of everybody", [
+    TRANSPORT,
+  ]),
+  storeMaxConnections: metric("symphony.store.connections.max", "gauge", "{connection}", "Connections that the database server allows", [
+    TRANSPORT,
+  ]),
+  storeTransactionAge: metric("symphony.store.transaction.age", "gauge", "s", "Age of the oldest open transaction on the database server", [
+    TRANSPORT,
+  ]),
+  storeHorizonAge: metric(
+    "symphony.store.horizon.age",
+    "gauge",
+    "{transaction}",
+    "Transactions by which the removal of dead rows lags behind",
+    [TRANSPORT],
+  ),
+  storeDeadRows: metric("symphony.store.rows.dead", "gauge", "{row}", "Dead rows in the tables of the transport", [TRANSPORT]),
+  storeRetention: metric(
+    "symphony.store.retention",
+    "gauge",
+    "s",
+    "Time after which the store deletes what waits, in the queue where it is shortest",
+    [TRANSPORT],
+  ),
   pollLastAge: metric(
     "symphony.poll.last.age",
     "gauge",

@@ -154,4 +154,5 @@ export const ALL_CAPABILITIES: readonly TransportCapability[] = [
   "findable",
   "cancellable",
   "purgeable",
+  "measurable",
 ];

@@ -37,6 +37,7 @@ export function capabilityTests(claim: Claim): void {
   wakeTests(claim);
   setUpTests(claim);
   diagnosisTests(claim);
+  measureTests(claim);
 
   claim(
     "closes twice, and at the same time, without complaint",
@@ -59,6 +60,29 @@ export function capabilityTests(claim: Claim): void {
       await kit.acknowledge(await kit.one());
     },
     { needs: ["closeable", "reopen"] },
+  );
+}
+
+function measureTests(claim: Claim): void {
+  claim(
+    "measures its store in numbers of 0 or more, its own connection among those that it may have",
+    async (kit) => {
+      const { connections, maxConnections, ...rest } = await kit.measurable.measureStore();
+      assert.ok(connections >= 1 && connections <= maxConnections, `${connections} of ${maxConnections}`);
+      for (const [name, value] of Object.entries(rest)) assert.ok(Number.isFinite(value) && value >= 0, `${name} is ${value}`);
+    },
+    { needs: ["measurable"] },
+  );
+
+  claim(
+    "measures how old the oldest open transaction is",
+    async (kit) => {
+      const transaction = await kit.fixture.beginTransaction?.();
+      assert.ok(transaction !== undefined);
+      await kit.eventually(async () => (await kit.measurable.measureStore()).oldestTransactionMs > 0, "an open transaction");
+      await transaction.rollback();
+    },
+    { needs: ["measurable", "beginTransaction"] },
   );
 }
 

@@ -17,7 +17,8 @@ export type TransportCapability =
   | "findable"
   | "cancellable"
   | "purgeable"
-  | "diagnosable";
+  | "diagnosable"
+  | "measurable";
 
 /** A transaction of the caller, opened beside the transport. */
 export interface OpenTransaction {

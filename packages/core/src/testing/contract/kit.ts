@@ -10,6 +10,7 @@ import { type Cancellable, type Findable, isCancellable, isFindable } from "../.
 import { isPausable, isPurgeable, type Pausable, type Purgeable } from "../../queue-control.ts";
 import { isSchedulable, type ScheduleStore } from "../../schedules/store.ts";
 import { queueName } from "../../stamps.ts";
+import { isMeasurable, type Measurable } from "../../store-measures.ts";
 import {
   type Countable,
   type Failure,
@@ -55,6 +56,7 @@ export const guards: Readonly<Record<TransportCapability, (transport: Transport)
   findable: isFindable,
   cancellable: isCancellable,
   purgeable: isPurgeable,
+  measurable: isMeasurable,
 };
 
 /** What a test needs beside `send`, `receive`, `acknowledge` and `reject`; without it the test is skipped. */
@@ -177,6 +179,10 @@ export class ContractKit {
 
   get purgeable(): Transport & Purgeable {
     return narrow(this.transport, isPurgeable);
+  }
+
+  get measurable(): Transport & Measurable {
+    return narrow(this.transport, isMeasurable);
   }
 
   get wakeable(): Transport & Wakeable {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { METRICS, type QueueCounts, silentLogger, type Transport } from "@symphony/core";
+import { METRICS, type QueueCounts, type ScheduleState, type StoreMeasures, silentLogger, type Transport } from "@symphony/core";
 import { ManualClock } from "@symphony/core/testing";
-import { QueueGauges } from "./queue-gauges.ts";
+import { StoreGauges } from "./store-gauges.ts";
 
 const COUNTS: QueueCounts = {
   ...{ queue: "a", ready: 3, scheduled: 2, active: 1, failed: 4, completed: 9 },
@@ -12,7 +12,7 @@ const COUNTS: QueueCounts = {
 function kit(getCounts: () => Promise<readonly QueueCounts[]>) {
   const clock = new ManualClock();
   const transports = { default: { getCounts } as unknown as Transport, other: {} as Transport };
-  const gauges = new QueueGauges({ transports, clock, logger: silentLogger });
+  const gauges = new StoreGauges({ transports, clock, logger: silentLogger });
   const read = async (): Promise<Record<string, unknown>> =>
     Object.fromEntries((await gauges.read()).map(({ name, value }) => [name, value]));
   return { clock, read };
@@ -58,10 +58,38 @@ test("nobody waits for a store that does not answer", async () => {
 test("queues of the same name in two transports are added up", async () => {
   const clock = new ManualClock();
   const transport = { getCounts: async () => [COUNTS] } as unknown as Transport;
-  const gauges = new QueueGauges({ transports: { a: transport, b: transport }, clock, logger: silentLogger });
+  const gauges = new StoreGauges({ transports: { a: transport, b: transport }, clock, logger: silentLogger });
   const ready = (await gauges.read()).filter(({ name }) => name === METRICS.queueReady.name);
   assert.deepEqual(
     ready.map(({ value }) => value),
     [6],
   );
+});
+
+test("tells how late schedules are, and how the store is", async () => {
+  const state = { name: "nightly", runAt: 1_000, pausedAt: null, notBefore: null, missedAfterMs: 5_000 } as ScheduleState;
+  const measures: StoreMeasures = {
+    ...{ connections: 40, maxConnections: 100, oldestTransactionMs: 9_000 },
+    ...{ horizonAge: 12, deadRows: 3, retentionMs: 60_000 },
+  };
+  const transport = {
+    schedules: { list: async () => ({ now: 61_000, schedules: [state] }), advance: async () => true },
+    measureStore: async () => measures,
+  } as unknown as Transport;
+  const gauges = new StoreGauges({ transports: { default: transport }, clock: new ManualClock(), logger: silentLogger });
+  const read = Object.fromEntries((await gauges.read()).map(({ name, value }) => [name, value]));
+  assert.equal(read[METRICS.scheduleOverdue.name], 60);
+  assert.deepEqual([read[METRICS.storeConnections.name], read[METRICS.storeMaxConnections.name]], [40, 100]);
+  assert.deepEqual([read[METRICS.storeTransactionAge.name], read[METRICS.storeRetention.name]], [9, 60]);
+});
+
+test("one source that fails takes no other with it", async () => {
+  const transport = {
+    getCounts: async () => [COUNTS],
+    measureStore: async () => {
+      throw new Error("not allowed");
+    },
+  } as unknown as Transport;
+  const gauges = new StoreGauges({ transports: { default: transport }, clock: new ManualClock(), logger: silentLogger });
+  assert.equal((await gauges.read()).length, 5);
 });
