@@ -55,6 +55,10 @@ export class MessageMetrics {
       if (count === undefined) {
         count = this.#meter.counter(METRICS.consumedMessages, { [destinationName]: queue });
         this.#consumed.set(queue, count);
+        // Known from now on, at 0: a counter that first appears with its first event shows no increase.
+        for (const rare of [METRICS.messageRetries, METRICS.messageCrashes, METRICS.messageLeaseLost])
+          this.#meter.counter(rare, { [destinationName]: queue });
+        this.#meter.counter(METRICS.messageDeadLetters, { [destinationName]: queue, [reason]: "retries_exhausted" });
       }
       count.add(1);
     }

@@ -31,6 +31,13 @@ test("drains nothing when nothing was added", () => {
   assert.equal(meter.series().length, 1, "the total stays");
 });
 
+test("hands over a counter that was made and not used, once: it can be seen at 0 before it rises", () => {
+  const meter = new Meter();
+  meter.counter(METRICS.messageCrashes, queue("a"));
+  assert.deepEqual(meter.drain(), [{ name: METRICS.messageCrashes.name, labels: queue("a"), value: 0 }]);
+  assert.deepEqual(meter.drain(), []);
+});
+
 test("a merged share is drained again, for a meter further up", () => {
   const thread = new Meter();
   const child = new Meter();

@@ -108,7 +108,8 @@ const isRest = (labels: Labels): boolean => Object.values(labels).every((value) 
 
 function createCounter(labels: Labels): Cell & Counter {
   let total = 0;
-  let drained = 0;
+  // The first share is told even if it is 0: what has not happened yet must be seen rising.
+  let drained: number | undefined;
   return {
     labels,
     add(count) {
@@ -117,7 +118,7 @@ function createCounter(labels: Labels): Cell & Counter {
     total: () => total,
     drain() {
       if (total === drained) return undefined;
-      const since = total - drained;
+      const since = total - (drained ?? 0);
       drained = total;
       return since;
     },

@@ -65,6 +65,8 @@ export class Supervisor {
     const { clock, random } = runtime;
     this.#o = options;
     this.#places = makePlaces(options.processes, options.messageLimit);
+    for (const reason of ["planned", "failed", "silent", "crashed"])
+      options.meter.counter(METRICS.workerRestarts, { [ATTRIBUTES.reason]: reason });
     this.#handBack = { transports, logger, onHandedBack: (name) => this.#wakeFan.wake(name) };
     this.#pulses = Object.entries(transports).map(
       ([name, transport]) =>
