@@ -1,13 +1,8 @@
-import { integer, listOf, NAME_PATTERN, type OptionParser, OptionsError, string } from "@symphony/core";
+import { integer, type OptionParser, OptionsError, parseQueueSelection, type QueueSelection } from "@symphony/core";
 
-/** `a,b` or a list of such (a repeated flag): names of queues. */
-export const names: OptionParser<readonly string[]> = {
-  parse(value, path) {
-    const parts = (Array.isArray(value) ? value : [value]).flatMap((part) => (typeof part === "string" ? part.split(",") : [part]));
-    const list = parts.map((part) => (typeof part === "string" ? part.trim() : part)).filter((part) => part !== "");
-    if (list.length === 0) throw new OptionsError(path, value, "must name at least one queue");
-    return listOf(string({ pattern: NAME_PATTERN })).parse([...new Set(list)], path);
-  },
+/** `a,b`, `a=3,b=1`, or a list of such (a repeated flag): queues in order, or with weights. */
+export const queues: OptionParser<QueueSelection> = {
+  parse: (value, path) => parseQueueSelection((Array.isArray(value) ? value : [value]).map(String).join(","), path),
 };
 
 export const processCount: OptionParser<number | "auto"> = {

@@ -67,6 +67,8 @@ test("a bad flag is bad usage, a bad variable is bad configuration, both by name
 test("queues come as a list, comma separated or repeated, in order and once each", () => {
   assert.deepEqual(resolveSettings({ flags: { queues: ["high,low", "bulk", "low"] } }).queues.value, ["high", "low", "bulk"]);
   assert.throws(() => resolveSettings({ flags: { queues: "a b" } }), { code: "USAGE" });
+  assert.deepEqual(resolveSettings({ flags: { queues: ["high=3", "low=1"] } }).queues.value, { high: 3, low: 1 });
+  assert.throws(() => resolveSettings({ flags: { queues: "high=3,low" } }), { code: "USAGE" });
 });
 
 test("shows no secret, and of a DSN all but the password", () => {

@@ -1,9 +1,18 @@
-import { integer, type OptionParser, OptionsError, oneOf, string, unknownKey, type WorkerConfig } from "@symphony/core";
+import {
+  integer,
+  type OptionParser,
+  OptionsError,
+  oneOf,
+  type QueueSelection,
+  string,
+  unknownKey,
+  type WorkerConfig,
+} from "@symphony/core";
 import { LOG_LEVELS, type LogLevel } from "@symphony/telemetry";
 import { type Environment, readVariable } from "./environment.ts";
 import { UsageError } from "./exit-codes.ts";
 import { maskDsn } from "./mask.ts";
-import { megabytes, names, processCount } from "./parsers.ts";
+import { megabytes, processCount, queues } from "./parsers.ts";
 
 /** Where a value came from, strongest first. */
 export type Source = "flag" | "environment" | "config" | "default";
@@ -106,7 +115,7 @@ export const SETTINGS = {
     config: "threads",
     parser: integer({ min: 1, max: 256 }),
   }),
-  queues: define<readonly string[]>({ environment: "SYMPHONY_WORKER_QUEUES", flag: "queues", config: "queues", parser: names }),
+  queues: define<QueueSelection>({ environment: "SYMPHONY_WORKER_QUEUES", flag: "queues", config: "queues", parser: queues }),
   /** Seconds, everywhere. */
   shutdownTimeout: define<number>({
     environment: "SYMPHONY_SHUTDOWN_TIMEOUT",
@@ -183,7 +192,7 @@ function parseVariable(definition: Definition<unknown>, { value, variable }: { v
 
 function parseFlag(definition: Definition<unknown>, value: unknown): unknown {
   const name = flagName(definition.flag ?? "");
-  if (Array.isArray(value) && definition.parser !== names) throw new UsageError(`${name} was given more than once`);
+  if (Array.isArray(value) && definition.parser !== queues) throw new UsageError(`${name} was given more than once`);
   try {
     if (definition.flagInSeconds !== true) return definition.parser.parse(value, name);
     const seconds = /^\d+(\.\d+)?$/.test(String(value)) ? Number(value) : Number.NaN;

@@ -3,6 +3,7 @@ import type { HandlerDescriptor } from "./handlers.ts";
 import { type AnyMessageType, NAME_PATTERN, parseRetry, type RetryOptions } from "./message.ts";
 import type { Middleware } from "./middleware/chain.ts";
 import { anything, boolean, integer, listOf, object, optional, parseOptions, record, string } from "./options.ts";
+import { type QueueSelection, queueSelection } from "./queue-order.ts";
 import type { RetryFunction } from "./retry/function.ts";
 import type { RetryStrategy } from "./retry/strategy.ts";
 import { Router } from "./routing.ts";
@@ -28,7 +29,8 @@ export interface WorkerConfig {
   readonly pollInterval?: number;
   readonly processes?: number | "auto";
   readonly threads?: number;
-  readonly queues?: readonly string[];
+  /** A list is precedence, an object of numbers weights. */
+  readonly queues?: QueueSelection;
   readonly messageLimit?: number;
   readonly timeLimit?: number;
   readonly memoryLimit?: number;
@@ -127,7 +129,7 @@ export const workerConfigSchema = object({
       value === "auto" ? "auto" : integer({ min: 1, max: 256 }).parse(value, path),
   }),
   threads: optional(integer({ min: 1, max: 256 })),
-  queues: optional(listOf(string({ pattern: NAME_PATTERN }))),
+  queues: optional(queueSelection),
   messageLimit: optional(integer({ min: 1 })),
   timeLimit: optional(integer({ min: 1 })),
   memoryLimit: optional(integer({ min: 1 })),

@@ -8,6 +8,7 @@ import type { StopReason } from "./events.ts";
 import type { Executor, Outcome } from "./execute.ts";
 import type { LimitWatch } from "./limits.ts";
 import { Prefetch } from "./prefetch.ts";
+import { QueueOrder, queueNames } from "./queue-order.ts";
 import { RejectionWriter } from "./rejection-writer.ts";
 import { Settler } from "./settle.ts";
 import { redelivery, suspect } from "./stamps.ts";
@@ -52,6 +53,7 @@ export class ConsumeLoop {
   readonly #onFinished: (reason: StopReason) => void;
   readonly #slots: number;
   readonly #prefetch: Prefetch;
+  readonly #order: QueueOrder;
   readonly #inFlight = new Map<Received, Batch>();
   /** Opened by whatever the loop may be waiting for. */
   readonly #gate = new Gate();
@@ -74,6 +76,7 @@ export class ConsumeLoop {
     this.#workerId = input.workerId;
     this.#onFinished = input.onFinished;
     this.#slots = Math.min(this.#o.maxConcurrency, this.#executor.size);
+    this.#order = new QueueOrder(this.#o.queues, this.#o.runtime.random);
     this.#prefetch = new Prefetch(this.#o.prefetch, this.#o.batchSize);
     this.settler = new Settler({
       receiver: this.#o.transport,
@@ -180,6 +183,7 @@ export class ConsumeLoop {
   async #receiveSome(room: number): Promise<void> {
     this.#woken = false;
     await this.#rejections.write();
+    const queues = this.#order.next();
     const acknowledge = this.settler.take(MAX_RIDING_ACKNOWLEDGEMENTS);
     const startedAt = this.#clock.monotonic();
     const ride = this.settler.ride(acknowledge);
@@ -187,7 +191,7 @@ export class ConsumeLoop {
     try {
       messages = await this.#o.transport.receive(room, {
         workerId: this.#workerId,
-        ...(this.#o.queues === undefined ? {} : { queues: this.#o.queues }),
+        ...(queues === undefined ? {} : { queues }),
         acknowledge,
         onSettled: ride.settled,
       });
@@ -214,7 +218,8 @@ export class ConsumeLoop {
 
   /** For metrics: a receive from several queues belongs to none of them. */
   get #onlyQueue(): string | undefined {
-    return this.#o.queues?.length === 1 ? this.#o.queues[0] : undefined;
+    const names = queueNames(this.#o.queues ?? []);
+    return names.length === 1 ? names[0] : undefined;
   }
 
   #withoutSuspects(messages: readonly Received[]): readonly Received[] {

@@ -27,6 +27,7 @@ export * from "./middleware/chain.ts";
 export { HandlerFailedError } from "./middleware/handle.ts";
 export * from "./options.ts";
 export * from "./queue-control.ts";
+export { parseQueueSelection, type QueueSelection, queueNames, queueSelection } from "./queue-order.ts";
 export * from "./retry/function.ts";
 export * from "./retry/multiplier.ts";
 export * from "./retry/strategy.ts";

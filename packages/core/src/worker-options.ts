@@ -4,9 +4,9 @@ import { OptionsError } from "./errors.ts";
 import type { Executor } from "./execute.ts";
 import type { HandlerDescriptor } from "./handlers.ts";
 import { type Logger, silentLogger } from "./logger.ts";
-import { NAME_PATTERN } from "./message.ts";
 import type { Messenger } from "./messenger.ts";
 import { anything, boolean, integer, listOf, object, optional, parseOptions, string } from "./options.ts";
+import { type QueueSelection, queueSelection } from "./queue-order.ts";
 import type { Meter } from "./telemetry/meter.ts";
 import type { Received, Transport, Wakeable } from "./transport.ts";
 
@@ -18,8 +18,8 @@ export interface WorkerOptions {
   readonly executor?: Executor;
   readonly messenger?: Messenger;
   readonly handlers?: readonly HandlerDescriptor[];
-  /** Order is precedence. Default: all queues of the transport. */
-  readonly queues?: readonly string[];
+  /** A list is precedence, an object of numbers weights. Default: all queues of the transport. */
+  readonly queues?: QueueSelection;
   /** Messages per receive at most, 1 to 10000. Default 10. */
   readonly batchSize?: number;
   /** Handlers at a time, 1 to 10000; never more than the executor's size. Default 5. */
@@ -67,7 +67,7 @@ const schema = object({
   executor: optional(anything<Executor>()),
   messenger: optional(anything<Messenger>()),
   handlers: optional(listOf(anything<HandlerDescriptor>())),
-  queues: optional(listOf(string({ pattern: NAME_PATTERN }))),
+  queues: optional(queueSelection),
   batchSize: integer({ min: 1, max: 10_000, default: 10 }),
   maxConcurrency: integer({ min: 1, max: 10_000, default: 5 }),
   prefetch: {

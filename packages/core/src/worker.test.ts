@@ -392,6 +392,18 @@ describe("Worker", () => {
     assert.deepEqual(seen, [0, 1]);
   });
 
+  test("takes from queues with weights in their proportion, and everything from one that is left", async () => {
+    const seen: string[] = [];
+    const { messenger, worker } = await setUp((_, { queue }) => void seen.push(queue));
+    for (const queue of ["high", "low"])
+      await messenger.dispatchMany(Array.from({ length: 400 }, (_, n) => ({ type: Task, payload: { n }, options: { queue } })));
+    await run(worker({ queues: { high: 3, low: 1 }, batchSize: 1, maxConcurrency: 1, prefetch: 0, stopWhenEmpty: true }));
+    const share = seen.slice(0, 400).filter((queue) => queue === "high").length / 400;
+    // Six standard deviations: less than one run in a hundred million is off by chance.
+    assert.ok(Math.abs(share - 0.75) < 0.13, `${share} of the first messages are of the queue with three quarters of the weight`);
+    assert.equal(seen.length, 800);
+  });
+
   test("picks up a message by wake-up long before the next poll", async () => {
     const { messenger, worker } = await setUp(async () => {});
     const one = worker({ pollInterval: 3_600_000 });

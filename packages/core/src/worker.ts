@@ -7,6 +7,7 @@ import type { Executor } from "./execute.ts";
 import { createInProcessExecutor } from "./in-process-executor.ts";
 import { LimitWatch } from "./limits.ts";
 import { createMessenger, type Messenger } from "./messenger.ts";
+import { queueNames } from "./queue-order.ts";
 import { multiplierRetry } from "./retry/multiplier.ts";
 import { MessageMetrics } from "./telemetry/message-metrics.ts";
 import { Meter } from "./telemetry/meter.ts";
@@ -161,7 +162,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
     limits.start(() => onFinished("time_limit"));
     cleanUp.defer(() => limits.stop());
     cleanUp.defer(this.#startHealthChecks());
-    this.#report.emit("start", { workerId: this.#workerId, queues: this.#o.queues ?? [] });
+    this.#report.emit("start", { workerId: this.#workerId, queues: queueNames(this.#o.queues ?? []) });
     try {
       if (this.#state === "running") await loop.run();
     } finally {

@@ -7,6 +7,7 @@ import {
   type Logger,
   type Messenger,
   type Outcome,
+  queueNames,
   type Received,
   Scheduler,
   type StopReason,
@@ -266,6 +267,6 @@ export class WorkerProcess {
   }
 
   #infoOf({ worker, slots }: Line): WorkerInfo {
-    return { workerId: worker.workerId, hostname: hostname(), pid: process.pid, queues: this.#o.worker?.queues ?? [], slots };
+    return { workerId: worker.workerId, hostname: hostname(), pid: process.pid, queues: queueNames(this.#o.worker?.queues ?? []), slots };
   }
 }

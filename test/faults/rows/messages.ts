@@ -94,6 +94,21 @@ async function fillPool(arena: Arena): Promise<Figures> {
   return { ...summary(verdict), claimed: claims.length, handed_back: handedBack, ...spread("claimed_early", waits), left_for_others: left };
 }
 
+/** Two backlogs, one fleet: each is taken from in proportion to its weight, so that the heavier does not starve the other. */
+async function weighQueues(arena: Arena): Promise<Figures> {
+  const each = 600;
+  for (const queue of ["default", "slow"])
+    await Promise.all(Array.from({ length: each }, () => arena.send(Note, { sleepMs: 5 }, { queue, writer: queue })));
+  const fleet = await arena.fleet({ processes: 2, concurrency: 4, flags: ["--queues", "default=3,slow=1", "--batch-size", "2"] });
+  await arena.drain();
+  await fleet.stop();
+  const verdict = await arena.judge();
+  const begun = arena.entries().flatMap((entry) => (entry.kind === "start" ? [entry.value] : []));
+  const share = begun.slice(0, each).filter((value) => value.startsWith("default-")).length / each;
+  arena.require(Math.abs(share - 0.75) <= 0.12, `${round(share * 100)} % of the first ${each} were of the queue with 75 % of the weight`);
+  return { ...summary(verdict), share_percent: round(share * 100, 1) };
+}
+
 /** Nobody knows the type: given up on first sight, the record as it was. */
 async function sendUnknown(arena: Arena): Promise<Figures> {
   const sent = await Promise.all(Array.from({ length: 5 }, () => arena.send(Unknown, {})));
@@ -225,5 +240,6 @@ export const messageRows: readonly Row[] = [
   { id: "F64", title: "messages of an unknown type", n: 1, gate: 1, run: sendUnknown },
   { id: "F65", title: "records that cannot be read", n: 1, gate: 1, run: damageBodies },
   { id: "F66", title: "NUL and lone surrogates", n: 1, gate: 1, run: (arena) => carryExactly(arena, TEXTS) },
+  { id: "ORDER", title: "queues by weight", n: 1, gate: 1, run: weighQueues },
   { id: "F67", title: "numbers that JSON cannot carry", n: 1, gate: 1, run: (arena) => carryExactly(arena, NUMBERS) },
 ];

@@ -2,6 +2,7 @@ import {
   type Logger,
   type Messenger,
   MessengerError,
+  type QueueSelection,
   type Runtime,
   type StopReason,
   Worker,
@@ -21,7 +22,7 @@ export interface ConsumeLimits {
   /** MB */
   readonly memoryLimit?: number | undefined;
   readonly failureLimit?: number | undefined;
-  readonly queues?: readonly string[] | undefined;
+  readonly queues?: QueueSelection | undefined;
 }
 
 export interface Consumed {

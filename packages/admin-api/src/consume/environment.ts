@@ -1,4 +1,4 @@
-import { integer, type OptionParser, OptionsError } from "@symphony/core";
+import { integer, type OptionParser, OptionsError, parseQueueSelection } from "@symphony/core";
 import type { ConsumeLimits } from "./consumers.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -31,7 +31,7 @@ export function limitsFromEnvironment(environment: Environment): ConsumeLimits {
     messageLimit: read("MESSAGE_LIMIT", positive),
     memoryLimit: megabytes(environment),
     failureLimit: read("FAILURE_LIMIT", positive),
-    ...(queues === undefined || queues === "" ? {} : { queues: queues.split(",").map((queue) => queue.trim()) }),
+    ...(queues === undefined || queues === "" ? {} : { queues: parseQueueSelection(queues, "SYMPHONY_WORKER_QUEUES") }),
   };
 }
 

@@ -25,7 +25,7 @@ export const consume = defineCommand({
   usage: "consume [transports..]",
   describe: "Handle messages, in the foreground, until it is stopped or a limit is met",
   options: {
-    queues: texts("Only these queues, a,b; nothing is taken from one while an earlier one has messages"),
+    queues: texts("Only these queues: a,b takes nothing from one while an earlier one has messages, a=3,b=1 takes by weight"),
     processes: text("Worker processes: a number, or auto for one per CPU (auto)"),
     threads: text("Pool threads per process (what is left of the CPUs)"),
     concurrency: text("Messages at a time (5)"),
@@ -46,6 +46,7 @@ export const consume = defineCommand({
   examples: [
     ["symphony consume", "everything, until SIGTERM"],
     ["symphony consume --queues high,default --concurrency 20", "high first"],
+    ["symphony consume --queues high=5,default=1", "high five times as often"],
     ["symphony consume --limit 100 --time-limit 60", "for a timer"],
   ],
   async run(io, flags) {

@@ -53,7 +53,7 @@ export const dev = defineCommand({
   options: {
     concurrency: text("Messages at a time"),
     threads: text("Pool threads"),
-    queues: text("Only these queues, a,b; order is precedence"),
+    queues: text("Only these queues: a,b in this order, or a=3,b=1 by weight"),
   },
   examples: [
     ["symphony dev", "work on what `symphony dispatch` sends from another terminal"],

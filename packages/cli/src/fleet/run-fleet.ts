@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { createMessenger, type Logger, type Messenger, type MetricSeries, type StopReason } from "@symphony/core";
+import { createMessenger, type Logger, type Messenger, type MetricSeries, queueNames, type StopReason } from "@symphony/core";
 import { planTelemetry } from "@symphony/telemetry";
 import { assess, fleetGauges, Supervisor, type Vitals } from "@symphony/worker-runner";
 import { CommandFailed, exitCodeOf } from "../exit-codes.ts";
@@ -96,7 +96,7 @@ function createSupervisor(plan: FleetPlan, json: boolean, logger: Logger, messen
     childEnv: { SYMPHONY_FLEET_CHILD: JSON.stringify(child) },
     processes: plan.processes,
     transports: Object.fromEntries(plan.consumed.map((name) => [name, messenger.transport(name)])),
-    ...(worker.queues === undefined ? {} : { queues: worker.queues }),
+    ...(worker.queues === undefined ? {} : { queues: queueNames(worker.queues) }),
     pollIntervalMs: worker.pollInterval,
     shutdownTimeoutMs: worker.shutdownTimeout,
     ...(worker.timeLimit === undefined ? {} : { timeLimitMs: worker.timeLimit }),
