@@ -1,7 +1,7 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { ConfigError, toErrorRecord } from "@symphony/core";
+import { ConfigError, RedriveRunner, toErrorRecord } from "@symphony/core";
 import { createApp } from "./app.ts";
 import { Tidying } from "./audit/tidying.ts";
 import { Credentials } from "./auth/credentials.ts";
@@ -50,6 +50,9 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   const o = parseServerOptions(options);
   const { logger, runtime } = o;
   const consumers = new Consumers(o);
+  const { messenger } = o;
+  const transports = Object.fromEntries(messenger.transportNames.map((name) => [name, messenger.transport(name)]));
+  const redrives = new RedriveRunner({ transports, runtime, logger });
   const publicDocs = o.auth.publicDocs ?? false;
   const endpoints = createEndpoints({ ...o, consumers, publicDocs });
   const credentials = new Credentials(o.auth, runtime.clock, logger);
@@ -69,6 +72,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
       server.on("error", (error) => logger.error({ err: toErrorRecord(error) }, "the admin listener failed"));
       const url = urlOf(server, o.host);
       tidying.start();
+      redrives.start();
       logger.info({ url }, "admin API listening");
       return { url };
     },
@@ -79,7 +83,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
       // It says so when it was not listening, which is what was asked for.
       const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
       server.closeIdleConnections();
-      await Promise.all([consumers.stop(deadlineMs), closed]);
+      await Promise.all([consumers.stop(deadlineMs), redrives.stop(), closed]);
       timer.cancel();
     },
   };

@@ -1,7 +1,7 @@
 import type { Receipt, ReceiveOptions, Rejection, Transport } from "@symphony/core";
 import { describeTransportContract } from "@symphony/core/testing";
+import type { PgBossTransport } from "./index.ts";
 import { ALL_CAPABILITIES, contractFixture, TestSchema, testDatabase } from "./testing/database.ts";
-import type { PgBossTransport } from "./transport.ts";
 
 const schema = new TestSchema(await testDatabase());
 

@@ -1,6 +1,6 @@
 import type { DeadLetterGroup, DeadLetterGroupFilter, DeadLetterGroups } from "@symphony/core";
 import type { Database, Row } from "./connection.ts";
-import { TIME, toFailure } from "./dead-letters.ts";
+import { TIME, toFailure } from "./dead-letter-row.ts";
 import { estimateOf, type Where, whereOf } from "./filter.ts";
 import type { QueueDirectory } from "./queues.ts";
 

@@ -1,9 +1,12 @@
-import type { DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterReason, ErrorRecord, Failure, Serializer } from "@symphony/core";
+import type { DeadLetter, DeadLetterFilter, DeadLetterPage, Runtime, Serializer } from "@symphony/core";
 import pg from "pg";
 import { type Database, type Row, type Statement, statement } from "./connection.ts";
+import { DeadLetterGroupReader } from "./dead-letter-groups.ts";
+import { TIME, toFailure } from "./dead-letter-row.ts";
 import { decodeCursor, encodeCursor, estimateOf, fromWhere, type Where, whereOf } from "./filter.ts";
 import type { Notifier } from "./notifier.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
+import { Redrives } from "./redrives.ts";
 import { decode } from "./row-codec.ts";
 import { removing } from "./trash.ts";
 
@@ -16,22 +19,26 @@ const IN_ONE_STATEMENT = 500;
 const NEWEST = "t.created_on DESC, t.id DESC";
 const OLDEST = "t.created_on, t.id";
 
-export const TIME = `to_char(t.created_on AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
-
 export interface DeadLettersInput {
   readonly database: Database;
   readonly queues: QueueDirectory;
   readonly serializer: Serializer;
   readonly notifier: Notifier;
+  readonly runtime: Runtime;
   readonly schema: string;
 }
 
 /** Lists, redrives and removes dead letters. */
 export class DeadLetters {
+  readonly groups: DeadLetterGroupReader;
+  readonly redrives: Redrives;
   readonly #input: DeadLettersInput;
 
   constructor(input: DeadLettersInput) {
+    const { database, queues, runtime, schema } = input;
     this.#input = input;
+    this.groups = new DeadLetterGroupReader(database, queues, schema);
+    this.redrives = new Redrives({ database, queues, deadLetters: this, runtime, schema });
   }
 
   async list(filter: DeadLetterFilter, page: { limit: number; offset?: number; cursor?: string }): Promise<DeadLetterPage> {
@@ -48,6 +55,11 @@ export class DeadLetters {
     const last = deadLetters.at(-1);
     const nextCursor = rows.length > page.limit && last !== undefined ? encodeCursor({ at: last.failedAt, id: last.id }) : null;
     return { deadLetters, nextCursor, ...(await this.#total(table, whereOf(dead.name, filter))) };
+  }
+
+  async count(filter: DeadLetterFilter): Promise<{ total: number; accuracy: "exact" | "estimated" }> {
+    const dead = await this.#input.queues.deadLetters();
+    return this.#total(this.#table(dead), whereOf(dead.name, filter));
   }
 
   /** Oldest first: they have waited longest. */
@@ -134,24 +146,6 @@ export class DeadLetters {
   #run(text: string, values: readonly unknown[], doing: string): Promise<Row[]> {
     return this.#input.database.run({ name: "", text }, [...values], doing);
   }
-}
-
-/** What we stored, or what pg-boss keeps of an error when it dead-letters a message by itself. */
-export function toFailure(stored: string | null, deliveries: number): Failure {
-  const value: unknown = stored === null ? null : JSON.parse(stored);
-  const given = typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
-  const text = (key: string, otherwise: string): string => (typeof given[key] === "string" ? given[key] : otherwise);
-  if (typeof given.error === "object" && given.error !== null) {
-    return {
-      reason: text("reason", "retries_exhausted") as DeadLetterReason,
-      error: given.error as ErrorRecord,
-      fingerprint: text("fingerprint", ""),
-      attempts: typeof given.attempts === "number" ? given.attempts : deliveries,
-      workerId: text("workerId", ""),
-    };
-  }
-  const error = { name: text("name", "Error"), message: text("message", stored ?? "no error was recorded") };
-  return { reason: "retries_exhausted", error, fingerprint: "", attempts: deliveries + 1, workerId: "" };
 }
 
 /**

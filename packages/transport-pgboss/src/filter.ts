@@ -28,8 +28,11 @@ export function fromWhere(table: string, where: Where, order: string): string {
 /** What a dead letter's row must be in: pg-boss calls one that it could not redrive "failed". */
 const STATES = "t.state::text IN ('created', 'retry', 'failed')";
 
-/** @param cursor - Only what comes after it in the list, newest first. */
-export function whereOf(queue: string, filter: DeadLetterFilter, cursor?: Cursor): Where {
+/**
+ * @param cursor - Only what comes after it in the list, newest first.
+ * @param after - Only what failed after it: on the way from the oldest to the newest.
+ */
+export function whereOf(queue: string, filter: DeadLetterFilter, cursor?: Cursor, after?: Cursor): Where {
   const values: unknown[] = [queue];
   const parts = ["t.name = $1", STATES];
   const add = (value: unknown, condition: (parameter: string) => string): void => {
@@ -51,6 +54,10 @@ export function whereOf(queue: string, filter: DeadLetterFilter, cursor?: Cursor
   if (cursor !== undefined) {
     values.push(cursor.at, cursor.id);
     parts.push(`(t.created_on, t.id) < ($${values.length - 1}::timestamptz, $${values.length}::uuid)`);
+  }
+  if (after !== undefined) {
+    values.push(after.at, after.id);
+    parts.push(`(t.created_on, t.id) > ($${values.length - 1}::timestamptz, $${values.length}::uuid)`);
   }
   const text = parts.join(" AND ");
   const forEstimate = parts.filter((part) => part !== STATES).join(" AND ");

@@ -1,5 +1,14 @@
 import type { PgBossOptions } from "./options.ts";
-import { AUDIT_TABLE, COUNTER_TABLE, PAUSE_TABLE, SCHEDULE_TABLE, SIGNAL_TABLE, TRASH_TABLE, WORKER_TABLE } from "./statements.ts";
+import {
+  AUDIT_TABLE,
+  COUNTER_TABLE,
+  PAUSE_TABLE,
+  REDRIVE_TABLE,
+  SCHEDULE_TABLE,
+  SIGNAL_TABLE,
+  TRASH_TABLE,
+  WORKER_TABLE,
+} from "./statements.ts";
 
 /** pg-boss refuses no number of seconds up to int4; this is 63 years: nothing that waits is ever deleted for its age. */
 const NEVER_SECONDS = 2_000_000_000;
@@ -56,6 +65,11 @@ export const OWN_TABLES: Readonly<Record<string, string>> = {
   // An empty type stands for the whole queue.
   [PAUSE_TABLE]: `queue text NOT NULL, type text NOT NULL DEFAULT '', paused_at timestamptz NOT NULL DEFAULT now(), paused_by text,
   PRIMARY KEY (queue, type)`,
+  [REDRIVE_TABLE]: `id uuid PRIMARY KEY, action text NOT NULL, state text NOT NULL, filter jsonb NOT NULL, rate float8, canary int, most bigint,
+  dry_run boolean NOT NULL, matching bigint NOT NULL, accuracy text NOT NULL, done bigint NOT NULL DEFAULT 0, conflicts bigint NOT NULL DEFAULT 0,
+  until timestamptz NOT NULL, after_at timestamptz, after_id uuid, canary_at timestamptz, canary_ids uuid[], canary_queues text[],
+  canary_fingerprints text[], canary_passed boolean NOT NULL DEFAULT false, reason text, audit_id uuid, requested_by text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now(), finished_at timestamptz, holder text, held_until timestamptz`,
 };
 
 export interface IndexLayout {

@@ -1,39 +1,22 @@
 import {
-  type Auditable,
   type AuditEntry,
   type AuditedResult,
-  type Cancellable,
-  type Closeable,
-  type Countable,
   createJsonSerializer,
   type DeadLetterFilter,
   type DeadLetterGroupFilter,
-  type Diagnosable,
   type DiagnosisInput,
   type Envelope,
-  type Findable,
-  type Groupable,
-  type Listable,
   type Logger,
   NAME_PATTERN,
-  type Pausable,
-  type Purgeable,
-  type Reapable,
   type Receipt,
   type ReceiveOptions,
   type Rejection,
   type Runtime,
-  type Schedulable,
   type SendOptions,
   type Serializer,
-  type SetUpAble,
-  type Supervisable,
   silentLogger,
   systemRuntime,
-  type Transactional,
-  type Transport,
   type TransportFactory,
-  type Wakeable,
   type WorkerInfo,
   type WorkerPulse,
 } from "@symphony/core";
@@ -41,7 +24,6 @@ import { AuditLog } from "./audit-log.ts";
 import { Database } from "./connection.ts";
 import { Control, Controlled } from "./controlled.ts";
 import { Counter } from "./counter.ts";
-import { DeadLetterGroupReader } from "./dead-letter-groups.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { Doctor } from "./doctor/doctor.ts";
 import { acquireEmbedded } from "./embedded.ts";
@@ -50,6 +32,7 @@ import type { Lane } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
 import { Notifier } from "./notifier.ts";
 import { type PgBossOptions, type PgBossOptionsInput, parsePgBossOptions } from "./options.ts";
+import type { PgBossTransport } from "./pgboss-transport.ts";
 import { QueueDirectory, type QueueInfo } from "./queues.ts";
 import { Reaper } from "./reaper.ts";
 import { PgBossReceiver } from "./receiver.ts";
@@ -70,25 +53,6 @@ export interface PgBossTransportInput extends PgBossOptionsInput {
   readonly runtime?: Runtime;
   readonly logger?: Logger;
 }
-
-/** Everything a pg-boss transport can do. */
-export type PgBossTransport = Transport &
-  Countable &
-  Listable &
-  Groupable &
-  Wakeable &
-  SetUpAble &
-  Closeable &
-  Transactional &
-  Reapable &
-  Supervisable &
-  Schedulable &
-  Auditable &
-  Pausable &
-  Findable &
-  Cancellable &
-  Purgeable &
-  Diagnosable;
 
 /**
  * A transport on PostgreSQL.
@@ -151,7 +115,6 @@ class Opened extends Controlled implements PgBossTransport {
   readonly #receiver: PgBossReceiver;
   protected readonly control: Control;
   readonly #deadLetters: DeadLetters;
-  readonly #groups: DeadLetterGroupReader;
   readonly #inspector: Inspector;
   readonly #probe: StoreProbe;
   readonly #reaper: Reaper;
@@ -198,8 +161,7 @@ class Opened extends Controlled implements PgBossTransport {
       counter: this.#counter,
       notifier: this.#notifier,
     });
-    this.#deadLetters = new DeadLetters({ database, queues: this.#queues, serializer, notifier: this.#notifier, schema });
-    this.#groups = new DeadLetterGroupReader(database, this.#queues, schema);
+    this.#deadLetters = new DeadLetters({ database, queues: this.#queues, serializer, notifier: this.#notifier, runtime, schema });
     this.#inspector = new Inspector(database, this.#queues, schema);
     this.#probe = new StoreProbe(database, schema);
     const shared = { database, queues: this.#queues, runtime, logger, schema };
@@ -268,8 +230,12 @@ class Opened extends Controlled implements PgBossTransport {
     return this.#deadLetters.remove(filter, limit);
   }
 
+  get redrives() {
+    return this.#deadLetters.redrives;
+  }
+
   groupDeadLetters(filter: DeadLetterGroupFilter, limit: number) {
-    return this.#groups.read(filter, limit);
+    return this.#deadLetters.groups.read(filter, limit);
   }
 
   onWake(listener: (queues: readonly string[]) => void) {

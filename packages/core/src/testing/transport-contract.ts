@@ -12,6 +12,7 @@ import { idempotencyTests } from "./contract/idempotency.ts";
 import { type Claim, ContractKit, guards, unique } from "./contract/kit.ts";
 import { reapingTests } from "./contract/reaping.ts";
 import { receivingTests } from "./contract/receiving.ts";
+import { redriveTests } from "./contract/redrives.ts";
 import { scheduleTests } from "./contract/schedules.ts";
 import { sendingTests } from "./contract/sending.ts";
 import { settlingTests } from "./contract/settling.ts";
@@ -33,6 +34,7 @@ const CHAPTERS: Readonly<Record<string, (claim: Claim) => void>> = {
   reaping: reapingTests,
   supervising: supervisingTests,
   auditing: auditTests,
+  redrives: redriveTests,
   schedules: scheduleTests,
   controlling: controllingTests,
   cancelling: cancellingTests,

@@ -47,6 +47,7 @@ const capabilities = [
   "reapable",
   "supervisable",
   "schedulable",
+  "redrivable",
   "auditable",
   "pausable",
   "findable",

@@ -28,7 +28,7 @@ import type { TransportFactory } from "../transport-factory.ts";
 import { MemoryControl } from "./memory/control.ts";
 import { decode, toDeadLetter, toReceived } from "./memory/decode.ts";
 import { Newest } from "./memory/newest.ts";
-import { applyPatch, clearTries, digest } from "./memory/record.ts";
+import { applyPatch, digest } from "./memory/record.ts";
 import { MemoryStore } from "./memory/store.ts";
 import type { StoredMessage } from "./memory/stored-message.ts";
 
@@ -191,12 +191,7 @@ export class MemoryTransport extends MemoryControl implements Transport, Countab
   ): Promise<{ redriven: readonly string[]; conflicts: readonly string[] }> {
     this.assertOpen();
     const letters = this.store.deadLetters.find(filter).slice(0, limit);
-    for (const letter of letters) {
-      this.store.deadLetters.delete(letter);
-      this.store.revive({ ...letter.message, body: clearTries(letter.message.body) });
-    }
-    this.store.wake(letters.map((letter) => letter.message.queue));
-    // A dead letter keeps its idempotency key, so that nobody can have taken it in the meantime.
+    this.store.redrives.sendBack(letters);
     return { redriven: letters.map((letter) => letter.message.id), conflicts: [] };
   }
 

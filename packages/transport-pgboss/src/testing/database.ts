@@ -133,7 +133,7 @@ async function empty(schema: TestSchema): Promise<void> {
   for (const { name } of queues) await schema.query("SELECT $schema.delete_queue($1)", [name]);
   await schema.query("DELETE FROM $schema.job");
   await schema.query(
-    "TRUNCATE $schema.messenger_worker, $schema.messenger_counter, $schema.messenger_signal, $schema.messenger_audit, $schema.messenger_trash, $schema.messenger_schedule, $schema.messenger_pause",
+    "TRUNCATE $schema.messenger_worker, $schema.messenger_counter, $schema.messenger_signal, $schema.messenger_audit, $schema.messenger_trash, $schema.messenger_schedule, $schema.messenger_pause, $schema.messenger_redrive",
   );
 }
 
@@ -150,6 +150,7 @@ export const ALL_CAPABILITIES: readonly TransportCapability[] = [
   "auditable",
   "diagnosable",
   "schedulable",
+  "redrivable",
   "pausable",
   "findable",
   "cancellable",

@@ -1,6 +1,15 @@
 import cluster from "node:cluster";
 import { randomUUID } from "node:crypto";
-import { ATTRIBUTES, type ErrorRecord, METRICS, MessageMetrics, type StopReason, toErrorRecord, type WorkerInfo } from "@symphony/core";
+import {
+  ATTRIBUTES,
+  type ErrorRecord,
+  METRICS,
+  MessageMetrics,
+  RedriveRunner,
+  type StopReason,
+  toErrorRecord,
+  type WorkerInfo,
+} from "@symphony/core";
 import { fruitlessInARow, restartDelayMs } from "../respawn.ts";
 import { Child, type ChildEnd } from "./child-process.ts";
 import { type HandBackOptions, handBack, type Leaver } from "./hand-back.ts";
@@ -43,6 +52,7 @@ export class Supervisor {
   readonly #places: readonly Place[];
   readonly #pulses: readonly LeasePulse[];
   readonly #wakeFan: WakeFan;
+  readonly #redrives: RedriveRunner;
   readonly #suspects: Suspects;
   readonly #rollover: Rollover;
   readonly #handBack: HandBackOptions;
@@ -82,6 +92,7 @@ export class Supervisor {
       children: () => this.#consumers(),
       isPaused: () => this.#paused || this.#stopReason !== undefined,
     });
+    this.#redrives = new RedriveRunner({ transports, runtime, logger });
     this.#suspects = new Suspects({
       ...this.#handBack,
       ...{ clock, random, supervisorId: randomUUID(), metrics: new MessageMetrics(options.meter) },
@@ -109,11 +120,12 @@ export class Supervisor {
     for (const place of this.#places) this.#fill(place);
     for (const pulse of this.#pulses) pulse.start();
     const listening = this.#wakeFan.start();
+    this.#redrives.start();
     const timer = timeLimitMs === undefined ? undefined : runtime.clock.schedule(timeLimitMs, () => this.stop("time_limit"));
     const reason = await this.#ended.promise;
     timer?.cancel();
     for (const pulse of this.#pulses) pulse.stop();
-    await listening;
+    await Promise.all([listening, this.#redrives.stop()]);
     await this.#wakeFan.stop();
     return reason;
   }

@@ -12,6 +12,7 @@ export type TransportCapability =
   | "reapable"
   | "supervisable"
   | "schedulable"
+  | "redrivable"
   | "auditable"
   | "pausable"
   | "findable"

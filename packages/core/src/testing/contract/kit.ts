@@ -8,6 +8,7 @@ import { type Diagnosable, isDiagnosable } from "../../diagnosis.ts";
 import type { Envelope, Stamp } from "../../envelope.ts";
 import { type Cancellable, type Findable, isCancellable, isFindable } from "../../message-control.ts";
 import { isPausable, isPurgeable, type Pausable, type Purgeable } from "../../queue-control.ts";
+import { isRedrivable, type RedriveStore } from "../../redrive/redrives.ts";
 import { isSchedulable, type ScheduleStore } from "../../schedules/store.ts";
 import { queueName } from "../../stamps.ts";
 import { isMeasurable, type Measurable } from "../../store-measures.ts";
@@ -52,6 +53,7 @@ export const guards: Readonly<Record<TransportCapability, (transport: Transport)
   auditable: isAuditable,
   diagnosable: isDiagnosable,
   schedulable: isSchedulable,
+  redrivable: isRedrivable,
   pausable: isPausable,
   findable: isFindable,
   cancellable: isCancellable,
@@ -139,6 +141,10 @@ export class ContractKit {
 
   get groupable(): Transport & Groupable {
     return narrow(this.transport, isGroupable);
+  }
+
+  get redrives(): RedriveStore {
+    return narrow(this.transport, isRedrivable).redrives;
   }
 
   get schedules(): ScheduleStore {

@@ -25,6 +25,11 @@ export class MemoryAudit {
     this.#clock = clock;
   }
 
+  /** The action in progress, if any. */
+  get action(): string | undefined {
+    return this.#action.getStore();
+  }
+
   /** Runs `work` as the action `id`: what it removes goes to the trash. */
   during<T>(id: string, work: () => Promise<T>): Promise<T> {
     return this.#action.run(id, work);

@@ -20,6 +20,11 @@ export class DeadLetters {
   readonly #letters = new Map<string, StoredDeadLetter>();
   #places = 0;
 
+  /** Of the newest; 0 when there never was one. */
+  get lastPlace(): number {
+    return this.#places;
+  }
+
   has(queue: string, id: string): boolean {
     return this.#letters.has(nameOf(queue, id));
   }

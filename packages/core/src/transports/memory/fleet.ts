@@ -1,3 +1,4 @@
+import type { Redrivable, RedriveStore } from "../../redrive/redrives.ts";
 import type { Schedulable, ScheduleStore } from "../../schedules/store.ts";
 import type { Serializer } from "../../serializer.ts";
 import type { FleetNews, Reapable, Receipt, Received, Supervisable, WorkerInfo, WorkerPulse, WorkerRow } from "../../transport.ts";
@@ -7,7 +8,7 @@ import type { MemoryStore } from "./store.ts";
 import type { StoredMessage } from "./stored-message.ts";
 
 /** The part of a memory transport that knows workers and schedules: who beats, what becomes of the messages of those who do not, what is due. */
-export abstract class MemoryFleet implements Reapable, Supervisable, Schedulable {
+export abstract class MemoryFleet implements Reapable, Supervisable, Schedulable, Redrivable {
   protected readonly store: MemoryStore;
   protected readonly serializer: Serializer;
 
@@ -17,6 +18,10 @@ export abstract class MemoryFleet implements Reapable, Supervisable, Schedulable
   }
 
   protected abstract assertOpen(): void;
+
+  get redrives(): RedriveStore {
+    return this.store.redrives;
+  }
 
   get schedules(): ScheduleStore {
     return this.store.schedules;

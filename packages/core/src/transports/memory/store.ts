@@ -5,6 +5,7 @@ import { MemoryAudit } from "./audit.ts";
 import { Cancellations } from "./cancellations.ts";
 import { DeadLetters, type StoredDeadLetter } from "./dead-letters.ts";
 import { Heap } from "./heap.ts";
+import { MemoryRedrives } from "./redrives.ts";
 import { MemorySchedules } from "./schedules.ts";
 import type { StoredMessage } from "./stored-message.ts";
 import { Workers } from "./workers.ts";
@@ -74,6 +75,7 @@ export class MemoryStore {
   readonly audit: MemoryAudit;
   readonly cancellations = new Cancellations();
   readonly schedules: MemorySchedules;
+  readonly redrives: MemoryRedrives;
   readonly #clock: Clock;
   readonly #windowMs: number;
   readonly #queues = new Map<string, Queue>();
@@ -91,6 +93,7 @@ export class MemoryStore {
     this.workers = new Workers(clock);
     this.audit = new MemoryAudit(clock);
     this.schedules = new MemorySchedules(clock);
+    this.redrives = new MemoryRedrives(this, clock);
   }
 
   declare(queues: readonly string[]): void {
@@ -307,6 +310,7 @@ export class MemoryStore {
     this.workers.clear();
     this.audit.clear();
     this.schedules.clear();
+    this.redrives.clear();
     for (const name of names) this.#make(name);
   }
 

@@ -1,0 +1,40 @@
+import type {
+  Auditable,
+  Cancellable,
+  Closeable,
+  Countable,
+  Diagnosable,
+  Findable,
+  Groupable,
+  Listable,
+  Pausable,
+  Purgeable,
+  Reapable,
+  Redrivable,
+  Schedulable,
+  SetUpAble,
+  Supervisable,
+  Transactional,
+  Transport,
+  Wakeable,
+} from "@symphony/core";
+
+/** Everything a pg-boss transport can do. */
+export type PgBossTransport = Transport &
+  Countable &
+  Listable &
+  Groupable &
+  Wakeable &
+  SetUpAble &
+  Closeable &
+  Transactional &
+  Reapable &
+  Supervisable &
+  Redrivable &
+  Schedulable &
+  Auditable &
+  Pausable &
+  Findable &
+  Cancellable &
+  Purgeable &
+  Diagnosable;
