@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Report } from "../support/report.ts";
 import { type Engine, run } from "./engine.ts";
-import type { Report } from "./report.ts";
 
 const MB = 1_000_000;
 const LARGEST_COMPRESSED_MB = 120;

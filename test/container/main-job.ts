@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import { Processes } from "../support/processes.ts";
+import type { Report } from "../support/report.ts";
 import { type Engine, run } from "./engine.ts";
 import { RESTRICTED, type Surroundings } from "./image-checks.ts";
 import { processesBelow } from "./in-container.ts";
-import type { Report } from "./report.ts";
 
 const READY_WITHIN_MS = 60_000;
 const JOB_WITHIN_MS = 240_000;

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
+import { Report } from "../support/report.ts";
 import { CannotRunHere, Engine, ROOT, run } from "./engine.ts";
 import { checkExitCodes, checkFiles, checkImage } from "./image-checks.ts";
 import { runMainJob } from "./main-job.ts";
-import { Report } from "./report.ts";
 
 /**
  * Builds the image and the application image from the Dockerfiles as they are, and runs them as a cluster would.

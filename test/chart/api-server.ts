@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import type { Report } from "../support/report.ts";
+import { CI_FILES, type Manifest, podsOf, render } from "./render.ts";
+import { type Done, ROOT, run, type Tools } from "./tools.ts";
+
+/** Scripts that start an API server out of ordinary programs; somebody else's, and not everywhere. */
+const KIT = process.env.CONTAINER_KIT ?? join(ROOT, "../shared/containers");
+const NAMESPACE = "messages";
+/** Kinds whose operators are not there. */
+const FOREIGN = /^(keda\.sh|monitoring\.coreos\.com|gateway\.networking\.k8s\.io|external-secrets\.io)\//;
+
+/**
+ * Applies every rendering to a real kube-apiserver whose namespace enforces Pod Security `restricted`: that of KUBECONFIG
+ * when CHART_CLUSTER=1 says so, else one that the kit starts from the programs in KUBE_BIN. Says so where there is none.
+ */
+export async function checkOnApiServer(tools: Tools, report: Report): Promise<void> {
+  const server = await findApiServer();
+  if (typeof server === "string") {
+    process.stdout.write(`NOT RUN: no rendering was applied to an API server: ${server}\n`);
+    return;
+  }
+  try {
+    await prepare(server);
+    for (const file of CI_FILES) {
+      await report.step(`${file}: accepted by ${server.version}, its pods under restricted`, () => apply(tools, server, file));
+    }
+    await report.step("a pod that restricted forbids is refused there", async () => {
+      const pod = { apiVersion: "v1", kind: "Pod", metadata: { name: "root" }, spec: { containers: [{ name: "a", image: "a" }] } };
+      const { code, err } = await server.kubectl(["create", "--dry-run=server", "-f", "-"], stringify(pod));
+      assert.notEqual(code, 0);
+      assert.match(err, /violates PodSecurity "restricted/);
+      return undefined;
+    });
+  } finally {
+    await server.stop();
+  }
+}
+
+interface ApiServer {
+  readonly version: string;
+  kubectl(args: readonly string[], input?: string): Promise<Done>;
+  stop(): Promise<void>;
+}
+
+async function findApiServer(): Promise<ApiServer | string> {
+  if ((await run("kubectl", ["version", "--client"])).code !== 0) return "there is no kubectl";
+  if (process.env.CHART_CLUSTER === "1") {
+    return connect({}, async () => void (await run("kubectl", ["delete", "namespace", NAMESPACE, "--wait=false"])));
+  }
+  const script = join(KIT, "cluster.sh");
+  const programs = process.env.KUBE_BIN ?? "/usr/local/lib/kubernetes";
+  if (!existsSync(join(programs, "kube-apiserver"))) return `no kube-apiserver in ${programs} (KUBE_BIN)`;
+  if (!existsSync(script) || process.getuid?.() !== 0) return "nothing here starts one (CONTAINER_KIT, and root)";
+  const env = { CLUSTER_DIR: "/var/tmp/symphony-chart-cluster", CLUSTER_NETNS: "symphony-chart", CLUSTER_NET: "10.213.0" };
+  await run(join(KIT, "install.sh"), ["cluster"], { withinMs: 120_000 });
+  const started = await run(script, ["api"], { env, withinMs: 120_000 });
+  const stop = async (): Promise<void> => void (await run(script, ["down"], { env, withinMs: 60_000 }));
+  if (started.code === 0) return connect({ KUBECONFIG: join(env.CLUSTER_DIR, "kubeconfig") }, stop);
+  await stop();
+  return `it did not start: ${started.err.trim().split("\n").at(-1)}`;
+}
+
+async function connect(env: NodeJS.ProcessEnv, stop: () => Promise<void>): Promise<ApiServer | string> {
+  const kubectl = (args: readonly string[], input?: string): Promise<Done> =>
+    run("kubectl", ["-n", NAMESPACE, ...args], { env, ...(input === undefined ? {} : { input }) });
+  const version = /"gitVersion":\s*"([^"]+)"/.exec((await kubectl(["get", "--raw", "/version"])).out)?.[1];
+  return version === undefined ? "it does not answer" : { version, kubectl, stop };
+}
+
+async function prepare(server: ApiServer): Promise<void> {
+  const labels = { "pod-security.kubernetes.io/enforce": "restricted" };
+  const objects = [
+    { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE, labels } },
+    // Made by controllers otherwise, which are not there.
+    { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "default", namespace: NAMESPACE } },
+    // What production has: pods that name one are refused without it.
+    { apiVersion: "scheduling.k8s.io/v1", kind: "PriorityClass", metadata: { name: "workers" }, value: 1000 },
+  ];
+  const { code, err } = await server.kubectl(["apply", "-f", "-"], documents(objects));
+  assert.equal(code, 0, err);
+}
+
+const documents = (objects: readonly unknown[]): string => objects.map((object) => stringify(object)).join("---\n");
+
+async function apply(tools: Tools, server: ApiServer, file: string): Promise<string> {
+  const { objects } = await render(tools.helm4, { files: [file] });
+  const known = objects.filter(({ apiVersion }) => !FOREIGN.test(apiVersion));
+  // Only pods are refused by Pod Security; the workloads around them are let in.
+  const pods = podsOf(known).map(({ labels, spec }, i) => ({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: `pod-${i}`, namespace: NAMESPACE, labels },
+    // A pod of its own has no hash of its template to be spread by.
+    spec: { ...spec, restartPolicy: "Never", serviceAccountName: "default", topologySpreadConstraints: [] },
+  }));
+  const rest = known.filter(({ kind }: Manifest) => kind !== "Pod");
+  const { code, out, err } = await server.kubectl(["apply", "--dry-run=server", "-f", "-"], documents([...rest, ...pods]));
+  assert.equal(code, 0, err);
+  assert.doesNotMatch(err, /Warning/);
+  return `${out.trim().split("\n").length} objects, ${pods.length} pods`;
+}
