@@ -12,6 +12,7 @@ import { doctor } from "./commands/doctor.ts";
 import { failed } from "./commands/failed.ts";
 import { health } from "./commands/health.ts";
 import { queue } from "./commands/queue.ts";
+import { roundTrip } from "./commands/round-trip.ts";
 import { setup } from "./commands/setup.ts";
 import { status } from "./commands/status.ts";
 import { stopWorkers } from "./commands/stop-workers.ts";
@@ -36,6 +37,7 @@ const COMMANDS: readonly Command[] = [
   doctor,
   admin,
   health,
+  roundTrip,
   token,
   audit,
   dev,
