@@ -5,6 +5,7 @@ import { databaseRows } from "./rows/database.ts";
 import { killRows } from "./rows/kills.ts";
 import { messageRows } from "./rows/messages.ts";
 import { outcomeRows } from "./rows/outcomes.ts";
+import { scheduleRows } from "./rows/schedules.ts";
 import { shutdownRows } from "./rows/shutdown.ts";
 import { storageRows } from "./rows/storage.ts";
 
@@ -18,6 +19,7 @@ export const ROWS: readonly Row[] = [
   ...outcomeRows,
   ...storageRows,
   ...contentionRows,
+  ...scheduleRows,
 ].sort((a, b) => a.id.localeCompare(b.id));
 
 /** Rows of the gate tier that nobody has written yet. */
