@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { describe, test } from "node:test";
+import { promisify } from "node:util";
 import fc from "fast-check";
 import { type Clock, createIdGenerator, systemClock, systemRuntime } from "./clock.ts";
 import { createSignals } from "./testing/index.ts";
@@ -58,6 +60,14 @@ describe("the id generator", () => {
 });
 
 describe("the system clock", () => {
+  test("counts from the same point in every thread and process of a machine", async () => {
+    const print = `import { systemClock } from ${JSON.stringify(new URL("./clock.ts", import.meta.url).href)}; console.log(systemClock.monotonic());`;
+    const before = systemClock.monotonic();
+    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", print]);
+    const after = systemClock.monotonic();
+    assert.ok(Number(stdout) > before && Number(stdout) < after, `${before} < ${stdout.trim()} < ${after}`);
+  });
+
   test("calls once, not before its time, and not after a cancel", async () => {
     const signals = createSignals<{ fired: string }>();
     const start = systemClock.monotonic();

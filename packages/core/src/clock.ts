@@ -9,7 +9,10 @@ export interface Timer {
 export interface Clock {
   /** Wall clock, milliseconds since 1970. For timestamps that are stored or shown; may step backwards. */
   now(): number;
-  /** Milliseconds since an arbitrary point; never steps backwards. For durations and deadlines. */
+  /**
+   * Milliseconds since an arbitrary point, the same one in all processes of a machine; never steps. For durations and
+   * deadlines, and to tell another process when something was.
+   */
   monotonic(): number;
   /** Calls `run` once after `delayMs` milliseconds; any non-negative number, also over 2^31. Keeps the process alive unless `unref`. */
   schedule(delayMs: number, run: () => void, options?: { unref?: boolean }): Timer;
@@ -27,9 +30,12 @@ export interface Runtime {
 // Node turns a longer delay into 1 ms.
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
+/** `performance.now` counts from the start of the process, or of the thread; this is where that lies on the machine's clock. */
+const ORIGIN_MS = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
 export const systemClock: Clock = {
   now: () => Date.now(),
-  monotonic: () => performance.now(),
+  monotonic: () => ORIGIN_MS + performance.now(),
   schedule(delayMs, run, options) {
     let handle: NodeJS.Timeout | undefined;
     const arm = (leftMs: number): void => {

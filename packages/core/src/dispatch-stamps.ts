@@ -79,8 +79,9 @@ function addTime(stamps: Stamp[], type: AnyMessageType, options: DispatchOptions
   if (options.scheduledAt !== undefined) {
     if (options.delayMs !== undefined) throw invalid("scheduledAt", "and delayMs exclude each other");
     const at = toTime("scheduledAt", options.scheduledAt, now);
-    // A time in the past means now: the caller's clock may be behind, and the work is due either way.
-    if (at > now) stamps.push(scheduled({ at }));
+    // What lies in the past is due: for the transport to say, since the caller's clock may be wrong. Not too far in the
+    // past, for that is what a retention is counted from.
+    stamps.push(scheduled({ at: Math.max(at, now - LONGEST_DELAY_MS) }));
     return Math.max(at, now);
   }
   const delayMs = options.delayMs ?? type.delayMs ?? 0;

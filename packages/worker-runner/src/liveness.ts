@@ -14,6 +14,8 @@ export interface Vitals {
   readonly lastBootError: string | null;
   /** Milliseconds since the leases were last renewed, null before the first time. */
   readonly leaseAgeMs: number | null;
+  /** Milliseconds that this machine's clock is ahead of the database's; absent or null: not known. */
+  readonly clockSkewMs?: number | null;
 }
 
 export interface Check {
@@ -69,11 +71,15 @@ const serving = (vitals: Vitals): Check => ({
   detail: `${vitals.ready} of ${vitals.wanted} ready${vitals.paused ? ", paused" : ""}${cause(vitals)}`,
 });
 
-const connected = ({ leaseAgeMs }: Vitals): Check => ({
+const connected = ({ leaseAgeMs, clockSkewMs }: Vitals): Check => ({
   name: "leases",
   ok: leaseAgeMs !== null && leaseAgeMs < LEASE_FRESH_MS,
-  detail: leaseAgeMs === null ? "never renewed" : `renewed ${Math.round(leaseAgeMs)} ms ago`,
+  detail: leaseAgeMs === null ? "never renewed" : `renewed ${Math.round(leaseAgeMs)} ms ago${skew(clockSkewMs)}`,
 });
+
+/** Shown and not judged: nothing of ours depends on it. */
+const skew = (ms: number | null | undefined): string =>
+  ms === undefined || ms === null ? "" : `, this clock is ${Math.abs(Math.round(ms))} ms ${ms < 0 ? "behind" : "ahead of"} the database's`;
 
 const staying = ({ stopping }: Vitals): Check => ({ name: "staying", ok: !stopping, detail: stopping ? "stopping" : "not stopping" });
 

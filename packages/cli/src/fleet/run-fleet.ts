@@ -120,8 +120,20 @@ const tracingFlags = (): readonly string[] =>
   planTelemetry(process.env).traces === undefined ? [] : [`--import=${import.meta.resolve("@symphony/telemetry/register")}`];
 
 function vitalsOf(supervisor: Supervisor): Vitals {
-  const { wanted, living, ready, everReady, stopping, paused, crashLoop, lastBootError, leaseAgeMs } = supervisor.state();
-  return { wanted, living, restarting: wanted - living, ready, everReady, stopping, paused, crashLoop, lastBootError, leaseAgeMs };
+  const { wanted, living, ready, everReady, stopping, paused, crashLoop, lastBootError, leaseAgeMs, clockSkewMs } = supervisor.state();
+  return {
+    wanted,
+    living,
+    restarting: wanted - living,
+    ready,
+    everReady,
+    stopping,
+    paused,
+    crashLoop,
+    lastBootError,
+    leaseAgeMs,
+    clockSkewMs,
+  };
 }
 
 function describe(plan: FleetPlan, healthPort: number | null): object {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { describe, type TestContext, test } from "node:test";
-import { createMessenger, defineHandler, defineMessage, type StopReason, silentLogger, type WorkerInfo } from "@symphony/core";
+import { createMessenger, defineHandler, defineMessage, type StopReason, silentLogger, systemClock, type WorkerInfo } from "@symphony/core";
 import { waitFor } from "@symphony/core/testing";
 import { runChild } from "./child.ts";
 import { type FromChild, parseFromChild, seal, type ToChild } from "./ipc.ts";
@@ -59,7 +59,7 @@ const renewal = (worker: WorkerInfo, ageMs = 0): ToChild => ({
   transport: "memory",
   workerId: worker.workerId,
   ageMs,
-  at: Date.now() - ageMs,
+  at: systemClock.monotonic() - ageMs,
 });
 
 describe("runChild", () => {

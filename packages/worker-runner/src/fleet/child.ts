@@ -163,8 +163,8 @@ class ChildRun {
   #renewed({ transport, workerId, ageMs, at }: Extract<ToChild, { kind: "renewed" }>): void {
     if (!this.#holds(transport, workerId)) return;
     const { clock } = this.#o.messenger.runtime;
-    // It may have waited in the channel while this process stood still; wall clocks of one machine agree.
-    const age = Math.max(ageMs, clock.now() - at);
+    // It may have waited in the channel while this process stood still. Not by the wall clock: a step of it would end the lease.
+    const age = Math.max(ageMs, clock.monotonic() - at);
     this.#giveUpTimers.get(transport)?.cancel();
     const giveUp = (): void => this.#loseLease(transport, "the lease could not be renewed in time");
     this.#giveUpTimers.set(transport, clock.schedule(Math.max(0, GIVE_UP_MS - age), giveUp, { unref: true }));

@@ -56,7 +56,7 @@ export type FromChild =
 
 export type ToChild =
   /**
-   * The lease of this worker is in the database by a pulse that took `ageMs` and began at `at` (wall clock). The first one
+   * The lease of this worker is in the database by a pulse that took `ageMs` and began at `at` (monotonic clock). The first one
    * allows it to receive; without another one for long, the child gives up what it holds there. A worker id that the
    * child has given up meanwhile is not meant.
    */

@@ -16,6 +16,8 @@ const PULSE_AGAIN_MS = 1_000;
 const LEASE_MS = 10_000;
 /** Milliseconds between two looks for other people's dead workers: with the lease, their work is elsewhere within 15 s. */
 const REAP_MS = 4_000;
+/** Milliseconds that two clocks may differ by before it is said: more than a slow answer explains. */
+const SKEW_MS = 10_000;
 
 export interface LeasePulseOptions {
   readonly name: string;
@@ -45,7 +47,10 @@ export class LeasePulse {
   #current: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
   #renewedAt: number | undefined;
+  #saidSkew = false;
   lastError: string | null = null;
+  /** Milliseconds that this machine's clock is ahead of the database's, as of the last pulse; null before the first. */
+  skewMs: number | null = null;
 
   constructor(options: LeasePulseOptions) {
     this.#o = options;
@@ -84,10 +89,10 @@ export class LeasePulse {
       const lease = child.leases.get(name);
       return lease === undefined ? [] : [{ child, lease }];
     });
-    const [at, startedAt] = [clock.now(), clock.monotonic()];
+    const startedAt = clock.monotonic();
     try {
       const lost = await this.#renew(held);
-      const age = { at, ageMs: clock.monotonic() - startedAt };
+      const age = { at: startedAt, ageMs: clock.monotonic() - startedAt };
       this.#renewedAt = startedAt;
       if (this.lastError !== null) logger.info({ transport: name }, "the leases are renewed again");
       this.lastError = null;
@@ -110,12 +115,25 @@ export class LeasePulse {
       return new Set(pulses.flatMap(({ worker }, i) => (alive[i] === false ? [worker.workerId] : [])));
     }
     const { lost, stopRequestedAt, now } = await transport.pulse(pulses);
+    this.#compareClocks(Date.parse(now));
     this.#since ??= now;
     if (stopRequestedAt !== null && stopRequestedAt > this.#since) {
       this.#since = stopRequestedAt;
       this.#o.onStopRequested();
     }
     return new Set(lost);
+  }
+
+  /** Nothing of ours depends on this machine's clock; what people read in its logs does, and so may the application. */
+  #compareClocks(databaseMs: number): void {
+    const { clock, logger, name } = this.#o;
+    this.skewMs = clock.now() - databaseMs;
+    const off = Math.abs(this.skewMs) >= SKEW_MS;
+    if (off === this.#saidSkew) return;
+    this.#saidSkew = off;
+    const fields = { transport: name, skew_ms: Math.round(this.skewMs) };
+    if (off) logger.warn(fields, "the clock of this machine and that of the database differ; the database's is the one that counts");
+    else logger.info(fields, "the clock of this machine and that of the database agree again");
   }
 
   #tell(child: Child, lease: Lease, lost: ReadonlySet<string>, age: { readonly ageMs: number; readonly at: number }): void {

@@ -46,6 +46,8 @@ export interface FleetState {
   /** Milliseconds since the leases were last renewed; null before the first time. */
   readonly leaseAgeMs: number | null;
   readonly leaseError: string | null;
+  /** Milliseconds that this machine's clock is ahead of the database's, where it differs most; null: not known. */
+  readonly clockSkewMs: number | null;
   /** What ended the fleet, when the reason is "error". */
   readonly failure: ErrorRecord | null;
   readonly totals: ChildBeat;

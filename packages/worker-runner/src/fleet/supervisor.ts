@@ -177,6 +177,10 @@ export class Supervisor {
       suspects: this.#suspects.waiting,
       lastBootError: this.#lastBootError,
       leaseAgeMs: ages.includes(null) ? null : Math.max(0, ...ages.map((age) => age ?? 0)),
+      clockSkewMs: this.#pulses.reduce<number | null>(
+        (most, { skewMs }) => (Math.abs(skewMs ?? 0) > Math.abs(most ?? -1) ? skewMs : most),
+        null,
+      ),
       leaseError: this.#pulses.find(({ lastError }) => lastError !== null)?.lastError ?? null,
       failure: this.#failure ?? null,
       totals: this.#totals(),
