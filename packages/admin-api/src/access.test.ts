@@ -38,6 +38,7 @@ const routes = Object.entries(ROUTES) as [RouteName, RouteEntry][];
 const pathOf = (entry: RouteEntry): string => entry.path.replace(":id", randomUUID()).replace(":name", "images");
 const BODIES: Partial<Record<RouteName, unknown>> = {
   dispatch: { message: { type: "test.ping", payload: null } },
+  removeManyFailed: { all: true, dryRun: true },
   purgeQueue: { confirm: "images", expectedCount: 0 },
 };
 const bodyOf = (name: RouteName): { body?: unknown } => (BODIES[name] === undefined ? {} : { body: BODIES[name] });

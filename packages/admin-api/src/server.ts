@@ -54,7 +54,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   const transports = Object.fromEntries(messenger.transportNames.map((name) => [name, messenger.transport(name)]));
   const redrives = new RedriveRunner({ transports, runtime, logger });
   const publicDocs = o.auth.publicDocs ?? false;
-  const endpoints = createEndpoints({ ...o, consumers, publicDocs });
+  const endpoints = createEndpoints({ ...o, consumers, publicDocs, wakeRedrives: () => redrives.wake() });
   const credentials = new Credentials(o.auth, runtime.clock, logger);
   const app = createApp({ ...o, endpoints, credentials, publicDocs });
   const tidying = new Tidying({ messenger: o.messenger, clock: runtime.clock, logger });

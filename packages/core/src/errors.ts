@@ -33,6 +33,7 @@ export const ERROR_CODES = {
   INTERRUPTED: "the attempt was cut short by a shutdown",
   IDEMPOTENCY_CONFLICT: "the idempotency key is in use for another message",
   DEAD_LETTER_NOT_FOUND: "no dead letter has this id",
+  REDRIVE_NOT_FOUND: "no redrive has this id",
   SCHEDULE_NOT_FOUND: "no schedule has this name",
   SCHEDULE_FAILED: "a schedule could not dispatch its message",
   AUDIT_FAILED: "the record of an action could not be written, so that it was not carried out",

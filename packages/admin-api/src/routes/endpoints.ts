@@ -7,6 +7,7 @@ import { docsEndpoints } from "./docs.ts";
 import type { AnyEndpoint } from "./endpoint.ts";
 import { failedEndpoints } from "./failed.ts";
 import { queueControlEndpoints } from "./queue-control.ts";
+import { redriveEndpoints } from "./redrives.ts";
 import { scalingEndpoint } from "./scaling.ts";
 import { statusEndpoints } from "./status.ts";
 import type { RouteName } from "./table.ts";
@@ -17,6 +18,8 @@ export interface EndpointsInput {
   readonly consumers: Consumers;
   readonly cronLimits: ConsumeLimits;
   readonly publicDocs: boolean;
+  /** A redrive was made or resumed: this process may carry it out at once. */
+  readonly wakeRedrives: () => void;
 }
 
 /** What stands behind each route of the table; the compiler sees to it that none is missing. */
@@ -28,6 +31,7 @@ export function createEndpoints(input: EndpointsInput): Readonly<Record<RouteNam
     consume: consumeEndpoint(messenger, consumers),
     ...statusEndpoints(input),
     ...failedEndpoints(input),
+    ...redriveEndpoints(input),
     ...queueControlEndpoints(input),
     ...auditEndpoints(input),
     scaling: scalingEndpoint(input),

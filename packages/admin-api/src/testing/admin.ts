@@ -105,6 +105,7 @@ export async function startAdmin(t: Pick<TestContext, "after">, input: AdminInpu
     messenger,
     runtime,
     publicDocs: false,
+    wakeRedrives: () => undefined,
     cronLimits: limitsFromEnvironment({}),
     consumers: new Consumers({ messenger, runtime, logger }),
   });
