@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { testBed } from "../support/in-test.ts";
 import { killSchedulers } from "../support/kill-schedulers.ts";
 
-/** Each of the nine places where a run can be cut short, once; `npm run faults -- --only F60` does it a hundred times. */
-const KILLS = 9;
+/** Each of the eleven places where a run can be cut short, once; `npm run faults -- --only F60` does it a hundred times. */
+const KILLS = 11;
 
 test("a schedule whose process is killed at any statement of a run dispatches each due time once", { timeout: 120_000 }, async (t) => {
   const bed = await testBed(t);

@@ -8,8 +8,8 @@ const PROGRAM = fileURLToPath(new URL("../fixtures/scheduler-process.ts", import
 const TICK_MS = 500;
 /** Processes that wait for the next one to die. */
 const STANDBY = 4;
-/** Every statement of a run (begin, insert, advance, commit), before it leaves and after; and before the first. */
-const POINTS = ["0 before", ...[1, 2, 3, 4].flatMap((n) => [`${n} before`, `${n} after`])];
+/** Every statement of a run (begin, lock, insert, advance, commit), before it leaves and after; and before the first. */
+const POINTS = ["0 before", ...[1, 2, 3, 4, 5].flatMap((n) => [`${n} before`, `${n} after`])];
 
 export interface KillResult {
   readonly kills: number;

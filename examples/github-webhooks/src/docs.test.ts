@@ -94,6 +94,31 @@ test("the project of docs/getting-started.md does what the page says", { timeout
   });
 });
 
+test("the schedules of docs/schedules.md are listed as the page shows, and run", { timeout: 120_000 }, async () => {
+  const page = "docs/schedules.md";
+  extract(page);
+  await withDatabase(async (connectionString, pool) => {
+    const { symphony } = inProject(page, connectionString);
+    await symphony("setup");
+    const { stdout } = await symphony("schedule", "list");
+    const shown = (text: string): string[] =>
+      [...text.matchAll(/^(daily-report|invite|rates) .*? (report\.daily|team\.invite|rates\.refresh) /gm)].map(([line]) => line);
+    assert.deepEqual(shown(stdout), shown(read(page)));
+    assert.match((await symphony("schedule", "pause", "rates")).stdout, /^paused the schedule rates$/m);
+    const ran = await symphony("schedule", "run", "daily-report");
+    assert.match(ran.stdout, /^[0-9a-f-]{36} dispatched by the schedule daily-report$/m);
+    assert.match((await symphony("consume", "--limit", "1")).stdout, /report written/);
+    const { rows } = await pool.query<{ name: string; paused: boolean }>(
+      "select name, paused_at is not null as paused from symphony.messenger_schedule order by name",
+    );
+    assert.deepEqual(rows, [
+      { name: "daily-report", paused: false },
+      { name: "invite", paused: false },
+      { name: "rates", paused: true },
+    ]);
+  });
+});
+
 test("no TypeScript block goes without a file name, and so without being compiled", () => {
   for (const page of PAGES) assert.doesNotMatch(read(page), /^```(ts|typescript|js|javascript)$/m, page);
 });

@@ -22,6 +22,7 @@ test("docs/cli.md has every command and every flag", async () => {
     ...["list", "groups", "show", "retry", "remove"].map((name) => ["failed", name]),
     ...["pause", "resume", "purge"].map((name) => ["queue", name]),
     ...["list", "undo"].map((name) => ["audit", name]),
+    ...["list", "run", "pause", "resume", "remove"].map((name) => ["schedule", name]),
   ];
   for (const line of [...commands.map((command) => [command]), ...subcommands]) {
     for (const [, flag] of (await help(...line)).matchAll(/ (--[a-z-]+) {2}/g)) {

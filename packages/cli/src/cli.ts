@@ -13,6 +13,7 @@ import { failed } from "./commands/failed.ts";
 import { health } from "./commands/health.ts";
 import { queue } from "./commands/queue.ts";
 import { roundTrip } from "./commands/round-trip.ts";
+import { schedule } from "./commands/schedule.ts";
 import { setup } from "./commands/setup.ts";
 import { status } from "./commands/status.ts";
 import { stopWorkers } from "./commands/stop-workers.ts";
@@ -30,6 +31,7 @@ const COMMANDS: readonly Command[] = [
   status,
   failed,
   queue,
+  schedule,
   setup,
   stopWorkers,
   workers,

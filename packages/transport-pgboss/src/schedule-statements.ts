@@ -45,6 +45,13 @@ export function putSchedule(schema: string): Statement {
 }
 
 /**
+ * Begins a step: the row is ours until the commit, if it is still of revision $2. First, so that who comes too late
+ * sends nothing, also in a transaction that is not his to roll back.
+ */
+export const lockSchedule = (schema: string): Statement =>
+  statement("lock_schedule", `SELECT name FROM ${schema}.${SCHEDULE_TABLE} WHERE name = $1::text AND revision = $2::bigint FOR UPDATE`);
+
+/**
  * The fence of every step: who has not seen the last change ($2 its revision) changes nothing. $3 due, $4 run, $5 has
  * run, $6 its due time, $7 its message, $8 missed, $9 error.
  */

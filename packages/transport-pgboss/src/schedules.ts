@@ -12,20 +12,18 @@ import {
   advanceSchedule,
   holdSchedules,
   listSchedules,
+  lockSchedule,
   pauseSchedule,
   putSchedule,
   releaseSchedules,
   removeSchedule,
 } from "./schedule-statements.ts";
 
-/** Thrown to roll a transaction back whose schedule is of another revision by now. */
-class Overtaken extends Error {}
-
 /** Schedules as rows of a table of ours; a run is one transaction with its message. */
 export class Schedules implements ScheduleStore {
   readonly #database: Database;
   readonly #statements: Readonly<
-    Record<"hold" | "put" | "advance" | "pause" | "list" | "remove" | "release", ReturnType<typeof holdSchedules>>
+    Record<"hold" | "put" | "lock" | "advance" | "pause" | "list" | "remove" | "release", ReturnType<typeof holdSchedules>>
   >;
 
   constructor(database: Database, schema: string) {
@@ -33,6 +31,7 @@ export class Schedules implements ScheduleStore {
     this.#statements = {
       hold: holdSchedules(schema),
       put: putSchedule(schema),
+      lock: lockSchedule(schema),
       advance: advanceSchedule(schema),
       pause: pauseSchedule(schema),
       list: listSchedules(schema),
@@ -63,17 +62,17 @@ export class Schedules implements ScheduleStore {
     // What the work throws is told as it is, and not as a failure of the database.
     let thrown: { readonly error: unknown } | undefined;
     try {
-      await this.#database.inTransaction(doing, async (client) => {
+      return await this.#database.inTransaction(doing, async (client) => {
         thrown = undefined;
+        const { name, revision } = advance;
+        if ((await this.#database.run(this.#statements.lock, [name, revision], doing, client)).length === 0) return false;
         const messageId = await work(client).catch((error: unknown) => {
           thrown = { error };
           throw error;
         });
-        if ((await this.#database.run(this.#statements.advance, values(messageId), doing, client)).length === 0) throw new Overtaken();
+        return (await this.#database.run(this.#statements.advance, values(messageId), doing, client)).length > 0;
       });
-      return true;
     } catch (error) {
-      if ((error as { cause?: unknown }).cause instanceof Overtaken) return false;
       throw thrown === undefined ? error : thrown.error;
     }
   }

@@ -9,6 +9,7 @@ import { failedEndpoints } from "./failed.ts";
 import { queueControlEndpoints } from "./queue-control.ts";
 import { redriveEndpoints } from "./redrives.ts";
 import { scalingEndpoint } from "./scaling.ts";
+import { scheduleEndpoints } from "./schedules.ts";
 import { statusEndpoints } from "./status.ts";
 import type { RouteName } from "./table.ts";
 
@@ -33,6 +34,7 @@ export function createEndpoints(input: EndpointsInput): Readonly<Record<RouteNam
     ...failedEndpoints(input),
     ...redriveEndpoints(input),
     ...queueControlEndpoints(input),
+    ...scheduleEndpoints(input),
     ...auditEndpoints(input),
     scaling: scalingEndpoint(input),
     cron,

@@ -8,6 +8,7 @@ import {
   type MemoryTransport,
   type Messenger,
   type Runtime,
+  type Schedule,
   systemRuntime,
   type Transport,
   UnrecoverableError,
@@ -60,16 +61,18 @@ export interface Reply<T> {
 export interface AdminInput extends Partial<Omit<AdminServerOptions, "messenger">> {
   readonly transport?: Transport;
   readonly handlers?: boolean;
+  readonly schedules?: readonly Schedule[];
   readonly runtime?: Runtime;
 }
 
 /** A running server on a free port, stopped after the test. Limits are wide: tests of limits set their own. */
 export async function startAdmin(t: Pick<TestContext, "after">, input: AdminInput = {}): Promise<Admin> {
-  const { transport = memory(), handlers = true, runtime = systemRuntime, ...options } = input;
+  const { transport = memory(), handlers = true, schedules = [], runtime = systemRuntime, ...options } = input;
   const messenger = await createMessenger(
     {
       transports: { default: { dsn: "given:" } },
       messages: [Resize, Fail, Ping],
+      schedules,
       handlers: handlers
         ? [
             defineHandler(Resize, () => undefined, { execution: "inline" }),

@@ -38,7 +38,16 @@ interface BusRow {
   readonly allowNoSenders: boolean;
 }
 
-export interface Overview {
+export interface ScheduleRow {
+  readonly name: string;
+  readonly type: string;
+  readonly trigger: string;
+  readonly missedRuns: string;
+  /** RFC 3339, without jitter. */
+  readonly nextRunAt: string | null;
+}
+
+interface Overview {
   readonly messages: readonly MessageRow[];
   readonly handlers: readonly HandlerRow[];
   readonly routes: readonly RouteRow[];
@@ -149,7 +158,26 @@ const BUSES: readonly Column<BusRow>[] = [
   { title: "MIDDLEWARE", value: (row) => row.middleware.join(" → ") },
 ];
 
-function toText(overview: Overview): string {
+const SCHEDULES: readonly Column<ScheduleRow>[] = [
+  { title: "SCHEDULE", value: (row) => row.name },
+  { title: "TRIGGER", value: (row) => row.trigger },
+  { title: "MESSAGE", value: (row) => row.type },
+  { title: "MISSED RUNS", value: (row) => row.missedRuns },
+  { title: "NEXT RUN", value: (row) => row.nextRunAt ?? "never" },
+];
+
+/** When they are due next, by this machine's clock; what a worker does with them is shown by `symphony schedule list`. */
+function schedulesOf(config: ParsedConfig, now: number): readonly ScheduleRow[] {
+  return config.schedules.map((schedule) => ({
+    name: schedule.name,
+    type: schedule.message.name,
+    trigger: schedule.text,
+    missedRuns: schedule.missedRuns,
+    nextRunAt: schedule.trigger.next(new Date(now))?.toISOString() ?? null,
+  }));
+}
+
+function toText(overview: Overview, schedules: readonly ScheduleRow[]): string {
   const { handlersWithoutRoute, routesWithoutHandler, messagesWithoutHandler } = overview.problems;
   const problems = [
     ...handlersWithoutRoute.map((name) => `handler with no route: ${name}`),
@@ -161,16 +189,23 @@ function toText(overview: Overview): string {
     table(HANDLERS, overview.handlers),
     table(ROUTES, overview.routes),
     overview.buses.length === 1 ? `MIDDLEWARE\n${overview.middleware.join(" → ")}` : table(BUSES, overview.buses),
+    ...(schedules.length === 0 ? [] : [table(SCHEDULES, schedules)]),
     problems.length === 0 ? "no problems" : problems.join("\n"),
   ].join("\n\n");
 }
 
 export const debugOverview = defineCommand({
   usage: "$0",
-  describe: "Show messages, handlers, routes and middleware, and what does not fit",
+  describe: "Show messages, handlers, routes, middleware and schedules, and what does not fit",
   async run(io, flags) {
     const { loaded } = await openSession(io, flags);
-    const overview = { file: loaded.file, ...overviewOf(loaded.parsed) };
-    print(io, flags.json === true, overview, () => `configuration: ${loaded.file ?? "none found, defaults"}\n\n${toText(overview)}`);
+    const schedules = schedulesOf(loaded.parsed, io.clock.now());
+    const overview = { file: loaded.file, ...overviewOf(loaded.parsed), schedules };
+    print(
+      io,
+      flags.json === true,
+      overview,
+      () => `configuration: ${loaded.file ?? "none found, defaults"}\n\n${toText(overview, schedules)}`,
+    );
   },
 });

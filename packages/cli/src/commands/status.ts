@@ -1,9 +1,19 @@
-import { isCountable, isPausable, type Messenger, OptionsError, type Pause, type QueueCounts } from "@symphony/core";
+import {
+  isCountable,
+  isPausable,
+  listSchedules,
+  type Messenger,
+  OptionsError,
+  type Pause,
+  type QueueCounts,
+  type ScheduleView,
+} from "@symphony/core";
 import { defineCommand, text, toggle } from "../command.ts";
 import { UsageError } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { type Column, duration, plural, print, table } from "../output.ts";
 import { chosenTransports, openSession, withMessenger } from "../session.ts";
+import { schedulesTable } from "./schedule/list.ts";
 import { listWorkers, type WorkerOf, workersTable } from "./workers.ts";
 
 interface QueueRow extends QueueCounts {
@@ -16,6 +26,7 @@ interface QueueRow extends QueueCounts {
 interface Status {
   readonly queues: readonly QueueRow[];
   readonly workers: readonly WorkerOf[];
+  readonly schedules: readonly ScheduleView[];
   /** Transports that cannot count. */
   readonly uncountable: readonly string[];
   /** RFC 3339 */
@@ -29,10 +40,15 @@ async function readStatus(messenger: Messenger, transports: readonly string[], n
     const [all, pauses] = await Promise.all([transport.getCounts(), isPausable(transport) ? transport.listPauses() : []]);
     return all.map((count) => ({ transport: name, ...count, ...pausesOf(count.queue, pauses) }));
   });
-  const [queues, workers] = await Promise.all([Promise.all(counts), listWorkers(messenger, transports)]);
+  const [queues, workers, schedules] = await Promise.all([
+    Promise.all(counts),
+    listWorkers(messenger, transports),
+    listSchedules(messenger),
+  ]);
   return {
     queues: queues.flat(),
     workers,
+    schedules: schedules.filter(({ transport }) => chosen.some(([name]) => name === transport)),
     uncountable: chosen.filter(([, transport]) => !isCountable(transport)).map(([name]) => name),
     timestamp: new Date(now).toISOString(),
   };
@@ -69,7 +85,15 @@ function toText(status: Status): string {
   const uncountable = status.uncountable.map((name) => `${name}: cannot count`);
   const title = plural(status.workers.length, "worker");
   const workers = status.workers.length === 0 ? [title] : [title, workersTable(status.workers, Date.parse(status.timestamp))];
-  return [queues, ...uncountable, "", ...workers].join("\n");
+  return [queues, ...uncountable, "", ...workers, ...schedulesText(status.schedules)].join("\n");
+}
+
+/** Those that somebody has to look at; the others are in `symphony schedule list`. */
+function schedulesText(schedules: readonly ScheduleView[]): readonly string[] {
+  if (schedules.length === 0) return [];
+  const wrong = schedules.filter(({ status: state }) => state === "overdue" || state === "failing");
+  const title = `${plural(schedules.length, "schedule")}, ${wrong.length === 0 ? "none overdue" : `${wrong.length} overdue or failing`}`;
+  return ["", title, ...(wrong.length === 0 ? [] : [schedulesTable(wrong)])];
 }
 
 /** Seconds. */
@@ -101,7 +125,7 @@ function intervalMs(seconds: string | undefined): number {
 
 export const status = defineCommand({
   usage: "status [transports..]",
-  describe: "Show queues and workers",
+  describe: "Show queues, workers, and schedules that did not run",
   options: { watch: toggle("Repeat until interrupted"), interval: text(`Seconds between two looks with --watch (${DEFAULT_INTERVAL_S})`) },
   positionals: (yargs) => yargs.positional("transports", { type: "string", array: true, describe: "Only these" }),
   examples: [

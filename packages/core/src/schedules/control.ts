@@ -2,6 +2,7 @@ import { MessengerError, TransportError } from "../errors.ts";
 import type { Messenger } from "../messenger.ts";
 import { dispatchRun, makePayload } from "./dispatch-run.ts";
 import { nextAfter } from "./due.ts";
+import { entryOf } from "./entry.ts";
 import { transportOf } from "./placement.ts";
 import { runTimeOf, type Schedule, type ScheduleRun } from "./schedule.ts";
 import { isSchedulable, overdueMs, type ScheduleState, type ScheduleStore } from "./store.ts";
@@ -34,6 +35,20 @@ export interface ScheduleView {
   readonly lastError: string | null;
   /** Milliseconds by which the next run is late, 0 while it is in time. */
   readonly overdueMs: number;
+}
+
+/**
+ * Where a schedule is at home: by the configuration, or else where it is known.
+ *
+ * @throws {MessengerError} `SCHEDULE_NOT_FOUND`
+ */
+export async function findSchedule(messenger: Messenger, name: string): Promise<{ readonly transport: string }> {
+  const configured = messenger.config.schedules.find((each) => each.name === name);
+  if (configured !== undefined) return { transport: transportOf(messenger, configured) };
+  for (const [transport, store] of storesOf(messenger)) {
+    if ((await store.list()).schedules.some((state) => state.name === name)) return { transport };
+  }
+  throw notFound(name, "the configuration, nor in any transport");
 }
 
 /** All schedules: those of the configuration, and those that transports know beside it. By name. */
@@ -84,7 +99,15 @@ export async function runSchedule(messenger: Messenger, name: string): Promise<{
 
 /** Stops a schedule for the whole fleet, or lets it go on; what was due in between is left out. Takes effect at once. */
 export async function pauseSchedule(messenger: Messenger, name: string, paused: boolean): Promise<{ readonly transport: string }> {
-  return everywhere(messenger, name, (store) => store.setPaused(name, paused));
+  const schedule = messenger.config.schedules.find((each) => each.name === name);
+  const home = schedule === undefined ? undefined : transportOf(messenger, schedule);
+  return everywhere(messenger, name, async (store, transport) => {
+    if (await store.setPaused(name, paused)) return true;
+    if (schedule === undefined || transport !== home) return false;
+    // No worker has seen it yet; the pause is there before the first one does.
+    await store.put(entryOf(schedule, (await store.list()).now), null);
+    return store.setPaused(name, paused);
+  });
 }
 
 /** Forgets a schedule that no configuration has any more. One that a worker still has comes back. */
@@ -95,12 +118,12 @@ export async function removeSchedule(messenger: Messenger, name: string): Promis
 async function everywhere(
   messenger: Messenger,
   name: string,
-  act: (store: ScheduleStore) => Promise<boolean>,
+  act: (store: ScheduleStore, transport: string) => Promise<boolean>,
 ): Promise<{ transport: string }> {
   const stores = storesOf(messenger);
   if (stores.length === 0) throw new TransportError("CAPABILITY_MISSING", "no transport here can keep schedules");
-  for (const [transport, store] of stores) if (await act(store)) return { transport };
-  throw notFound(name, "any transport; a schedule is known once a worker has run with it");
+  for (const [transport, store] of stores) if (await act(store, transport)) return { transport };
+  throw notFound(name, "the configuration, nor in any transport");
 }
 
 const notFound = (name: string, where: string): MessengerError =>

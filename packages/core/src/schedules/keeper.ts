@@ -3,11 +3,12 @@ import { toErrorRecord } from "../error-record.ts";
 import { TransportError } from "../errors.ts";
 import type { Messenger } from "../messenger.ts";
 import { dispatchRun, makePayload } from "./dispatch-run.ts";
-import { type DuePlan, nextAfter, planRun } from "./due.ts";
+import { type DuePlan, planRun } from "./due.ts";
+import { entryOf, isCurrent } from "./entry.ts";
 import type { Placement } from "./placement.ts";
 import type { ScheduleReport } from "./report.ts";
 import { runTimeOf, type Schedule, type ScheduleRun } from "./schedule.ts";
-import type { ScheduleAdvance, ScheduleEntry, ScheduleState } from "./store.ts";
+import type { ScheduleAdvance, ScheduleState } from "./store.ts";
 
 /** Milliseconds between two looks at the store: how soon a pause takes effect, and an overdue run finds somebody. */
 const LOOK_EVERY_MS = 3_000;
@@ -125,33 +126,19 @@ export class ScheduleKeeper {
       const { now, held, unknown } = await this.#placement.store.hold(this.#holder, [...this.#lines.keys()], LEASE_MS);
       this.#aheadMs = now - this.#mono();
       again = unknown.length > 0;
-      for (const name of unknown) await this.#placement.store.put(this.#entryOf(name, now), null);
+      for (const name of unknown) await this.#placement.store.put(entryOf((this.#lines.get(name) as Line).schedule, now), null);
       const states = new Map(held.map((state) => [state.name, state]));
       for (const [name, line] of this.#lines) {
         // A run that is under way has a newer state than any answer.
         if (line.running !== undefined) continue;
         const state = states.get(name);
         line.state = state;
-        if (state === undefined || this.#isCurrent(state, line.schedule)) continue;
+        if (state === undefined || isCurrent(state, line.schedule)) continue;
         line.state = undefined;
         again = true;
-        await this.#placement.store.put(this.#entryOf(name, now, state), state.revision);
+        await this.#placement.store.put(entryOf(line.schedule, now, state), state.revision);
       }
     }
-  }
-
-  #isCurrent(state: ScheduleState, schedule: Schedule): boolean {
-    return (
-      state.definition === schedule.definition && state.type === schedule.message.name && state.missedAfterMs === schedule.missedAfterMs
-    );
-  }
-
-  /** The due time is kept while the definition says the same; a new definition is due from now on. */
-  #entryOf(name: string, now: number, before?: ScheduleState): ScheduleEntry {
-    const { schedule } = this.#lines.get(name) as Line;
-    const { definition, text, message, missedAfterMs } = schedule;
-    const dueAt = before?.definition === definition ? before.dueAt : nextAfter(schedule, now);
-    return { name, definition, text, type: message.name, missedAfterMs, dueAt, runAt: dueAt === null ? null : runTimeOf(schedule, dueAt) };
   }
 
   #startDue(): void {

@@ -305,6 +305,14 @@ describe("schedules by hand", () => {
     assert.equal(bench.sent.length, 1);
   });
 
+  test("can be paused before any worker has seen them", async (t) => {
+    const bench = new Bench(t);
+    await pauseSchedule(await bench.messenger(every("10 minutes")), "tick", true);
+    const { messenger } = await bench.start(every("10 minutes"));
+    await bench.pass(15 * MINUTE);
+    assert.deepEqual([bench.sent, (await listSchedules(messenger))[0]?.status], [[], "paused"]);
+  });
+
   test("are listed with what comes next, those of other builds too, and can be removed", async (t) => {
     const bench = new Bench(t);
     const old = await bench.start(every("1 hour", {}, "old"), every("10 minutes"));

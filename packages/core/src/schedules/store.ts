@@ -76,7 +76,7 @@ export interface ScheduleStore {
   put(entry: ScheduleEntry, revision: number | null): Promise<boolean>;
   /**
    * Changes a schedule and stores, in the same commit, what `work` sends through `client`. False, and nothing is
-   * stored: it is of another revision by now. `work` may be run again, or in vain; it resolves with the message's id.
+   * stored: it is of another revision by now; `work` is not called then. It may be run again when the store has to; it resolves with the message's id.
    *
    * @param work - Its `client` is what `send` takes as `transaction`; undefined in a store that has no such thing.
    * @throws whatever `work` throws; nothing is stored then.
