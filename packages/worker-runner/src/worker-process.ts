@@ -66,6 +66,13 @@ export interface WorkerProcessState {
   readonly threads: { readonly wanted: number; readonly ready: number; readonly restarts: number; readonly suspects: number };
 }
 
+/** What one transport's worker could take, and when it last looked. */
+export interface LineState {
+  readonly free: number;
+  /** Milliseconds since a receive was answered; null before the first. */
+  readonly pollAgeMs: number | null;
+}
+
 /** What consumes one transport. */
 interface Line {
   readonly worker: Worker;
@@ -184,6 +191,16 @@ export class WorkerProcess {
       pollAgeMs: ages.includes(null) ? null : Math.max(0, ...ages.map((age) => age ?? 0)),
       threads: { wanted: count("wanted"), ready: count("ready"), restarts: count("restarts"), suspects: count("suspects") },
     };
+  }
+
+  /** By transport. */
+  lines(): Readonly<Record<string, LineState>> {
+    return Object.fromEntries(
+      [...this.#lines].map(([name, { worker, slots }]) => [
+        name,
+        { free: Math.max(0, slots - worker.inFlight), pollAgeMs: worker.progress.pollAgeMs },
+      ]),
+    );
   }
 
   /** One delivery, past the worker and its slots: for the isolation lane. */

@@ -1,3 +1,5 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { pause, waitFor } from "@symphony/core/testing";
 import pg from "pg";
 import { Flaky, Note, Slow } from "../../fixtures/messages.ts";
@@ -6,6 +8,7 @@ import { now } from "../../support/journal.ts";
 import { startTcpProxy } from "../../support/tcp-proxy.ts";
 import { type Arena, summary } from "../arena.ts";
 import { quantile, round, spread } from "../figures.ts";
+import { isAlive } from "../fleet.ts";
 import type { Figures, Row } from "../row.ts";
 
 /** The answer to a claim is lost: messages are in flight for a worker that has never heard of them. */
@@ -34,6 +37,44 @@ async function loseClaimReply(arena: Arena): Promise<Figures> {
   } finally {
     await proxy.close();
   }
+}
+
+/** A process whose driver never answers a claim again: its event loop turns, its leases are renewed, and it takes nothing. */
+async function stallClaims(arena: Arena): Promise<Figures> {
+  const [config, stall] = [join(arena.directory, "symphony.config.mjs"), join(arena.directory, "stall")];
+  writeFileSync(stall, "");
+  writeFileSync(
+    config,
+    `import { rmSync } from "node:fs";
+import pg from ${JSON.stringify(import.meta.resolve("pg"))};
+let stalled = false;
+try { if (process.argv[1].includes("child-main")) { rmSync(${JSON.stringify(stall)}); stalled = true; } } catch {}
+const { query } = pg.Client.prototype;
+pg.Client.prototype.query = function (config, ...rest) {
+  return stalled && config?.name?.startsWith("claim_") ? new Promise(() => {}) : query.call(this, config, ...rest);
+};
+export { default } from ${JSON.stringify(arena.fixture)};\n`,
+  );
+  // Whichever process loads it first is the one.
+  const fleet = await arena.fleet({ processes: 1, config });
+  const [stuck] = fleet.workers();
+  const at = now();
+  const sent = await arena.sendMany(20, Note, () => ({}));
+  await waitFor(() => sent.every(({ value }) => arena.runsOf(value, "end").length > 0), {
+    timeoutMs: 60_000,
+    intervalMs: 50,
+    what: "a fresh process to take the messages",
+  });
+  const healedMs = now() - at;
+  await waitFor(() => !isAlive(stuck ?? 0), { timeoutMs: 30_000, what: "the stuck process to be gone" });
+  const again = fleet.workers().length;
+  await arena.drain();
+  const { code } = await fleet.stop();
+  const verdict = await arena.judge();
+  arena.require(code === 0 && again === 1, `${again} processes, exit code ${code}`);
+  arena.require(fleet.logged(/lets ready messages lie/) === 1, "the log does not tell");
+  arena.require(healedMs <= 30_000, `healed after ${round(healedMs)} ms`);
+  return { ...summary(verdict), healed_ms: round(healedMs) };
 }
 
 /** Takes every connection that the server has left. */
@@ -120,6 +161,7 @@ async function rollBackAtRandom(arena: Arena): Promise<Figures> {
 
 export const contentionRows: readonly Row[] = [
   { id: "F36", title: "the reply to a claim is lost", n: 6, gate: 2, run: loseClaimReply },
+  { id: "STALL", title: "a worker process that claims nothing", n: 1, gate: 1, run: stallClaims },
   { id: "F40", title: "no connection is to be had", n: 1, gate: 1, server: { max_connections: 40 }, run: exhaustConnections },
   {
     id: "F44",

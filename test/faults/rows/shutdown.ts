@@ -149,7 +149,7 @@ async function rollingRestart(arena: Arena): Promise<Figures> {
 
 const FIXTURE = fileURLToPath(new URL("../../fixtures/symphony.config.ts", import.meta.url));
 
-/** A configuration that the plan can load and the worker processes cannot, for as long as a file is there. */
+/** A configuration that ends the worker processes that load it, for as long as a file is there. */
 async function crashLoop(arena: Arena): Promise<Figures> {
   const config = join(arena.directory, "symphony.config.mjs");
   const broken = join(arena.directory, "broken");
@@ -157,7 +157,7 @@ async function crashLoop(arena: Arena): Promise<Figures> {
   writeFileSync(
     config,
     `import { existsSync } from "node:fs";
-if (process.env.SYMPHONY_FLEET_CHILD && existsSync(${JSON.stringify(broken)})) throw new Error("the handlers cannot be loaded");
+if (process.argv[1].includes("child-main") && existsSync(${JSON.stringify(broken)})) process.exit(3);
 export { default } from ${JSON.stringify(FIXTURE)};\n`,
   );
   const fleet = await arena.fleet({ processes: 1, config, unready: true });
@@ -181,7 +181,10 @@ export { default } from ${JSON.stringify(FIXTURE)};\n`,
   // 1 + 2 + 4 + 8 s of pauses: the fifth start is not before 15 s.
   arena.require(deaths >= 2 && deaths <= 5, `${deaths} starts in 12 s`);
   arena.require(liveness === 200, `/livez said ${liveness}`);
-  arena.require(ready.status === 503 && ready.text.includes("cannot be loaded"), `/readyz does not name the cause: ${ready.text}`);
+  arena.require(
+    ready.status === 503 && ready.text.includes("exit code 3 before it was ready"),
+    `/readyz does not name the cause: ${ready.text}`,
+  );
   return { starts_in_12_s: deaths, livez: liveness, back_ms: round(backMs), supervisor_cpu_s: round(cpu, 2) };
 }
 

@@ -52,6 +52,7 @@ export class Child {
   readonly #clock: Clock;
   readonly #events: ChildEvents;
   #watch: Timer | undefined;
+  readonly #lines = new Map<string, { readonly free: number; readonly polledAt: number | undefined }>();
   #silent = false;
   #ended = false;
 
@@ -76,7 +77,12 @@ export class Child {
 
   /** By its last beat; 0 when it cannot receive from there. */
   freeSlots(transport: string): number {
-    return this.isReceiving(transport) ? Math.max(0, this.lastBeat.slots - this.lastBeat.inFlight) : 0;
+    return this.isReceiving(transport) ? (this.#lines.get(transport)?.free ?? 0) : 0;
+  }
+
+  /** When a receive of its was last answered there, on the monotonic clock; undefined: never, as far as it has said. */
+  lastPollOf(transport: string): number | undefined {
+    return this.#lines.get(transport)?.polledAt;
   }
 
   isReceiving(transport: string): boolean {
@@ -111,9 +117,12 @@ export class Child {
     this.#events.message(this, message);
   }
 
-  #note({ beat, pollAgeMs }: ChildWord): void {
+  #note({ beat, pollAgeMs, lines }: ChildWord): void {
+    const now = this.#clock.monotonic();
     this.lastBeat = beat;
-    if (pollAgeMs !== null) this.lastPollAt = this.#clock.monotonic() - pollAgeMs;
+    if (pollAgeMs !== null) this.lastPollAt = now - pollAgeMs;
+    for (const [name, line] of Object.entries(lines))
+      this.#lines.set(name, { free: line.free, polledAt: line.pollAgeMs === null ? undefined : now - line.pollAgeMs });
   }
 
   /** The event loop behind this process has to say something within `limitMs`, or it is ended: its work is for others. */

@@ -189,7 +189,8 @@ class ChildRun {
   }
 
   #word(): ChildWord {
-    return { beat: this.#state(), pollAgeMs: this.#process.state().pollAgeMs, metrics: this.#o.messenger.meter.drain() };
+    const { pollAgeMs } = this.#process.state();
+    return { beat: this.#state(), pollAgeMs, lines: this.#process.lines(), metrics: this.#o.messenger.meter.drain() };
   }
 
   #state(): ChildBeat {

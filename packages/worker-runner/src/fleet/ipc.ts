@@ -1,4 +1,5 @@
 import type { ErrorRecord, MetricSeries, Receipt, StopReason, WorkerInfo } from "@symphony/core";
+import type { LineState } from "../worker-process.ts";
 
 /**
  * Every message between the supervisor and its children, as two unions. They are sent per beat and per event of a
@@ -31,6 +32,7 @@ export interface ChildWord {
   readonly beat: ChildBeat;
   /** Milliseconds since it last received something, or nothing, from its transports; null before. */
   readonly pollAgeMs: number | null;
+  readonly lines: Readonly<Record<string, LineState>>;
   /** What it has counted since its last word; the supervisor has the sums. */
   readonly metrics: readonly MetricSeries[];
 }

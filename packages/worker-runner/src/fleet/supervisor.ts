@@ -91,6 +91,7 @@ export class Supervisor {
       ...{ transports, queues, pollIntervalMs, clock, logger },
       children: () => this.#consumers(),
       isPaused: () => this.#paused || this.#stopReason !== undefined,
+      onStuck: (child, transport) => this.#onStuck(child, transport),
     });
     this.#redrives = new RedriveRunner({ transports, runtime, logger });
     this.#suspects = new Suspects({
@@ -305,6 +306,14 @@ export class Supervisor {
     if (reason !== undefined) this.#rollover.add(place, reason);
   }
 
+  /** Its event loop turns, its leases are renewed, and yet it does nothing: for reasons that a fresh process may not have. */
+  #onStuck(child: Child, transport: string): void {
+    const place = this.#placeOf(child);
+    if (place === undefined || this.#stopReason !== undefined || this.#o.runtime.clock.monotonic() < place.notBefore) return;
+    this.#o.logger.error({ child_pid: child.pid, transport }, "a worker process lets ready messages lie: replacing it");
+    this.#rollover.add(place, "error");
+  }
+
   /** It ends by itself, and its exit follows. */
   #onLimit(child: Child, reason: StopReason): void {
     const place = this.#placeOf(child);
@@ -331,6 +340,8 @@ export class Supervisor {
     const fields = { child_pid: child.pid, code: end.code, signal: end.signal, in_flight: child.lastBeat.inFlight };
     this.#o.logger[clean ? "debug" : "warn"](fields, clean ? "worker process ended" : "worker process died");
     this.#countRestart(child, end);
+    if (!clean && !child.everRegistered && child.failure === undefined)
+      this.#lastBootError = `a worker process ended with ${end.signal ?? `exit code ${end.code}`} before it was ready`;
     const suspected = !child.leaving && child.failure === undefined && this.#evidence.pointsAtMessages(end);
     const leavers = [...child.leases].map(([transport, { worker }]) => ({ transport, workerId: worker.workerId, pid: child.pid }));
     if (this.#suspects.isLane(child)) await this.#inTime(this.#suspects.laneEnded(child, leavers, end, suspected));

@@ -1,5 +1,6 @@
 import { type Clock, isSupervisable, isWakeable, type Logger, type Timer, type Transport, toErrorRecord } from "@symphony/core";
 import type { Child } from "./child-process.ts";
+import { ProgressWatch } from "./progress-watch.ts";
 
 export interface WakeFanOptions {
   readonly transports: Readonly<Record<string, Transport>>;
@@ -8,6 +9,8 @@ export interface WakeFanOptions {
   readonly children: () => Iterable<Child>;
   /** Nobody is to receive: nothing needs to be looked for. */
   readonly isPaused: () => boolean;
+  /** It lets ready messages lie although it has room: see `ProgressWatch`. */
+  readonly onStuck: (child: Child, transport: string) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -24,6 +27,7 @@ const GATHER_MS = 20;
 export class WakeFan {
   readonly #o: WakeFanOptions;
   readonly #unlisten: (() => Promise<void>)[] = [];
+  readonly #progress: ProgressWatch;
   readonly #gathering = new Map<string, Timer>();
   #timer: Timer | undefined;
   #running = false;
@@ -32,6 +36,7 @@ export class WakeFan {
 
   constructor(options: WakeFanOptions) {
     this.#o = options;
+    this.#progress = new ProgressWatch(options.pollIntervalMs);
   }
 
   /** Resolves when it is listening, or when it is known that it cannot. Never rejects: polling finds everything. */
@@ -51,12 +56,16 @@ export class WakeFan {
 
   /** Wakes the child with the most room, other than the one that asks. */
   wake(transport: string, asking?: Child): void {
-    let best: Child | undefined;
+    let [best, mostRoom] = [undefined as Child | undefined, 0];
     for (const child of this.#o.children()) {
-      if (child !== asking && child.freeSlots(transport) > (best?.freeSlots(transport) ?? 0)) best = child;
+      // Whoever did not come when it was called is called again only if there is nobody else.
+      const room = child.freeSlots(transport) / (this.#progress.isSlow(child, transport) ? 1e6 : 1);
+      if (child !== asking && room > mostRoom) [best, mostRoom] = [child, room];
     }
-    if (best !== undefined) best.send({ kind: "wake", transport });
-    else if (asking === undefined) this.#wakeAllSoon(transport);
+    if (best !== undefined) {
+      this.#progress.woken(best, transport, this.#o.clock.monotonic());
+      best.send({ kind: "wake", transport });
+    } else if (asking === undefined) this.#wakeAllSoon(transport);
   }
 
   /** All were busy when they last said something, up to a second ago: who is not any more would sleep through this one. */
@@ -88,8 +97,13 @@ export class WakeFan {
       try {
         const isReady = await transport.hasReady(this.#o.queues);
         this.lastPollAt = this.#o.clock.monotonic();
-        if (isReady) this.wake(name);
+        if (!isReady) this.#progress.reset(name);
+        else {
+          for (const stuck of this.#progress.waiting<Child>(name)) this.#o.onStuck(stuck, name);
+          this.wake(name);
+        }
       } catch (error) {
+        this.#progress.reset(name);
         this.#o.logger.debug({ err: toErrorRecord(error), transport: name }, "could not ask for waiting messages");
       }
     }
