@@ -70,6 +70,8 @@ export interface MessengerConfig {
   readonly schedules?: readonly Schedule[];
   /** Queues to set up beside those that message types name. */
   readonly queues?: readonly string[];
+  /** Queues to prepare for `partitionKey` and `deduplicate`, beside those of message types that have one. */
+  readonly keyedQueues?: readonly string[];
   readonly worker?: WorkerConfig;
   /** Of the admin API, which parses it. */
   readonly auth?: unknown;
@@ -91,6 +93,7 @@ export interface ParsedConfig {
   readonly buses: Readonly<Record<string, Required<BusConfig>>>;
   readonly defaultBus: string;
   readonly queues: readonly string[];
+  readonly keyedQueues: readonly string[];
   readonly worker: WorkerConfig;
   readonly auth?: unknown;
   readonly defaults: { readonly timeoutMs: number };
@@ -177,6 +180,7 @@ const configSchema = object({
   defaultBus: optional(string()),
   schedules: listOf(scheduleParser, { default: [] }),
   queues: listOf(string({ pattern: NAME_PATTERN }), { default: [] }),
+  keyedQueues: listOf(string({ pattern: NAME_PATTERN }), { default: [] }),
   worker: optional(workerConfigSchema),
   defaults: optional(object({ timeoutMs: integer({ min: 1, max: 86_400_000, default: DEFAULT_TIMEOUT_MS }) })),
   auth: optional(anything<unknown>()),

@@ -6,7 +6,7 @@ import { MessengerError } from "./errors.ts";
 import type { HandlerContext, HandlerDescriptor } from "./handlers.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { DEFAULT_PRIORITY, type MessageType } from "./message.ts";
-import { attemptOf, dispatched, headers, messageId, metadata, priority, received } from "./stamps.ts";
+import { attemptOf, dispatched, headers, messageId, metadata, partitionKey, priority, received } from "./stamps.ts";
 import { activeLogFields } from "./telemetry/tracing.ts";
 
 /** Thrown by `context.snooze`; the executor knows it, nobody else should. */
@@ -71,6 +71,9 @@ export class EnvelopeContext implements HandlerContext {
   }
   get metadata(): Readonly<Record<string, unknown>> {
     return this.#envelope.last(metadata) ?? {};
+  }
+  get partitionKey(): string | undefined {
+    return this.#envelope.last(partitionKey)?.key;
   }
   get signal(): AbortSignal {
     return this.#attempt?.signal ?? neverAborted;

@@ -17,6 +17,10 @@ export interface DispatchOptions {
   readonly expiresAt?: Date | string;
   /** 1 to 255 characters. The same key within the window gives the first message's id. */
   readonly idempotencyKey?: string;
+  /** 1 to 255 characters. While a message with this key is not finished, the same again gets its id and nothing is sent. Not together with `idempotencyKey`. */
+  readonly deduplicate?: string;
+  /** 1 to 255 characters. Messages of one key and queue are handled one after the other, in the order in which they were sent. */
+  readonly partitionKey?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly metadata?: Readonly<Record<string, unknown>>;
   /** Name of a configured transport; overrides the routing. */
@@ -43,7 +47,7 @@ export interface DispatchReceipt {
   /** Where it was sent; empty when it was handled in place for want of a route. */
   readonly transport: string;
   readonly queue: string;
-  /** The idempotency key was known: nothing was sent, `messageId` is the first one's. */
+  /** The idempotency key was known, or a message to be deduplicated with is not finished: nothing was sent, `messageId` is the first one's. */
   readonly duplicate: boolean;
   readonly scheduledAt?: Date;
   /** It waits for the current handler to succeed: nothing was sent yet. */

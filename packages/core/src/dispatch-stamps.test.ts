@@ -7,7 +7,7 @@ const Note = defineMessage("note");
 const HOUR_MS = 3_600_000;
 
 const scheduledFor = (at: number, now: number): unknown =>
-  toStamps(Note, { scheduledAt: new Date(at) }, now).find((stamp) => stamp.name === "scheduled")?.value;
+  toStamps(Note, {}, { scheduledAt: new Date(at) }, now).find((stamp) => stamp.name === "scheduled")?.value;
 
 test("leaves it to the transport whether a time is over: the clock of who dispatches may be an hour ahead", () => {
   const due = Date.UTC(2026, 0, 1, 12);

@@ -4,12 +4,14 @@ import { MessengerError } from "./errors.ts";
 import { LONGEST_DELAY_MS } from "./longest-delay.ts";
 import { type AnyMessageType, NAME_PATTERN } from "./message.ts";
 import {
+  deduplicate,
   delay,
   expiry,
   headers,
   idempotencyKey,
   metadata,
   olderNames,
+  partitionKey,
   priority,
   queueName,
   scheduled,
@@ -25,6 +27,8 @@ const KNOWN = new Set<string>([
   "expiresInMs",
   "expiresAt",
   "idempotencyKey",
+  "deduplicate",
+  "partitionKey",
   "headers",
   "metadata",
   "stamps",
@@ -40,7 +44,7 @@ const MAX_KEY_CHARS = 255;
  *
  * @throws {MessengerError} `DISPATCH_OPTIONS_INVALID`, naming the option and its range.
  */
-export function toStamps(type: AnyMessageType, options: DispatchOptions, now: number): Stamp[] {
+export function toStamps(type: AnyMessageType, payload: unknown, options: DispatchOptions, now: number): Stamp[] {
   for (const key in options) if (!KNOWN.has(key)) throw invalid(key, `is not a dispatch option (${[...KNOWN].join(", ")})`);
   const queue = options.queue ?? type.queue;
   if (!NAME_PATTERN.test(queue)) throw invalid("queue", `must match ${NAME_PATTERN.source}`);
@@ -50,7 +54,7 @@ export function toStamps(type: AnyMessageType, options: DispatchOptions, now: nu
   const dueAt = addTime(stamps, type, options, now);
   addExpiry(stamps, type, options, dueAt);
   if (type.aliases.length > 0) stamps.push(olderNames({ names: type.aliases }));
-  if (options.idempotencyKey !== undefined) stamps.push(idempotencyKey({ key: checkKey(options.idempotencyKey) }));
+  addKeys(stamps, type, payload, options);
   const allHeaders = merged(type.headers, options.headers === undefined ? undefined : checkHeaders(options.headers));
   if (allHeaders !== undefined) stamps.push(headers(allHeaders));
   const allMetadata = merged(type.metadata, options.metadata === undefined ? undefined : checkObject("metadata", options.metadata));
@@ -72,6 +76,26 @@ function ownStamps(ofType: readonly Stamp[] = [], given: unknown = []): readonly
 
 function merged<T extends Readonly<Record<string, unknown>>>(ofType: T | undefined, given: T | undefined): T | undefined {
   return ofType === undefined || given === undefined ? (given ?? ofType) : { ...ofType, ...given };
+}
+
+function addKeys(stamps: Stamp[], type: AnyMessageType, payload: unknown, options: DispatchOptions): void {
+  const { idempotencyKey: once } = options;
+  if (once !== undefined) stamps.push(idempotencyKey({ key: checkKey("idempotencyKey", once) }));
+  const part = options.partitionKey ?? keyOf("partitionKey", type, payload);
+  if (part !== undefined) stamps.push(partitionKey({ key: checkKey("partitionKey", part) }));
+  // A known idempotency key answers for unfinished messages too.
+  if (once !== undefined && options.deduplicate !== undefined) throw invalid("deduplicate", "and idempotencyKey exclude each other");
+  const single = once === undefined ? (options.deduplicate ?? keyOf("deduplicate", type, payload)) : undefined;
+  if (single !== undefined) stamps.push(deduplicate({ key: checkKey("deduplicate", single) }));
+}
+
+function keyOf(which: "partitionKey" | "deduplicate", type: AnyMessageType, payload: unknown): unknown {
+  try {
+    return type[which]?.(payload);
+  } catch (cause) {
+    const what = `cannot be made from the payload: ${String(cause)}`;
+    throw new MessengerError("DISPATCH_OPTIONS_INVALID", `${which} of "${type.name}" ${what}`, { cause, details: { path: which } });
+  }
 }
 
 /** When it is due, as far as this process knows. */
@@ -121,9 +145,9 @@ function parseTime(text: unknown): number {
   return Date.parse(text);
 }
 
-function checkKey(key: unknown): string {
+function checkKey(option: string, key: unknown): string {
   if (typeof key !== "string" || key.length === 0 || key.length > MAX_KEY_CHARS)
-    throw invalid("idempotencyKey", `must be a string of 1 to ${MAX_KEY_CHARS} characters`);
+    throw invalid(option, `must be a string of 1 to ${MAX_KEY_CHARS} characters`);
   return key;
 }
 

@@ -93,7 +93,7 @@ export class Dispatcher {
     const bus = name === undefined ? this.#buses.default : this.#buses.get(name);
     const envelope = Envelope.wrap({ type: type.name, payload }, [
       // First, so that no stamp of the caller takes the place of the bus's own.
-      ...toStamps(type, options, now),
+      ...toStamps(type, payload, options, now),
       messageId({ id }),
       busName({ bus: bus.name }),
       dispatched({ at: now }),

@@ -17,6 +17,8 @@ export interface HandlerContext {
   readonly dispatchedAt: Date;
   readonly headers: Readonly<Record<string, string>>;
   readonly metadata: Readonly<Record<string, unknown>>;
+  /** Messages with the same one are handled one after the other. */
+  readonly partitionKey: string | undefined;
   /** Aborts on timeout, lost lease and the shutdown deadline. Pass it on to `fetch` and the like. */
   readonly signal: AbortSignal;
   readonly logger: Logger;

@@ -51,6 +51,10 @@ export interface MessageOptions<
   readonly delayMs?: number;
   /** Milliseconds from when it is due; what was not started by then is a dead letter with the reason `expired`. Default: never. */
   readonly expiresInMs?: number;
+  /** Messages of one key and queue are handled one after the other, in the order in which they were sent. No key: no order. */
+  readonly partitionKey?: (payload: StandardSchemaV1.InferInput<NoInfer<Schema>>) => string | undefined;
+  /** While a message with this key is not finished, the same again gets its id and nothing is sent. */
+  readonly deduplicate?: (payload: StandardSchemaV1.InferInput<NoInfer<Schema>>) => string | undefined;
   /** Of every message of this type; `dispatch` adds to them and may replace single ones. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly metadata?: Readonly<Record<string, unknown>>;
@@ -74,6 +78,8 @@ export interface MessageType<Input = unknown, Output = Input, Result = unknown> 
   readonly bus?: string;
   readonly delayMs?: number;
   readonly expiresInMs?: number;
+  partitionKey?(payload: Input): string | undefined;
+  deduplicate?(payload: Input): string | undefined;
   readonly headers?: Readonly<Record<string, string>>;
   readonly metadata?: Readonly<Record<string, unknown>>;
   readonly stamps?: readonly Stamp[];
@@ -118,6 +124,8 @@ const messageSchema = object({
   bus: optional(string({ pattern: NAME_PATTERN })),
   delayMs: optional(number({ min: 0, max: LONGEST_DELAY_MS })),
   expiresInMs: optional(number({ min: 1, max: LONGEST_DELAY_MS })),
+  partitionKey: optional(func()),
+  deduplicate: optional(func()),
   headers: optional(record(string())),
   metadata: optional(record(anything<unknown>())),
   stamps: optional(listOf(stampParser)),

@@ -237,13 +237,31 @@ class ConfiguredMessenger implements Messenger {
   async #create(name: string, dsn: string, options: Readonly<Record<string, unknown>>, serializer: Serializer): Promise<Transport> {
     const factory = await findFactory(name, dsn, [...(this.#options.transportFactories ?? []), memoryTransportFactory]);
     const { runtime, logger } = this;
-    return factory.create({ name, dsn, options, serializer, runtime, logger, queues: this.#queuesOf(name) });
+    return factory.create({
+      name,
+      dsn,
+      options,
+      serializer,
+      runtime,
+      logger,
+      queues: this.#queuesOf(name),
+      keyedQueues: this.#keyedQueuesOf(name),
+    });
   }
 
   /** Queues of the message types that are routed here, and those of the configuration. */
   #queuesOf(transport: string): readonly string[] {
-    const routed = this.registry.all().filter((type) => this.router.find(type.name)?.includes(transport) ?? false);
-    return [...new Set([DEFAULT_QUEUE, ...this.config.queues, ...routed.map((type) => type.queue)])];
+    const { queues, keyedQueues } = this.config;
+    return [...new Set([DEFAULT_QUEUE, ...queues, ...keyedQueues, ...this.#typesOf(transport).map((type) => type.queue)])];
+  }
+
+  #keyedQueuesOf(transport: string): readonly string[] {
+    const keyed = this.#typesOf(transport).filter((type) => type.partitionKey !== undefined || type.deduplicate !== undefined);
+    return [...new Set([...this.config.keyedQueues, ...keyed.map((type) => type.queue)])];
+  }
+
+  #typesOf(transport: string): AnyMessageType[] {
+    return this.registry.all().filter((type) => this.router.find(type.name)?.includes(transport) ?? false);
   }
 }
 

@@ -14,6 +14,7 @@ import {
   metadata,
   NO_TRIES,
   olderNames,
+  partitionKey,
   redelivery,
   suspect,
   type Tries,
@@ -48,6 +49,8 @@ export interface WireRecord {
   readonly exp?: number;
   readonly bus?: string;
   readonly key?: string;
+  /** Partition key. */
+  readonly part?: string;
   readonly tries?: Tries;
   readonly history?: readonly AttemptRecord[];
   /** Handlers that succeeded in an earlier attempt. */
@@ -67,9 +70,21 @@ export interface Serializer {
 }
 
 const KNOWN = new Set<string>(
-  [messageId, busName, dispatched, lineage, headers, metadata, typeVersion, idempotencyKey, redelivery, suspect, olderNames, expiry].map(
-    (type) => type.stampName,
-  ),
+  [
+    messageId,
+    busName,
+    dispatched,
+    lineage,
+    headers,
+    metadata,
+    typeVersion,
+    idempotencyKey,
+    redelivery,
+    suspect,
+    olderNames,
+    expiry,
+    partitionKey,
+  ].map((type) => type.stampName),
 );
 
 export function createJsonSerializer(limits: PayloadLimits = DEFAULT_PAYLOAD_LIMITS): Serializer {
@@ -123,6 +138,7 @@ function toRecord(envelope: Envelope): WireRecord {
   add("exp", envelope.last(expiry)?.at);
   add("bus", envelope.last(busName)?.bus);
   add("key", envelope.last(idempotencyKey)?.key);
+  add("part", envelope.last(partitionKey)?.key);
   add("tries", past?.tries);
   add("history", past !== undefined && past.history.length > 0 ? past.history : undefined);
   add("handled", done.length > 0 ? done : undefined);
@@ -197,7 +213,7 @@ function checkRecord(value: unknown): WireRecord {
     throw undecodable("was is not a list of names");
   if (value.stamps !== undefined && !(isObject(value.stamps) && Object.values(value.stamps).every(Array.isArray)))
     throw undecodable("stamps are not lists by name");
-  for (const field of ["parent", "bus", "key"] as const)
+  for (const field of ["parent", "bus", "key", "part"] as const)
     if (value[field] !== undefined && typeof value[field] !== "string") throw undecodable(`${field} is not a string`);
   return value as unknown as WireRecord;
 }
@@ -217,6 +233,7 @@ function toEnvelope(record: WireRecord): Envelope {
   if (record.headers !== undefined) stamps.push(headers(record.headers));
   if (record.meta !== undefined) stamps.push(metadata(record.meta));
   if (record.key !== undefined) stamps.push(idempotencyKey({ key: record.key }));
+  if (record.part !== undefined) stamps.push(partitionKey({ key: record.part }));
   if (record.tries !== undefined || record.history !== undefined || record.handled !== undefined) {
     stamps.push(redelivery({ tries: { ...NO_TRIES, ...record.tries }, history: record.history ?? [], handled: record.handled ?? [] }));
   }

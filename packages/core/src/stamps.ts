@@ -34,6 +34,10 @@ export const transportNames = defineStamp<{ names: readonly string[] }>("transpo
 export const queueName = defineStamp<{ queue: string }>("queueName", { sendable: false });
 /** At most one message per key, queue and window. By the caller. */
 export const idempotencyKey = defineStamp<{ key: string }>("idempotencyKey", { sendable: true });
+/** Messages of one key and queue are handled one after the other, in the order in which they were sent. By the caller or the message type. */
+export const partitionKey = defineStamp<{ key: string }>("partitionKey", { sendable: true });
+/** At most one message per key and queue that is not finished. By the caller or the message type. */
+export const deduplicate = defineStamp<{ key: string }>("deduplicate", { sendable: false });
 /** The caller's database client: the message joins its transaction. By the caller. */
 export const transaction = defineStamp<{ client: unknown }>("transaction", { sendable: false });
 /** The transport took it. Added by the route middleware, one per transport. */

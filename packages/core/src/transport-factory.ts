@@ -14,6 +14,8 @@ export interface TransportInput {
   readonly logger: Logger;
   /** Queues that message types and configuration name; what `setUp` makes. */
   readonly queues: readonly string[];
+  /** Those among them whose messages may have a partition or deduplication key; what such keys need costs others nothing. */
+  readonly keyedQueues?: readonly string[];
 }
 
 /** Makes transports for some DSN schemes. Construction does no I/O beyond what `create` needs to be usable. */

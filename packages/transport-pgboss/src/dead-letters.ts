@@ -165,10 +165,10 @@ function redriveTo(schema: string, queue: QueueInfo, dead: QueueInfo): Statement
        FOR UPDATE SKIP LOCKED),
      one AS (SELECT DISTINCT ON (message_id) * FROM d WHERE source_name = ${name} ORDER BY message_id, created_on),
      back AS (
-       INSERT INTO ${schema}.${queue.table} AS j (id, name, data, priority, start_after, created_on, keep_until, retry_count, singleton_key, group_id, group_tier, source_root_id,
+       INSERT INTO ${schema}.${queue.table} AS j (id, name, data, priority, start_after, created_on, keep_until, retry_count, singleton_key, group_id, source_root_id,
          expire_seconds, deletion_seconds, retry_limit, retry_delay, retry_backoff, retry_delay_max, policy, dead_letter, heartbeat_seconds)
        SELECT o.message_id, ${name}, CASE WHEN jsonb_typeof(o.data) = 'object' THEN o.data - '{tries,suspect,exp}'::text[] ELSE o.data END, o.priority, now(), now(),
-         now() + q.retention_seconds * interval '1 s', coalesce(o.source_retry_count, 0) + 1, o.singleton_key, o.group_id, o.group_tier, o.source_root_id,
+         now() + q.retention_seconds * interval '1 s', coalesce(o.source_retry_count, 0) + 1, o.singleton_key, o.group_id, o.source_root_id,
          q.expire_seconds, q.deletion_seconds, q.retry_limit, q.retry_delay, q.retry_backoff, q.retry_delay_max, q.policy, q.dead_letter, q.heartbeat_seconds
        FROM one o JOIN ${schema}.queue q ON q.name = ${name}
        ON CONFLICT (name, id) DO UPDATE SET state = 'retry', data = EXCLUDED.data, priority = EXCLUDED.priority, start_after = EXCLUDED.start_after,

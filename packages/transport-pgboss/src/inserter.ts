@@ -8,6 +8,8 @@ export interface Comparison {
   readonly idExists: boolean;
   readonly same: boolean;
   readonly expired: boolean;
+  /** The unfinished message that has the row's deduplication key. */
+  readonly holder: string | null;
 }
 
 /** How rows get into the database: by our own statements, or through pg-boss. */
@@ -61,7 +63,8 @@ export async function storeRows(
       if (found?.queueExists !== true) {
         if (await makeQueue(each.row.name)) again.push(each);
         else results[each.position] = { kind: "refused", error: unknownQueue(each.row.name) };
-      } else if (!found.idExists) again.push(each);
+      } else if (found.holder !== null) results[each.position] = { kind: "duplicate", id: found.holder, queue: each.row.name };
+      else if (!found.idExists) again.push(each);
       else if (found.expired) expired.push(each);
       else results[each.position] = taken(each.row, found.same);
     }

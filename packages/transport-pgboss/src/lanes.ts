@@ -5,12 +5,14 @@ import { FastLane } from "./fast-lane.ts";
 import type { RowStore } from "./inserter.ts";
 import type { Lane } from "./lane.ts";
 import { LostClaims } from "./lost-claims.ts";
+import type { Notifier } from "./notifier.ts";
 import type { PgBossOptions } from "./options.ts";
 import { PortableLane } from "./portable-lane.ts";
 import { createPortableRowStore } from "./portable-store.ts";
 import { PublicApi } from "./public-api.ts";
 import { FAST_PATH_SCHEMA_VERSION, type QueueInfo } from "./queues.ts";
 import { createFastRowStore } from "./row-store.ts";
+import { TurnLane } from "./turn-lane.ts";
 
 export interface LanesInput {
   readonly database: Database;
@@ -18,6 +20,7 @@ export interface LanesInput {
   readonly serializer: Serializer;
   readonly runtime: Runtime;
   readonly logger: Logger;
+  readonly notifier: Notifier;
 }
 
 /** Chooses the way for each queue: our own statements only where they are known to fit. */
@@ -26,6 +29,8 @@ export class Lanes {
   readonly #api: PublicApi;
   readonly #fast: Lane;
   readonly #portable: Lane;
+  /** The same for queues with partition keys. */
+  readonly #inTurn: ReadonlyMap<Lane, Lane>;
   readonly store: RowStore;
 
   constructor(input: LanesInput) {
@@ -36,6 +41,8 @@ export class Lanes {
     const lost = new LostClaims({ database, schema, statementTimeoutMs, runtime, logger });
     this.#fast = new FastLane(database, options, serializer, lost);
     this.#portable = new PortableLane(this.#api, database, schema, serializer, lost);
+    const inTurn = (lane: Lane): Lane => new TurnLane(lane, { database, notifier: input.notifier, schema: options.schema });
+    this.#inTurn = new Map([this.#fast, this.#portable].map((lane) => [lane, inTurn(lane)]));
     const [fast, portable] = [createFastRowStore(database, options.schema), createPortableRowStore(this.#api, database, options.schema)];
     const store = (): RowStore => (this.#fits() ? fast : portable);
     this.store = {
@@ -46,7 +53,8 @@ export class Lanes {
   }
 
   of(queue: QueueInfo): Lane {
-    return this.#fits() && queue.policy === "standard" ? this.#fast : this.#portable;
+    const lane = this.#fits() && queue.policy === "standard" ? this.#fast : this.#portable;
+    return queue.keyed ? (this.#inTurn.get(lane) ?? lane) : lane;
   }
 
   close(): Promise<void> {

@@ -194,7 +194,7 @@ export class PortableLane implements Lane {
 
   /** Rows as they are, and as they stay until our transaction ends. */
   async #lock(client: pg.ClientBase, queue: QueueInfo, receipts: readonly Receipt[]): Promise<Map<string, MovedRow>> {
-    const sql = `SELECT id::text, data::text, priority, retry_count, created_on::text, singleton_key, group_id, group_tier, source_root_id::text
+    const sql = `SELECT id::text, data::text, priority, retry_count, created_on::text, singleton_key, group_id, source_root_id::text
       FROM ${this.#table(queue)} WHERE name = $1 AND id = ANY ($2::uuid[]) FOR UPDATE`;
     const { rows } = await client.query<MovedRow>(sql, [queue.name, receipts.map((receipt) => receipt.id)]);
     return new Map(rows.map((row) => [row.id, row]));
@@ -202,13 +202,13 @@ export class PortableLane implements Lane {
 
   #burial(queue: QueueInfo, dead: QueueInfo): string {
     const name = pg.escapeLiteral(dead.name);
-    return `INSERT INTO ${this.#table(dead)} (id, name, data, priority, start_after, created_on, keep_until, singleton_key, group_id, group_tier,
+    return `INSERT INTO ${this.#table(dead)} (id, name, data, priority, start_after, created_on, keep_until, singleton_key, group_id,
         source_name, source_id, source_created_on, source_retry_count, source_output, source_root_id, ${QUEUE_OPTIONS})
       SELECT CASE WHEN EXISTS (SELECT 1 FROM ${this.#table(dead)} o WHERE o.name = ${name} AND o.id = d.id) THEN gen_random_uuid() ELSE d.id END, ${name},
-        ${patched("d.data::jsonb", "d.patch")}, d.priority, now(), now(), now() + q.retention_seconds * interval '1 s', d.singleton_key, d.group_id, d.group_tier,
+        ${patched("d.data::jsonb", "d.patch")}, d.priority, now(), now(), now() + q.retention_seconds * interval '1 s', d.singleton_key, d.group_id,
         ${pg.escapeLiteral(queue.name)}, d.id, d.created_on, d.retry_count, d.failure, coalesce(d.source_root_id, d.id), ${optionsOf("q")}
       FROM json_to_recordset($1::text::json) AS d(id uuid, data text, priority int, retry_count int, created_on timestamptz, singleton_key text, group_id text,
-        group_tier text, source_root_id uuid, patch jsonb, failure jsonb) LEFT JOIN ${this.#schema}.queue q ON q.name = ${name}`;
+        source_root_id uuid, patch jsonb, failure jsonb) LEFT JOIN ${this.#schema}.queue q ON q.name = ${name}`;
   }
 
   #table(queue: QueueInfo): string {

@@ -3,7 +3,7 @@ import type { JobInsert } from "pg-boss";
 import type { Database, Queryable } from "./connection.ts";
 import type { RowStore } from "./inserter.ts";
 import { bossDatabase, type PublicApi } from "./public-api.ts";
-import type { OutgoingRow } from "./row-codec.ts";
+import { isKeyed, type OutgoingRow } from "./row-codec.ts";
 import { comparisons, recordset, sending } from "./row-store.ts";
 import { compareRows, reviveRows } from "./statements.ts";
 
@@ -36,9 +36,11 @@ export function createPortableRowStore(api: PublicApi, database: Database, schem
 }
 
 function toJob(row: OutgoingRow): JobInsert {
-  const { id, priority, delay, at, key } = row;
+  const { id, priority, delay, at, key, part, single } = row;
+  // By the names of the columns: `group` does not foresee a tier without an id.
+  const group = isKeyed(row) ? { groupId: part ?? null, groupTier: single ?? null } : {};
   const startAfter = at === null ? delay / 1000 : new Date(at).toISOString();
-  return { id, data: parse(row), priority, startAfter, ...(key === null ? {} : { singletonKey: key }) };
+  return { id, data: parse(row), priority, startAfter, ...(key === null ? {} : { singletonKey: key }), ...group };
 }
 
 function parse(row: OutgoingRow): object {

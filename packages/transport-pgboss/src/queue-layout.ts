@@ -1,3 +1,4 @@
+import type { IndexLayout } from "./index-layout.ts";
 import type { PgBossOptions } from "./options.ts";
 import {
   AUDIT_TABLE,
@@ -71,12 +72,6 @@ export const OWN_TABLES: Readonly<Record<string, string>> = {
   canary_fingerprints text[], canary_passed boolean NOT NULL DEFAULT false, reason text, audit_id uuid, requested_by text NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now(), finished_at timestamptz, holder text, held_until timestamptz`,
 };
-
-export interface IndexLayout {
-  /** Goes after the table's name, which has 57 of the 63 characters that PostgreSQL allows. */
-  readonly suffix: string;
-  readonly on: string;
-}
 
 /** Indexes beside those of pg-boss. */
 export function indexes(name: string, options: PgBossOptions): readonly IndexLayout[] {

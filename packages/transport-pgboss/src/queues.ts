@@ -1,5 +1,6 @@
 import { type Runtime, TransportError } from "@symphony/core";
 import { type Database, type Statement, statement } from "./connection.ts";
+import { KEYED_TRIGGER } from "./keyed-queues.ts";
 
 /** Version of pg-boss's tables that the fast statements were written against (pg-boss 12.35.0). */
 export const FAST_PATH_SCHEMA_VERSION = 43;
@@ -11,6 +12,8 @@ export interface QueueInfo {
   readonly table: string;
   readonly policy: string;
   readonly partitioned: boolean;
+  /** Prepared for partition and deduplication keys. */
+  readonly keyed: boolean;
 }
 
 /** Milliseconds until queues that others made are seen by a worker that takes from all; every process of an idle fleet asks. */
@@ -36,7 +39,9 @@ export class QueueDirectory {
     // pg-boss keeps queues of its own, whose names begin with two underscores.
     this.#select = statement(
       "queues",
-      `SELECT name, table_name, policy, partition FROM ${schema}.queue WHERE left(name, 2) <> '__' ORDER BY name`,
+      `SELECT name, table_name, policy, partition, EXISTS (
+         SELECT 1 FROM pg_trigger t WHERE t.tgrelid = to_regclass('${schema}.' || table_name) AND t.tgname = '${KEYED_TRIGGER}')
+       FROM ${schema}.queue WHERE left(name, 2) <> '__' ORDER BY name`,
     );
   }
 
@@ -82,10 +87,11 @@ export class QueueDirectory {
     const rows = await this.#database.run(this.#select, [], "reading the queues");
     this.#queues = new Map(
       rows.map((row) => {
-        const [name, table, policy, partitioned] = row as [string, string, string, boolean];
+        const [name, table, policy, partitioned, keyed] = row as [string, string, string, boolean, boolean];
         const before = this.#queues.get(name);
+        const same = before?.table === table && before.policy === policy && before.keyed === keyed;
         // The same object as long as nothing changed: callers hold it across refreshes.
-        return [name, before?.table === table && before.policy === policy ? before : { name, table, policy, partitioned }];
+        return [name, same ? before : { name, table, policy, partitioned, keyed }];
       }),
     );
     this.#loadedAt = this.#runtime.clock.monotonic();

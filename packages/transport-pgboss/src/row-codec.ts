@@ -20,9 +20,15 @@ export interface OutgoingRow {
   /** Milliseconds since 1970; beats `delay`. */
   readonly at: number | null;
   readonly key: string | null;
+  /** Partition and deduplication key; absent, not null, for the many that have none. */
+  readonly part?: string;
+  readonly single?: string;
   /** The record as JSON text. As a string inside the parameter: no record can break out of its place. */
   readonly data: string;
 }
+
+/** Whether the queue must be prepared for it. */
+export const isKeyed = (row: OutgoingRow): boolean => row.part !== undefined || row.single !== undefined;
 
 const DEFAULT_PRIORITY = 5;
 export const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
@@ -37,6 +43,8 @@ export function toRow(envelope: Envelope, queue: string, transport: string, seri
   const own = envelope.last(stamps.messageId)?.id ?? "";
   const id = key === undefined ? own : idOfKey(transport, queue, key);
   const at = envelope.last(stamps.scheduled)?.at;
+  const part = envelope.last(stamps.partitionKey)?.key;
+  const single = envelope.last(stamps.deduplicate)?.key;
   return {
     id,
     name: queue,
@@ -44,6 +52,8 @@ export function toRow(envelope: Envelope, queue: string, transport: string, seri
     delay: Math.max(0, envelope.last(stamps.delay)?.delayMs ?? 0),
     at: at ?? null,
     key: key ?? null,
+    ...(part === undefined ? {} : { part }),
+    ...(single === undefined ? {} : { single }),
     data: serializer.encode(key === undefined ? envelope : renamed(envelope, own, id)),
   };
 }

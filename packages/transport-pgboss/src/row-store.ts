@@ -1,16 +1,17 @@
 import type { Database } from "./connection.ts";
 import type { Comparison, RowStore } from "./inserter.ts";
-import type { OutgoingRow } from "./row-codec.ts";
+import { isKeyed, type OutgoingRow } from "./row-codec.ts";
 import { compareRows, insertRows, reviveRows } from "./statements.ts";
 
 /** Rows by our own statements: one round trip and one commit for messages of any queues. */
 export function createFastRowStore(database: Database, schema: string): RowStore {
   const insert = insertRows(schema);
+  const insertKeyed = insertRows(schema, true);
   const compare = compareRows(schema);
   const revive = reviveRows(schema);
   const ids = (rows: readonly (readonly unknown[])[]): ReadonlySet<string> => new Set(rows.map((row) => row[0] as string));
   return {
-    insert: async (rows, on) => ids(await database.run(insert, [recordset(rows)], sending(rows), on)),
+    insert: async (rows, on) => ids(await database.run(rows.some(isKeyed) ? insertKeyed : insert, [recordset(rows)], sending(rows), on)),
     revive: async (rows, on) => ids(await database.run(revive, [recordset(rows)], sending(rows), on)),
     compare: async (rows, on) => comparisons(rows, await database.run(compare, [recordset(rows)], sending(rows), on)),
   };
@@ -26,8 +27,8 @@ export function recordset(rows: readonly OutgoingRow[]): string {
 export function comparisons(rows: readonly OutgoingRow[], found: readonly (readonly unknown[])[]): Comparison[] {
   const answers = new Array<Comparison>(rows.length);
   for (const each of found) {
-    const [i, queueExists, idExists, same, expired] = each as [number, boolean, boolean, boolean, boolean];
-    answers[i] = { queueExists, idExists, same, expired };
+    const [i, queueExists, idExists, same, expired, holder] = each as [number, boolean, boolean, boolean, boolean, string | null];
+    answers[i] = { queueExists, idExists, same, expired, holder };
   }
   return answers;
 }

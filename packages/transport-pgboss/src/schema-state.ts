@@ -1,4 +1,5 @@
 import type pg from "pg";
+import { KEYED_TRIGGER } from "./keyed-queues.ts";
 import { OWN_TABLES } from "./queue-layout.ts";
 
 /** What set-up finds of one queue. */
@@ -15,6 +16,8 @@ export interface QueueState {
   readonly indexes: ReadonlySet<string>;
   readonly invalidIndexes: ReadonlySet<string>;
   readonly storage: ReadonlySet<string>;
+  /** Has the triggers that keys need. */
+  readonly keyed: boolean;
 }
 
 export interface SchemaState {
@@ -37,6 +40,7 @@ const queuesSql = (schema: string): string => `
       AND EXISTS (SELECT 1 FROM pg_stats s WHERE s.schemaname = $1 AND s.tablename = q.table_name AND s.attname = 'name') AS cured,
     ARRAY (SELECT substr(ic.relname, length(q.table_name) + 1) FROM pg_index x JOIN pg_class ic ON ic.oid = x.indexrelid WHERE x.indrelid = c.oid AND x.indisvalid) AS indexes,
     ARRAY (SELECT substr(ic.relname, length(q.table_name) + 1) FROM pg_index x JOIN pg_class ic ON ic.oid = x.indexrelid WHERE x.indrelid = c.oid AND NOT x.indisvalid) AS invalid,
+    EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = '${KEYED_TRIGGER}') AS keyed,
     coalesce(c.reloptions, '{}') AS storage, coalesce(pg_relation_size(c.oid), 0) < 1048576 AS small
   FROM ${schema}.queue q
     LEFT JOIN pg_class c ON c.oid = to_regclass($1 || '.' || q.table_name)
@@ -52,6 +56,7 @@ interface QueueRow {
   invalid: string[];
   storage: string[];
   small: boolean;
+  keyed: boolean;
 }
 
 export async function readSchemaState(client: pg.ClientBase | pg.Pool, schema: string, names: readonly string[]): Promise<SchemaState> {
@@ -76,5 +81,6 @@ function toQueueState(row: QueueRow): QueueState {
     indexes: new Set(row.indexes),
     invalidIndexes: new Set(row.invalid),
     storage: new Set(row.storage),
+    keyed: row.keyed,
   };
 }

@@ -16,7 +16,8 @@ import { isRowFault, toTransportError } from "./driver-errors.ts";
 import { type RowStore, storeRows } from "./inserter.ts";
 import type { Notifier } from "./notifier.ts";
 import type { PgBossOptions } from "./options.ts";
-import { type OutgoingRow, toRow, UUID_PATTERN } from "./row-codec.ts";
+import type { QueueMaker } from "./queue-maker.ts";
+import { isKeyed, type OutgoingRow, toRow, UUID_PATTERN } from "./row-codec.ts";
 import { sending } from "./row-store.ts";
 
 /** Bytes of records in one insert: as much as a socket moves in some milliseconds; a row beyond it goes alone. */
@@ -33,8 +34,8 @@ export interface SenderInput {
   readonly notifier: Notifier;
   /** The connection of the audited action that the caller is part of. */
   readonly joined: () => Queryable | undefined;
-  /** Makes a queue that a message names and nobody has set up; false: it may not. */
-  readonly makeQueue: (queue: string) => Promise<boolean>;
+  /** Makes and prepares queues that nobody has set up. */
+  readonly maker: QueueMaker;
 }
 
 type Prepared = { readonly row: OutgoingRow } | { readonly refused: MessengerError };
@@ -42,8 +43,10 @@ type Prepared = { readonly row: OutgoingRow } | { readonly refused: MessengerErr
 /** Stores messages: what is sent at the same time goes in one insert, what joins a transaction of the caller goes alone. */
 export class PgBossSender {
   readonly #input: SenderInput;
-  /** Messages with an idempotency key may have to wait for another transaction with the same key; the others need not. */
-  readonly #lanes: { readonly plain: Coalescer<OutgoingRow, SendResult>; readonly keyed: Coalescer<OutgoingRow, SendResult> };
+  /** Messages with a key may have to wait for another transaction with the same key; the others need not. */
+  readonly #lanes: Readonly<Record<LaneName, Coalescer<OutgoingRow, SendResult>>>;
+  /** The last check of keys: the next one waits for it, so that no message overtakes another while a queue is prepared. */
+  #checking: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   constructor(input: SenderInput) {
@@ -57,12 +60,17 @@ export class PgBossSender {
         input.runtime,
       );
     // Connections are left for claims, and to those who wait for a key never more than one.
-    this.#lanes = { plain: lane(Math.max(1, poolSize - 1)), keyed: lane(1) };
+    // Of those with a partition key one batch must not overtake the other.
+    this.#lanes = { plain: lane(Math.max(1, poolSize - 1)), keyed: lane(1), ordered: lane(1) };
   }
 
   async send(envelopes: readonly Envelope[], options: SendOptions = {}): Promise<readonly SendResult[]> {
     if (this.#closed) throw new TransportError("TRANSPORT_FAILED", "the transport was closed");
-    const prepared = envelopes.map((envelope) => this.#prepare(envelope));
+    const all = envelopes.map((envelope) => this.#prepare(envelope));
+    // Nothing is waited for without need: what is sent in one turn of the event loop goes out together.
+    const isAnyKeyed = all.some((each) => "row" in each && isKeyed(each.row));
+    const mayMake = options.transaction === undefined && this.#input.joined() === undefined;
+    const prepared = isAnyKeyed ? await this.#inTurn(() => this.#checkKeys(all, mayMake)) : all;
     const rows = prepared.flatMap((each) => ("row" in each ? [each.row] : []));
     const transaction = options.transaction ?? this.#input.joined();
     const stored = transaction === undefined ? await this.#coalesce(rows) : await this.#join(rows, transaction);
@@ -73,7 +81,8 @@ export class PgBossSender {
   /** Waits for what is on its way. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([this.#lanes.plain.drained(), this.#lanes.keyed.drained()]);
+    await this.#checking;
+    await Promise.all(Object.values(this.#lanes).map((lane) => lane.drained()));
   }
 
   #prepare(envelope: Envelope): Prepared {
@@ -93,18 +102,42 @@ export class PgBossSender {
     }
   }
 
+  #inTurn<T>(check: () => Promise<T>): Promise<T> {
+    const result = this.#checking.then(check);
+    this.#checking = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Those with a partition or deduplication key are refused when their queue is not prepared for it. */
+  async #checkKeys(prepared: readonly Prepared[], mayMake: boolean): Promise<readonly Prepared[]> {
+    const queues = new Set(prepared.flatMap((each) => ("row" in each && isKeyed(each.row) ? [each.row.name] : [])));
+    const refusals = new Map<string, MessengerError>();
+    for (const queue of queues) {
+      const refused = await this.#input.maker.prepareKeys(queue, mayMake);
+      if (refused !== undefined) refusals.set(queue, refused);
+    }
+    return prepared.map((each) => {
+      const refused = "row" in each && isKeyed(each.row) ? refusals.get(each.row.name) : undefined;
+      return refused === undefined ? each : { refused };
+    });
+  }
+
   async #coalesce(rows: readonly OutgoingRow[]): Promise<readonly SendResult[]> {
-    const plain = rows.filter((row) => row.key === null);
-    if (plain.length === rows.length) return this.#lanes.plain.add(rows);
-    const keyed = rows.filter((row) => row.key !== null);
-    const [ofPlain, ofKeyed] = await Promise.all([this.#lanes.plain.add(plain), this.#lanes.keyed.add(keyed)]);
-    return rows.map((row) => (row.key === null ? ofPlain.shift() : ofKeyed.shift()) as SendResult);
+    if (rows.every((row) => laneOf(row) === "plain")) return this.#lanes.plain.add(rows);
+    const groups = await Promise.all(
+      [...Map.groupBy(rows, laneOf)].map(async ([lane, some]) => [lane, await this.#lanes[lane].add(some)] as const),
+    );
+    const results = new Map(groups);
+    return rows.map((row) => results.get(laneOf(row))?.shift() as SendResult);
   }
 
   async #flush(rows: readonly OutgoingRow[]): Promise<readonly SendResult[]> {
     // In one order everywhere: two senders with the same keys wait for each other in a line and not in a circle.
     const order = [...rows.keys()];
-    if (rows[0]?.key !== null) order.sort((a, b) => ((rows[a]?.id ?? "") < (rows[b]?.id ?? "") ? -1 : 1));
+    if (rows[0] !== undefined && laneOf(rows[0]) === "keyed") {
+      const contended = rows.map((row) => row.single ?? row.id);
+      order.sort((a, b) => ((contended[a] ?? "") < (contended[b] ?? "") ? -1 : 1));
+    }
     const sorted = order.map((i) => rows[i] as OutgoingRow);
     const results = new Array<SendResult>(rows.length);
     for (const [i, result] of (await this.#store(sorted)).entries()) results[order[i] as number] = result;
@@ -114,9 +147,9 @@ export class PgBossSender {
 
   /** Stores rows; when PostgreSQL refuses one of them, halves the batch until that one stands alone. */
   async #store(rows: readonly OutgoingRow[]): Promise<readonly SendResult[]> {
-    const { store, makeQueue } = this.#input;
+    const { store, maker } = this.#input;
     try {
-      return await storeRows(store, rows, makeQueue);
+      return await storeRows(store, rows, (queue) => maker.make(queue));
     } catch (error) {
       if (!isRowFault((error as { cause?: unknown }).cause)) throw toTransportError(error, sending(rows));
       if (rows.length === 1) return [{ kind: "refused", error: toTransportError(error, sending(rows)) }];
@@ -139,6 +172,13 @@ export class PgBossSender {
   #wake(rows: readonly OutgoingRow[], results: readonly SendResult[]): void {
     this.#input.notifier.notify(dueQueues(rows, results));
   }
+}
+
+type LaneName = "plain" | "keyed" | "ordered";
+
+function laneOf(row: OutgoingRow): LaneName {
+  if (row.part !== undefined) return "ordered";
+  return row.key !== null || row.single !== undefined ? "keyed" : "plain";
 }
 
 /** Queues in which somebody has something to do now. */

@@ -5,6 +5,8 @@ import { getConstructionPlans, getMigrationPlans, type PgBoss } from "pg-boss";
 import { BOSS_SCHEMA_VERSION, createBoss } from "./boss.ts";
 import type { Database } from "./connection.ts";
 import { toTransportError } from "./driver-errors.ts";
+import type { IndexLayout } from "./index-layout.ts";
+import { KEYED_INDEXES, keyedTriggers } from "./keyed-queues.ts";
 import type { PgBossOptions } from "./options.ts";
 import { indexes, OWN_TABLES, queueOptions, STORAGE } from "./queue-layout.ts";
 import { type QueueState, readSchemaState, type SchemaState } from "./schema-state.ts";
@@ -33,8 +35,11 @@ export class SetUp {
   readonly #options: PgBossOptions;
   readonly #runtime: Runtime;
   readonly #logger: Logger;
+  readonly #keyed: ReadonlySet<string>;
 
-  constructor(database: Database, options: PgBossOptions, runtime: Runtime, logger: Logger) {
+  /** @param keyed - Queues to prepare for partition and deduplication keys, among those that are set up. */
+  constructor(database: Database, options: PgBossOptions, runtime: Runtime, logger: Logger, keyed: ReadonlySet<string>) {
+    this.#keyed = keyed;
     this.#database = database;
     this.#options = options;
     this.#runtime = runtime;
@@ -154,8 +159,16 @@ export class SetUp {
     // Rows of unpartitioned queues share a table that is not ours to tune.
     if (!found.partitioned) return steps;
     const table = `${schema}.${found.table}`;
-    for (const { suffix, on } of indexes(found.name, this.#options)) {
-      if (!found.indexes.has(suffix)) steps.push(indexStep(schema, found, suffix, on));
+    const keyed = this.#keyed.has(found.name);
+    for (const index of [...indexes(found.name, this.#options), ...(keyed ? KEYED_INDEXES : [])]) {
+      if (!found.indexes.has(index.suffix)) steps.push(indexStep(schema, found, index));
+    }
+    if (keyed && !found.keyed) {
+      steps.push({
+        kind: "schema",
+        title: `prepare the queue "${found.name}" for partition and deduplication keys`,
+        sql: [keyedTriggers(schema, found.table)],
+      });
     }
     if (!found.cured) steps.push(cureStep(table, found.name));
     const storage = Object.entries(STORAGE).filter(([key, value]) => !found.storage.has(`${key}=${value}`));
@@ -265,12 +278,13 @@ const cureStep = (table: string, name: string): Step => ({
  * A small table is indexed in milliseconds. A large one is indexed beside its traffic, which means waiting for every
  * transaction of before, however long; what an earlier attempt left unfinished goes first.
  */
-function indexStep(schema: string, found: QueueState, suffix: string, on: string): Step {
+function indexStep(schema: string, found: QueueState, { suffix, on, isUnique }: IndexLayout): Step {
   const name = `${found.table}${suffix}`;
   const target = `${schema}.${found.table} USING btree ${on}`;
   const drop = found.invalidIndexes.has(suffix) ? [`DROP INDEX IF EXISTS ${schema}.${name}`] : [];
+  const what = isUnique === true ? "UNIQUE INDEX" : "INDEX";
   const create = found.small
-    ? [`CREATE INDEX IF NOT EXISTS ${name} ON ${target}`]
-    : ["SET lock_timeout = 0", `CREATE INDEX CONCURRENTLY IF NOT EXISTS ${name} ON ${target}`, `SET lock_timeout = ${LOCK_TIMEOUT_MS}`];
+    ? [`CREATE ${what} IF NOT EXISTS ${name} ON ${target}`]
+    : ["SET lock_timeout = 0", `CREATE ${what} CONCURRENTLY IF NOT EXISTS ${name} ON ${target}`, `SET lock_timeout = ${LOCK_TIMEOUT_MS}`];
   return { kind: "care", title: `create an index ${on} for the queue "${found.name}"`, sql: [...drop, ...create] };
 }

@@ -13,14 +13,17 @@ export const SCHEDULE_TABLE = "messenger_schedule";
 export const PAUSE_TABLE = "messenger_pause";
 
 /** What a row needs to be inserted; columns of the JSON recordset that insert, revive and compare take. */
-const ROWS = `json_to_recordset($1::text::json) AS x(i int, id uuid, name text, priority int, delay float8, at float8, key text, data text)`;
+const rowsWith = (more: string): string =>
+  `json_to_recordset($1::text::json) AS x(i int, id uuid, name text, priority int, delay float8, at float8, key text, data text${more})`;
+const KEYED_ROWS = rowsWith(", part text, single text");
 
 /**
  * Rows ready to be inserted. The due time is reckoned by the database's clock. `created_on` is the due time too: that
  * is how rows for later lie behind those for now in pg-boss's fetch index. Everything else comes from the queue, as
  * pg-boss does it; a queue that does not exist gives no row.
  */
-const DUE_ROWS = `(SELECT x.*, CASE WHEN at IS NOT NULL THEN 'epoch'::timestamptz + at * interval '1 ms' ELSE now() + delay * interval '1 ms' END AS due FROM ${ROWS})`;
+const dueRows = (rows: string): string =>
+  `(SELECT x.*, CASE WHEN at IS NOT NULL THEN 'epoch'::timestamptz + at * interval '1 ms' ELSE now() + delay * interval '1 ms' END AS due FROM ${rows})`;
 
 export const QUEUE_OPTIONS =
   "expire_seconds, deletion_seconds, retry_limit, retry_delay, retry_backoff, retry_delay_max, policy, dead_letter, heartbeat_seconds";
@@ -33,13 +36,16 @@ export const optionsOf = (alias: string): string =>
  * Stores messages of any queues, all in one commit. `singleton_key` holds the idempotency key: by it an acknowledgement
  * knows what to keep; on a queue of policy "standard" pg-boss makes nothing of it. A row whose id exists is left out:
  * the result holds the ids that were stored.
+ *
+ * @param keyed - With partition and deduplication keys. Those who have none do not pay for their columns.
  */
-export function insertRows(schema: string): Statement {
+export function insertRows(schema: string, keyed = false): Statement {
+  const [columns, values] = keyed ? [", group_id, group_tier", ", j.part, j.single"] : ["", ""];
   return statement(
-    "insert",
-    `INSERT INTO ${schema}.job (id, name, data, priority, start_after, created_on, keep_until, singleton_key, ${QUEUE_OPTIONS})
-     SELECT j.id, j.name, j.data::jsonb, j.priority, j.due, GREATEST(j.due, now()), j.due + q.retention_seconds * interval '1 s', j.key, ${optionsOf("q")}
-     FROM ${DUE_ROWS} j JOIN ${schema}.queue q ON q.name = j.name
+    keyed ? "insert_keyed" : "insert",
+    `INSERT INTO ${schema}.job (id, name, data, priority, start_after, created_on, keep_until, singleton_key, ${QUEUE_OPTIONS}${columns})
+     SELECT j.id, j.name, j.data::jsonb, j.priority, j.due, GREATEST(j.due, now()), j.due + q.retention_seconds * interval '1 s', j.key, ${optionsOf("q")}${values}
+     FROM ${dueRows(keyed ? KEYED_ROWS : rowsWith(""))} j JOIN ${schema}.queue q ON q.name = j.name
      ORDER BY j.i
      ON CONFLICT DO NOTHING
      RETURNING id::text`,
@@ -53,15 +59,18 @@ const unnamed = (text: string): Statement => ({ name: "", text });
 const EXPIRED = `t.state::text IN ('completed', 'cancelled') AND t.deletion_seconds > 0 AND t.completed_on + t.deletion_seconds * interval '1 s' <= now()`;
 
 /**
- * Why rows were not stored: `[i, queue exists, id exists, it is the same message, its window is over]`. The same: type
+ * Why rows were not stored: `[i, queue exists, id exists, it is the same message, its window is over, id of the unfinished
+ * message with the same deduplication key]`. The same: type
  * and payload; what travels beside them (trace context, time) differs between two dispatches of one message.
  */
 export function compareRows(schema: string): Statement {
   return unnamed(
     `SELECT n.i, q.name IS NOT NULL, t.id IS NOT NULL,
        t.data -> 'type' IS NOT DISTINCT FROM n.record -> 'type' AND t.data -> 'payload' IS NOT DISTINCT FROM n.record -> 'payload',
-       coalesce(${EXPIRED}, false)
-     FROM (SELECT x.i, x.id, x.name, x.data::jsonb AS record FROM ${ROWS}) n
+       coalesce(${EXPIRED}, false),
+       CASE WHEN n.single IS NOT NULL THEN (SELECT u.id::text FROM ${schema}.job u
+         WHERE u.name = n.name AND u.group_tier IS NOT NULL AND u.group_tier = n.single AND u.state < 'completed') END
+     FROM (SELECT x.i, x.id, x.name, x.single, x.data::jsonb AS record FROM ${KEYED_ROWS}) n
        LEFT JOIN ${schema}.queue q ON q.name = n.name
        LEFT JOIN ${schema}.job t ON t.name = n.name AND t.id = n.id`,
   );
@@ -75,8 +84,8 @@ export function reviveRows(schema: string): Statement {
   return unnamed(
     `UPDATE ${schema}.job t SET state = 'created', data = j.data::jsonb, priority = j.priority, start_after = j.due, created_on = GREATEST(j.due, now()),
        keep_until = j.due + q.retention_seconds * interval '1 s', retry_count = t.retry_count + 1, started_on = NULL, completed_on = NULL,
-       heartbeat_on = NULL, output = NULL, source_name = NULL, source_id = NULL, source_created_on = NULL, source_retry_count = NULL, source_output = NULL
-     FROM ${DUE_ROWS} j JOIN ${schema}.queue q ON q.name = j.name
+       heartbeat_on = NULL, output = NULL, source_name = NULL, source_id = NULL, source_created_on = NULL, source_retry_count = NULL, source_output = NULL, group_id = j.part, group_tier = NULL
+     FROM ${dueRows(KEYED_ROWS)} j JOIN ${schema}.queue q ON q.name = j.name
      WHERE t.name = j.name AND t.id = j.id AND ${EXPIRED}
      RETURNING t.id::text`,
   );
@@ -138,7 +147,7 @@ export function giveBack(schema: string, queue: QueueInfo, commit: Durability): 
 }
 
 /** Columns of a message that its dead letter keeps. */
-const MOVED = "j.id, j.name, j.data, j.priority, j.retry_count, j.created_on, j.singleton_key, j.group_id, j.group_tier, j.source_root_id";
+const MOVED = "j.id, j.name, j.data, j.priority, j.retry_count, j.created_on, j.singleton_key, j.group_id, j.source_root_id";
 
 /**
  * Moves messages to the dead letters in one statement: a message is in its queue or there, never in both, never in
@@ -165,10 +174,10 @@ export function deadLetter(schema: string, queue: QueueInfo, dead: QueueInfo): S
        FROM i WHERE ${fence("j", "i")} AND j.singleton_key IS NOT NULL RETURNING i.i, i.patch, i.failure, ${MOVED}),
      d AS (SELECT * FROM gone UNION ALL SELECT * FROM kept),
      stored AS (
-       INSERT INTO ${schema}.${dead.table} (id, name, data, priority, start_after, created_on, keep_until, singleton_key, group_id, group_tier,
+       INSERT INTO ${schema}.${dead.table} (id, name, data, priority, start_after, created_on, keep_until, singleton_key, group_id,
          source_name, source_id, source_created_on, source_retry_count, source_output, source_root_id, ${QUEUE_OPTIONS})
        SELECT CASE WHEN EXISTS (SELECT 1 FROM ${target} o WHERE o.name = ${name} AND o.id = d.id) THEN gen_random_uuid() ELSE d.id END,
-         ${name}, ${patched("d.data", "d.patch")}, d.priority, now(), now(), now() + q.retention_seconds * interval '1 s', d.singleton_key, d.group_id, d.group_tier,
+         ${name}, ${patched("d.data", "d.patch")}, d.priority, now(), now(), now() + q.retention_seconds * interval '1 s', d.singleton_key, d.group_id,
          d.name, d.id, d.created_on, d.retry_count, d.failure, coalesce(d.source_root_id, d.id), ${optionsOf("q")}
        FROM d LEFT JOIN ${schema}.queue q ON q.name = ${name})
      SELECT i FROM d`,

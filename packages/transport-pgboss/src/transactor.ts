@@ -3,6 +3,7 @@ import type { PoolClient, QueryConfig } from "pg";
 import { type Database, type Statement, statement } from "./connection.ts";
 import type { Counter } from "./counter.ts";
 import { toTransportError } from "./driver-errors.ts";
+import type { Notifier } from "./notifier.ts";
 import { type QueueDirectory, type QueueInfo, queueNotFound } from "./queues.ts";
 
 /** Milliseconds for one of our own statements around the work; the work's own may take as long as they like. */
@@ -17,8 +18,10 @@ export class Transactor {
   readonly #counter: Counter;
   readonly #schema: string;
   readonly #own: OwnStatements;
+  readonly #notifier: Notifier;
 
-  constructor(database: Database, queues: QueueDirectory, counter: Counter, schema: string, own: OwnStatements) {
+  constructor(database: Database, queues: QueueDirectory, counter: Counter, notifier: Notifier, schema: string, own: OwnStatements) {
+    this.#notifier = notifier;
     this.#database = database;
     this.#queues = queues;
     this.#counter = counter;
@@ -39,6 +42,8 @@ export class Transactor {
     try {
       const result = await this.#run(client, queue, receipt, work);
       this.#counter.add(queue.name, "handled", 1);
+      // It may have let the next one of its partition key in.
+      if (queue.keyed) this.#notifier.notify([queue.name]);
       return result;
     } catch (error) {
       broken ??= await this.#rollback(client);

@@ -7,7 +7,6 @@ import {
   type DiagnosisInput,
   type Envelope,
   type Logger,
-  NAME_PATTERN,
   type Receipt,
   type ReceiveOptions,
   type Rejection,
@@ -33,6 +32,7 @@ import { Lanes } from "./lanes.ts";
 import { Notifier } from "./notifier.ts";
 import { type PgBossOptions, type PgBossOptionsInput, parsePgBossOptions } from "./options.ts";
 import type { PgBossTransport } from "./pgboss-transport.ts";
+import { QueueMaker } from "./queue-maker.ts";
 import { QueueDirectory, type QueueInfo } from "./queues.ts";
 import { Reaper } from "./reaper.ts";
 import { PgBossReceiver } from "./receiver.ts";
@@ -49,6 +49,8 @@ export interface PgBossTransportInput extends PgBossOptionsInput {
   readonly name?: string;
   /** Queues to set up, and to receive from where none are named. Default "default". */
   readonly queues?: readonly string[];
+  /** Those among them to prepare for partition and deduplication keys. */
+  readonly keyedQueues?: readonly string[];
   readonly serializer?: Serializer;
   readonly runtime?: Runtime;
   readonly logger?: Logger;
@@ -69,8 +71,10 @@ export interface PgBossTransportInput extends PgBossOptionsInput {
  * const transport = await createPgBossTransport({ dsn: "postgres://localhost/app", queues: ["mails"] });
  */
 export async function createPgBossTransport(input: PgBossTransportInput): Promise<PgBossTransport> {
-  const { dsn, name = "default", queues = ["default"], serializer = createJsonSerializer(), runtime, logger, ...options } = input;
-  return open({ dsn, name, queues, serializer, runtime: runtime ?? systemRuntime, logger: logger ?? silentLogger, options });
+  const { dsn, name = "default", queues = ["default"], keyedQueues = [], runtime, logger, ...rest } = input;
+  const { serializer = createJsonSerializer(), ...options } = rest;
+  const given = { dsn, name, queues, keyedQueues, serializer, options };
+  return open({ ...given, runtime: runtime ?? systemRuntime, logger: logger ?? silentLogger });
 }
 
 /** What a configuration with a DSN of these schemes gets. */
@@ -120,25 +124,23 @@ class Opened extends Controlled implements PgBossTransport {
   readonly #reaper: Reaper;
   readonly #transactor: Transactor;
   readonly #audit: AuditLog;
-  readonly #made = new Map<string, Promise<boolean>>();
   #closing: Promise<void> | undefined;
 
   constructor(input: OpenInput, options: PgBossOptions, database: Database, release: (() => Promise<void>) | undefined) {
     super();
-    const { serializer, runtime, logger } = input;
-    const { schema } = options;
+    const [{ serializer, runtime, logger }, { schema }] = [input, options];
     this.#options = options;
     this.#database = database;
     this.#release = release;
     this.#logger = logger;
     this.#runtime = runtime;
     this.#names = new Set(input.queues);
-    this.#setUp = new SetUp(database, options, runtime, logger);
+    const keyed = new Set(input.keyedQueues);
+    this.#setUp = new SetUp(database, options, runtime, logger, keyed);
     this.#queues = new QueueDirectory(database, runtime, schema, options.deadLetterQueue, input.queues);
     this.#notifier = new Notifier({ database, runtime, logger, schema, enabled: options.notify });
     this.#counter = new Counter(database, runtime, logger, schema);
-    this.#lanes = new Lanes({ database, options, serializer, runtime, logger });
-    const makeQueue = (queue: string): Promise<boolean> => this.#makeQueue(queue);
+    this.#lanes = new Lanes({ database, options, serializer, runtime, logger, notifier: this.#notifier });
     this.#sender = new PgBossSender({
       transport: input.name,
       options,
@@ -147,7 +149,7 @@ class Opened extends Controlled implements PgBossTransport {
       store: this.#lanes.store,
       notifier: this.#notifier,
       joined: () => database.joined,
-      makeQueue,
+      maker: new QueueMaker({ options, setUp: this.#setUp, queues: this.#queues, names: this.#names, keyed }),
     });
     const laneOf = (queue: QueueInfo): Lane => this.#lanes.of(queue);
     this.control = new Control({ database, queues: this.#queues, laneOf, notifier: this.#notifier, runtime, logger, schema });
@@ -168,7 +170,9 @@ class Opened extends Controlled implements PgBossTransport {
     this.#reaper = new Reaper({ ...shared, notifier: this.#notifier, control: this.control });
     this.#audit = new AuditLog({ database, notifier: this.#notifier, runtime, schema });
     this.schedules = new Schedules(database, schema);
-    this.#transactor = new Transactor(database, this.#queues, this.#counter, schema, { timeoutMs: options.statementTimeoutMs });
+    this.#transactor = new Transactor(database, this.#queues, this.#counter, this.#notifier, schema, {
+      timeoutMs: options.statementTimeoutMs,
+    });
   }
 
   /** Connections at most: sending and receiving, transactions of handlers, beats, wake-ups. For the budget shown at start. */
@@ -337,20 +341,5 @@ class Opened extends Controlled implements PgBossTransport {
     await this.#lanes.close();
     await this.#database.close();
     await this.#release?.();
-  }
-
-  /** Makes a queue that a message names and nobody has set up; once, however many messages name it. */
-  #makeQueue(queue: string): Promise<boolean> {
-    if (this.#options.autoSetup !== true || !NAME_PATTERN.test(queue)) return Promise.resolve(false);
-    const known = this.#made.get(queue);
-    if (known !== undefined) return known;
-    const making = this.#setUp.run([queue]).then(async () => {
-      await this.#queues.refresh();
-      this.#names.add(queue);
-      return true;
-    });
-    this.#made.set(queue, making);
-    // Whoever missed it a moment ago asks again, and finds that nothing is missing.
-    return making.finally(() => this.#made.delete(queue));
   }
 }

@@ -6,10 +6,12 @@ import { capabilityTests } from "./contract/capabilities.ts";
 import { controllingTests } from "./contract/controlling.ts";
 import { deadLetterGroupTests } from "./contract/dead-letter-groups.ts";
 import { deadLetterTests } from "./contract/dead-letters.ts";
+import { deduplicationTests } from "./contract/deduplication.ts";
 import { fencingTests } from "./contract/fencing.ts";
 import type { TransportCapability, TransportContractHarness } from "./contract/harness.ts";
 import { idempotencyTests } from "./contract/idempotency.ts";
 import { type Claim, ContractKit, guards, unique } from "./contract/kit.ts";
+import { partitionKeyTests } from "./contract/partition-keys.ts";
 import { reapingTests } from "./contract/reaping.ts";
 import { receivingTests } from "./contract/receiving.ts";
 import { redriveTests } from "./contract/redrives.ts";
@@ -27,6 +29,8 @@ const CHAPTERS: Readonly<Record<string, (claim: Claim) => void>> = {
   settling: settlingTests,
   fencing: fencingTests,
   idempotency: idempotencyTests,
+  deduplication: deduplicationTests,
+  "partition keys": partitionKeyTests,
   "dead letters": deadLetterTests,
   "groups of dead letters": deadLetterGroupTests,
   capabilities: capabilityTests,

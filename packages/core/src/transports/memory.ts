@@ -5,7 +5,7 @@ import { MessengerError, OptionsError, TransportError } from "../errors.ts";
 import { DEFAULT_PRIORITY, DEFAULT_QUEUE } from "../message.ts";
 import { anything, integer, listOf, object, optional, parseOptions, string } from "../options.ts";
 import { createJsonSerializer, type Serializer } from "../serializer.ts";
-import { delay, idempotencyKey, messageId, priority, queueName, scheduled } from "../stamps.ts";
+import { deduplicate, delay, idempotencyKey, messageId, partitionKey, priority, queueName, scheduled } from "../stamps.ts";
 import type {
   Closeable,
   Countable,
@@ -276,6 +276,8 @@ export class MemoryTransport extends MemoryControl implements Transport, Countab
       type: envelope.message.type,
       priority: envelope.last(priority)?.priority ?? DEFAULT_PRIORITY,
       key,
+      partition: envelope.last(partitionKey)?.key,
+      deduplicate: envelope.last(deduplicate)?.key,
       body,
       readyAt: Math.max(now, now + (envelope.last(delay)?.delayMs ?? 0), envelope.last(scheduled)?.at ?? 0),
     };

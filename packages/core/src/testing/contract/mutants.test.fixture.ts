@@ -1,6 +1,6 @@
 import { MessengerError } from "../../errors.ts";
 import { createJsonSerializer, type Serializer } from "../../serializer.ts";
-import { idempotencyKey, queueName } from "../../stamps.ts";
+import { deduplicate, idempotencyKey, partitionKey, queueName } from "../../stamps.ts";
 import type { Receipt, Received, Rejection, SendResult } from "../../transport.ts";
 import { MemoryTransport } from "../../transports/memory.ts";
 import { testEnvelope } from "../envelopes.ts";
@@ -120,6 +120,20 @@ export const MUTANTS: Readonly<Record<string, Mutation>> = {
     send: (envelopes, options) =>
       right.send(
         envelopes.map((envelope) => envelope.without(idempotencyKey)),
+        options,
+      ),
+  }),
+  "knows no deduplication keys -> answers with the message that is not finished": (right) => ({
+    send: (envelopes, options) =>
+      right.send(
+        envelopes.map((envelope) => envelope.without(deduplicate)),
+        options,
+      ),
+  }),
+  "knows no partition keys -> delivers the messages of a key one at a time": (right) => ({
+    send: (envelopes, options) =>
+      right.send(
+        envelopes.map((envelope) => envelope.without(partitionKey)),
         options,
       ),
   }),

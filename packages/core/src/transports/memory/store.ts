@@ -4,64 +4,11 @@ import type { QueueCounts, Receipt } from "../../transport.ts";
 import { MemoryAudit } from "./audit.ts";
 import { Cancellations } from "./cancellations.ts";
 import { DeadLetters, type StoredDeadLetter } from "./dead-letters.ts";
-import { Heap } from "./heap.ts";
+import { Queue, WHOLE } from "./queue.ts";
 import { MemoryRedrives } from "./redrives.ts";
 import { MemorySchedules } from "./schedules.ts";
 import type { StoredMessage } from "./stored-message.ts";
 import { Workers } from "./workers.ts";
-
-/** A key is known while its message is there, and for the window after it was handled. */
-interface KnownKey {
-  readonly id: string;
-  readonly digest: string;
-}
-
-const WHOLE = "";
-
-class Queue {
-  readonly name: string;
-  readonly ready = new Heap<StoredMessage>((a, b) => a.priority > b.priority || (a.priority === b.priority && a.age < b.age));
-  readonly scheduled = new Heap<StoredMessage>((a, b) => a.readyAt < b.readyAt || (a.readyAt === b.readyAt && a.age < b.age));
-  /** Everything that is not settled for good, leased or not. */
-  readonly live = new Map<string, StoredMessage>();
-  readonly keys = new Map<string, KnownKey>();
-  /** By type; that of the whole queue under `""`, which is no name of a type. */
-  readonly pauses = new Map<string, Pause>();
-  /** Ready, and of a type that is paused. */
-  readonly held: StoredMessage[] = [];
-  completed = 0;
-
-  constructor(name: string) {
-    this.name = name;
-  }
-
-  /** Moves what has become due to the ready messages, and those of paused types out of the way. */
-  promote(now: number): void {
-    for (let next = this.scheduled.peek(); next !== undefined && next.readyAt <= now; next = this.scheduled.peek()) {
-      this.scheduled.pop();
-      this.ready.push(next);
-    }
-    if (this.pauses.size === 0) return;
-    for (let next = this.ready.peek(); next !== undefined && this.pauses.has(next.type); next = this.ready.peek()) {
-      this.ready.pop();
-      this.held.push(next);
-    }
-  }
-
-  /** What could be received. */
-  next(now: number): StoredMessage | undefined {
-    if (this.pauses.has(WHOLE)) return undefined;
-    this.promote(now);
-    return this.ready.peek();
-  }
-
-  /** Takes out what waits and fits. */
-  takeWaiting(fits: (message: StoredMessage) => boolean): StoredMessage[] {
-    const held = this.held.splice(0);
-    this.held.push(...held.filter((message) => !fits(message)));
-    return [...this.ready.take(fits), ...this.scheduled.take(fits), ...held.filter(fits)];
-  }
-}
 
 export type Added =
   | { readonly kind: "accepted" | "duplicate"; readonly id: string }
@@ -111,6 +58,8 @@ export class MemoryStore {
     }
     // The same message sent again, after an answer that got lost.
     if (queue.live.has(message.id) || this.deadLetters.has(message.queue, message.id)) return { kind: "duplicate", id: message.id };
+    const unfinished = message.deduplicate === undefined ? undefined : queue.unfinished.get(message.deduplicate);
+    if (unfinished !== undefined) return { kind: "duplicate", id: unfinished };
     if (message.key !== undefined && digest !== undefined) queue.keys.set(message.key, { id: message.id, digest });
     this.#age += 1;
     this.#enqueue(queue, { ...message, age: this.#age, lease: undefined });
@@ -186,7 +135,14 @@ export class MemoryStore {
   /** Puts a dead letter back into its queue, as the youngest of its priority. */
   revive(message: StoredMessage): void {
     this.#age += 1;
-    this.#enqueue(this.#make(message.queue), { ...message, age: this.#age, readyAt: this.#clock.now(), lease: undefined });
+    this.#enqueue(this.#make(message.queue), {
+      ...message,
+      age: this.#age,
+      readyAt: this.#clock.now(),
+      lease: undefined,
+      // Whatever was sent with the key in the meantime goes first.
+      deduplicate: undefined,
+    });
   }
 
   /** Removes a dead letter and forgets its key; in an audited action it can be put back. */
@@ -208,7 +164,7 @@ export class MemoryStore {
     let depth = 0;
     for (const queue of this.#queues.values()) {
       queue.promote(now);
-      depth += queue.ready.size + queue.held.length;
+      depth += queue.ready.size + queue.held.length + queue.lines.behind;
     }
     return depth;
   }
@@ -219,8 +175,8 @@ export class MemoryStore {
     return [...this.#queues.values()].map((queue) => {
       queue.promote(now);
       let oldest = Number.POSITIVE_INFINITY;
-      for (const { readyAt } of [...queue.ready.values(), ...queue.held]) if (readyAt < oldest) oldest = readyAt;
-      const ready = queue.ready.size + queue.held.length;
+      for (const { readyAt } of [...queue.ready.values(), ...queue.held, ...queue.lines.waiting()]) if (readyAt < oldest) oldest = readyAt;
+      const ready = queue.ready.size + queue.held.length + queue.lines.behind;
       return {
         queue: queue.name,
         ready,
@@ -329,6 +285,8 @@ export class MemoryStore {
 
   #enqueue(queue: Queue, message: StoredMessage): void {
     queue.live.set(message.id, message);
+    if (message.deduplicate !== undefined) queue.unfinished.set(message.deduplicate, message.id);
+    if (!queue.lines.join(message)) return;
     (this.isDue(message) ? queue.ready : queue.scheduled).push(message);
   }
 
@@ -342,6 +300,13 @@ export class MemoryStore {
     const queue = this.#make(message.queue);
     this.#unlease(message);
     queue.live.delete(message.id);
+    if (message.deduplicate !== undefined && queue.unfinished.get(message.deduplicate) === message.id)
+      queue.unfinished.delete(message.deduplicate);
+    const next = queue.lines.leave(message);
+    if (next !== undefined) {
+      this.#enqueue(queue, next);
+      this.wake([queue.name]);
+    }
     return queue;
   }
 

@@ -13,6 +13,9 @@ export interface StoredMessage {
   readonly type: string;
   readonly priority: number;
   readonly key: string | undefined;
+  readonly partition: string | undefined;
+  /** As long as it is not finished, there is no other one with this key. */
+  readonly deduplicate: string | undefined;
   body: string;
   /** Rises with every message sent: the order of age. */
   age: number;
