@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { systemRuntime } from "../../clock.ts";
 import { delay, partitionKey, priority } from "../../stamps.ts";
 import { isCountable, isListable, isReapable, type Received } from "../../transport.ts";
 import { waitFor } from "../wait-for.ts";
 import { type Claim, type ContractKit, envelopeOf } from "./kit.ts";
+import { LineModel } from "./line-model.ts";
 
 const numberOf = (received: Received): number => (envelopeOf(received).message.payload as { n: number }).n;
 const numbersOf = (received: readonly Received[]): number[] => received.map(numberOf);
@@ -107,6 +109,18 @@ export function partitionKeyTests(claim: Claim): void {
     await Promise.all([0, 1, 2, 3].map(work));
     const inOrder = Array.from({ length: 20 }, (_, i) => i + 1);
     assert.deepEqual(seen, { a: inOrder, b: inOrder });
+  });
+
+  claim("keeps the order of each key through any sequence of retries, crashes, releases and dead letters", async (kit) => {
+    const seed = Math.floor(systemRuntime.random() * 2 ** 31);
+    const model = new LineModel(kit, seed);
+    try {
+      for (let step = 0; step < 150; step++) await model.step();
+      await model.finish();
+      assert.equal(model.finished, model.sent);
+    } catch (error) {
+      throw new Error(`with the seed ${seed}`, { cause: error });
+    }
   });
 
   claim(
