@@ -7,8 +7,13 @@ import { createAdminServer, type JwtOptions, parseAuthConfig } from "./index.ts"
 import { type Admin, type AdminInput, startAdmin, TOKEN } from "./testing/admin.ts";
 import { AUDIENCE, type Issuer, type SigningKey, signingKey, startIssuer } from "./testing/issuer.ts";
 
-const { publicDocs: _, ...CLAIMS } = parseAuthConfig({});
+const CLAIMS = claimsOf({});
 const SECRET = "super-secret-jwt-token-with-at-least-32-characters-long";
+
+function claimsOf(auth: object): JwtOptions["claims"] {
+  const { publicDocs: _, limits: __, ...claims } = parseAuthConfig(auth);
+  return claims;
+}
 
 /** A clock that a test can set forward. */
 function movableClock(): Clock & { aheadMs: number } {
@@ -244,7 +249,7 @@ test("takes no key set that is too large, redirected, late or no key set", async
 });
 
 test("gives roles what the configuration says, wherever the issuer puts them", async (t) => {
-  const { publicDocs: __, ...claims } = parseAuthConfig({
+  const claims = claimsOf({
     roles: { operator: ["symphony:read", "symphony:operate"], authenticated: [] },
     roleClaim: "app_metadata.roles",
     scopeClaim: "https://example.org/scopes",
@@ -265,7 +270,7 @@ test("gives roles what the configuration says, wherever the issuer puts them", a
 });
 
 test("lets in a user of a Supabase project with a shared secret, by their role", async (t) => {
-  const { publicDocs: __, ...claims } = parseAuthConfig({ roles: { authenticated: ["symphony:read", "symphony:dispatch"] } });
+  const claims = claimsOf({ roles: { authenticated: ["symphony:read", "symphony:dispatch"] } });
   const admin = await startAdmin(t, { auth: { jwt: { secret: SECRET, claims } } });
   const sign = (more: object, secret = SECRET): Promise<string> =>
     new SignJWT({ aud: "authenticated", role: "authenticated", sub: "f3b1", email: "ada@example.org", ...more })

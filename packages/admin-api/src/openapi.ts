@@ -10,6 +10,7 @@ const ALWAYS = [400, 401, 403, 429, 500, 503];
 const MEANING: Readonly<Record<number, string>> = {
   200: "Done",
   201: "Created",
+  202: "Accepted: it goes on by itself",
   400: "Not valid: every issue is listed with its path",
   401: "No valid token",
   403: "The token lacks the scope",

@@ -6,6 +6,7 @@ import {
   type Messenger,
   object,
   oneOf,
+  optional,
   parseOptions,
   type Runtime,
   record,
@@ -48,16 +49,29 @@ export interface AdminServerOptions {
   readonly environment?: Environment;
 }
 
+const count = (value: number) => integer({ min: 1, max: 1_000_000, default: value });
+
+const limitsSchema = object({
+  requestsPerMinute: count(600),
+  failuresPerMinute: count(10),
+  concurrency: count(32),
+  waiting: count(64),
+  heavyConcurrency: count(4),
+});
+
 const authConfigSchema = object({
   publicDocs: boolean({ default: false }),
   roles: record(listOf(oneOf(SCOPES)), { default: {} }),
   roleClaim: string({ default: "role", pattern: /./ }),
   scopeClaim: string({ default: "scope", pattern: /./ }),
+  limits: optional(limitsSchema),
 });
 
 /** `auth` of the configuration. */
 export interface AuthConfig extends JwtClaims {
   readonly publicDocs: boolean;
+  /** Absent: the defaults. */
+  readonly limits?: Limits;
 }
 
 /**
@@ -75,16 +89,6 @@ export const parseAuthConfig = (value: unknown): AuthConfig => parseOptions(auth
 export function assertCredentials(auth: AuthOptions): void {
   new Credentials(auth, systemRuntime.clock, silentLogger);
 }
-
-const count = (value: number) => integer({ min: 1, max: 1_000_000, default: value });
-
-const limitsSchema = object({
-  requestsPerMinute: count(600),
-  failuresPerMinute: count(10),
-  concurrency: count(32),
-  waiting: count(64),
-  heavyConcurrency: count(4),
-});
 
 const listenSchema = object({ host: string({ default: "127.0.0.1" }), port: integer({ min: 0, max: 65_535, default: 8080 }) });
 

@@ -34,6 +34,8 @@ const HYGIENE = {
   keepAliveTimeout: 5_000,
   maxHeaderSize: 8_192,
   insecureHTTPParser: false,
+  // Refused further in, with the headers and the body of every other refusal.
+  requireHostHeader: false,
 } as const;
 const MAX_HEADERS = 100;
 const MAX_REQUESTS_PER_SOCKET = 1_000;

@@ -16,14 +16,19 @@ const tooLarge = (maxBytes: number): HttpProblem =>
   // What was not read would be taken for the next request.
   new HttpProblem(413, "BODY_TOO_LARGE", `the body has more than ${maxBytes} bytes`, { headers: { connection: "close" } });
 
+export function hasBody({ headers }: IncomingMessage): boolean {
+  const { "content-length": length, "transfer-encoding": encoding } = headers;
+  return encoding !== undefined || (length !== undefined && length !== "0");
+}
+
 /**
  * The JSON of a request; undefined when it has no body.
  *
  * @throws {HttpProblem} 400, 413, 415.
  */
 export async function readJson(request: IncomingMessage, limits: BodyLimits): Promise<unknown> {
-  const { "content-length": length, "transfer-encoding": encoding } = request.headers;
-  if (encoding === undefined && (length === undefined || length === "0")) return undefined;
+  const { "content-length": length } = request.headers;
+  if (!hasBody(request)) return undefined;
   assertJsonType(request);
   if (length !== undefined && Number(length) > limits.maxBytes) throw tooLarge(limits.maxBytes);
   const bytes = await collect(request, limits.maxBytes);

@@ -11,6 +11,7 @@ export const wellFormed: Middleware<State> = async (context, next) => {
   // HTTP/0.9 has no headers, and the parser lets it pass.
   if (req.httpVersionMajor < 1) throw invalid([{ path: "", message: "the request must be HTTP/1.1" }]);
   if (req.url?.startsWith("/") !== true || req.url.startsWith("//")) throw invalid([{ path: "", message: "the target must be a path" }]);
+  if (req.headers.host === undefined) throw invalid([{ path: "host", message: "the header is missing" }]);
   const twice = ONCE.find((name) => (req.headersDistinct[name]?.length ?? 0) > 1);
   if (twice !== undefined) throw invalid([{ path: twice, message: "the header is there twice" }]);
   if (req.headers.authorization !== undefined && req.headers.cookie !== undefined)

@@ -11,7 +11,7 @@ import { startProbes } from "../start-probes.ts";
 import { workerLogger } from "./consume.ts";
 
 /** Secrets come from the environment only: what is on a command line is in every list of processes. */
-function authOf(settings: Settings, { publicDocs, ...claims }: AuthConfig): AuthOptions {
+function authOf(settings: Settings, { publicDocs, limits: _, ...claims }: AuthConfig): AuthOptions {
   const { authToken, authTokensFile, cronSecret } = settings;
   const jwt = jwtOf(settings, claims);
   return {
@@ -37,7 +37,8 @@ async function serve(io: Io, session: Session, json: boolean): Promise<void> {
   // Loaded here: no other command needs a web server.
   const { assertCredentials, createAdminServer, parseAuthConfig } = await import("@symphony/admin-api");
   const { settings, loaded } = session;
-  const auth = authOf(settings, parseAuthConfig(loaded.parsed.auth));
+  const authConfig = parseAuthConfig(loaded.parsed.auth);
+  const auth = authOf(settings, authConfig);
   assertCredentials(auth);
   const logger = workerLogger(session, json);
   const messenger = await createMessenger(loaded.config, { logger });
@@ -48,6 +49,7 @@ async function serve(io: Io, session: Session, json: boolean): Promise<void> {
   const server = createAdminServer({
     messenger,
     auth,
+    ...(authConfig.limits === undefined ? {} : { limits: authConfig.limits }),
     logger,
     environment: io.environment,
     ...(adminHost.value === undefined ? {} : { host: adminHost.value }),
