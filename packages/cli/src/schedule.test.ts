@@ -31,7 +31,7 @@ test("schedule list shows trigger, state, next and last run", async (t) => {
   const { run, json } = bench(t);
   const { out } = await run("schedule", "list");
   assert.match(out, /^SCHEDULE +TRIGGER +MESSAGE +STATE +NEXT RUN +LAST RUN +RUNS +MISSED\n/);
-  assert.match(out, /^nightly +cron 30 3 \* \* \* \(Europe\/Berlin\) +report\.nightly +new +\d{4}-\d\d-\d\dT0[12]:30:00Z +- +0 +0$/m);
+  assert.match(out, /^nightly +at 03:30 every day \(Europe\/Berlin\) +report\.nightly +new +\d{4}-\d\d-\d\dT0[12]:30:00Z +- +0 +0$/m);
   const { schedules } = await json("schedule", "list", "--next", "4");
   assert.deepEqual(
     schedules.map(({ name, nextRunsAt }: { name: string; nextRunsAt: string[] }) => [name, nextRunsAt.length]),

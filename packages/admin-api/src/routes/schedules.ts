@@ -9,6 +9,7 @@ const scheduleSchema = z.strictObject({
   transport: z.string(),
   type: z.string(),
   trigger: z.string(),
+  triggerInWords: z.string(),
   status: z.enum(["waiting", "paused", "overdue", "failing", "ended", "new"]),
   isConfigured: z.boolean().meta({ description: "The configuration of this server has it; if not, another build or nobody has." }),
   nextRunAt: timestamp.nullable(),

@@ -171,7 +171,7 @@ function schedulesOf(config: ParsedConfig, now: number): readonly ScheduleRow[] 
   return config.schedules.map((schedule) => ({
     name: schedule.name,
     type: schedule.message.name,
-    trigger: schedule.text,
+    trigger: schedule.words,
     missedRuns: schedule.missedRuns,
     nextRunAt: schedule.trigger.next(new Date(now))?.toISOString() ?? null,
   }));

@@ -20,6 +20,8 @@ export interface ScheduleView {
   readonly type: string;
   /** What the trigger does: `cron 0 3 * * * (Europe/Berlin)`. */
   readonly trigger: string;
+  /** The same for people, `at 03:00 every day (Europe/Berlin)`, where the configuration has it. */
+  readonly triggerInWords: string;
   readonly status: ScheduleStatus;
   /** This program's configuration has it; without it, only another build or a removed schedule can be behind it. */
   readonly isConfigured: boolean;
@@ -149,6 +151,7 @@ function viewOf(
     transport,
     type: schedule?.message.name ?? state?.type ?? "",
     trigger: schedule?.text ?? state?.text ?? "",
+    triggerInWords: schedule?.words ?? state?.text ?? "",
     status: statusOf(state, late, next),
     isConfigured: schedule !== undefined,
     nextRunAt: iso(next[0] ?? null),

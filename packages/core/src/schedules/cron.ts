@@ -1,5 +1,6 @@
 import { OptionsError } from "../errors.ts";
 import { type CronFields, parseCron, resolveCron } from "./cron-fields.ts";
+import { cronInWords } from "./cron-words.ts";
 import { type Change, TimeZone } from "./time-zone.ts";
 import type { Trigger } from "./trigger.ts";
 
@@ -39,6 +40,7 @@ export function cronTrigger(expression: string, options: CronOptions = {}): Trig
       return next === null ? null : new Date(next);
     },
     text: `cron ${resolved}${timeZone === "UTC" ? "" : ` (${timeZone})`}`,
+    words: `${cronInWords(fields)} (${timeZone})`,
   };
 }
 

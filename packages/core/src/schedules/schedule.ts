@@ -66,8 +66,9 @@ export interface Schedule {
   readonly name: string;
   readonly message: AnyMessageType;
   readonly trigger: Trigger;
-  /** What the trigger does, for lists. */
+  /** What the trigger does, for lists, and for people. */
   readonly text: string;
+  readonly words: string;
   /** Changes when the due times do. */
   readonly definition: string;
   readonly jitterMs: number;
@@ -147,12 +148,14 @@ export function defineSchedule<Input>(name: string, options: ScheduleOptions<Inp
   const o = parseOptions(schema, options, path);
   const trigger = triggerOf(name, o, path);
   const { queue, priority, headers, metadata, transport } = o;
-  const text = o.jitterMs === 0 ? trigger.text : `${trigger.text} + 0-${o.jitterMs} ms`;
+  const jitter = o.jitterMs === 0 ? "" : ` + 0-${o.jitterMs} ms`;
+  const text = `${trigger.text}${jitter}`;
   return Object.freeze({
     name,
     message: o.message,
     trigger,
     text,
+    words: `${trigger.words ?? trigger.text}${jitter}`,
     definition: fingerprintOf(text),
     jitterMs: o.jitterMs,
     missedRuns: o.missedRuns,

@@ -10,7 +10,11 @@ export interface Trigger {
   next(after: Date): Date | null;
   /** For lists: `cron 0 3 * * * (Europe/Berlin)`. Another text is another schedule: the next due time is reckoned anew. */
   readonly text: string;
+  /** The same for people: `at 03:00 every day (Europe/Berlin)`. Default: the text. */
+  readonly words?: string;
 }
+
+const wordsOf = ({ words, text }: Trigger): string => words ?? text;
 
 /** Due times that are left out one after the other before a trigger counts as exhausted. */
 const MOST_SKIPPED = 100_000;
@@ -27,6 +31,7 @@ export function excluding(trigger: Trigger, isExcluded: (at: Date) => boolean, t
       return at;
     },
     text: `${trigger.text} ${text}`,
+    words: `${wordsOf(trigger)} ${text}`,
   };
 }
 
@@ -44,6 +49,7 @@ export function within(trigger: Trigger, from: Date | undefined, until: Date | u
       return at === null || (until !== undefined && at >= until) ? null : at;
     },
     text: `${trigger.text} ${bounds.join(" ")}`,
+    words: `${wordsOf(trigger)} ${bounds.join(" ")}`,
   };
 }
 

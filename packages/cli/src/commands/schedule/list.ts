@@ -15,7 +15,7 @@ const stateOf = (row: ScheduleView): string => {
 
 const COLUMNS: readonly Column<ScheduleView>[] = [
   { title: "SCHEDULE", value: (row) => row.name },
-  { title: "TRIGGER", value: (row) => row.trigger },
+  { title: "TRIGGER", value: (row) => row.triggerInWords },
   { title: "MESSAGE", value: (row) => row.type },
   { title: "STATE", value: stateOf },
   { title: "NEXT RUN", value: (row) => (row.nextRunsAt.length === 0 ? "-" : row.nextRunsAt.map(moment).join(" ")) },
