@@ -75,6 +75,12 @@ function parser(io: ProcessIo) {
       global: true,
       describe: "Configuration file; default: symphony.config.ts|js|mjs upwards from here",
     })
+    .option("url", {
+      type: "string",
+      requiresArg: true,
+      global: true,
+      describe: "Work through this admin API instead of the database, with SYMPHONY_AUTH_TOKEN",
+    })
     .option("json", { type: "boolean", global: true, describe: "Print JSON" })
     .option("verbose", { alias: "v", type: "count", global: true, describe: "Say more; twice: everything, with stacks" })
     .demandCommand(1, "which command? See symphony --help")

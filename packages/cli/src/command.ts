@@ -1,5 +1,8 @@
 import type { Argv, CommandModule, InferredOptionTypes, Options } from "yargs";
+import { readVariable } from "./environment.ts";
+import { UsageError } from "./exit-codes.ts";
 import type { ProcessIo } from "./io.ts";
+import { URL_VARIABLE } from "./remote/admin-client.ts";
 import type { GlobalFlags } from "./session.ts";
 
 /** One command of the program: what it accepts, and what it does; its promise is the end of it. */
@@ -19,6 +22,8 @@ export function defineCommand<const O extends Readonly<Record<string, Options>>>
   readonly options?: O;
   readonly positionals?: (yargs: Argv) => Argv;
   readonly examples?: readonly (readonly [string, string])[];
+  /** Can also work through an admin API, with `--url`. */
+  readonly remote?: true;
   readonly run: (io: ProcessIo, flags: InferredOptionTypes<O> & GlobalFlags & Readonly<Record<string, unknown>>) => Promise<void>;
 }): Command {
   return {
@@ -31,9 +36,16 @@ export function defineCommand<const O extends Readonly<Record<string, Options>>>
         const withPositionals = o.positionals === undefined ? options : o.positionals(options);
         return withPositionals.example((o.examples ?? []).map(([line, what]) => [line, what] as [string, string]));
       },
-      handler: (argv) => o.run(io, argv as never),
+      handler: (argv) => o.run(io, { ...argv, url: addressOf(o, argv.url, io) } as never),
     }),
   };
+}
+
+/** @throws {UsageError} `--url` was given to a command that needs the database. */
+function addressOf(o: { readonly usage: string; readonly remote?: true }, flag: unknown, io: ProcessIo): string | undefined {
+  if (o.remote === true) return typeof flag === "string" ? flag : readVariable(io.environment, URL_VARIABLE)?.value;
+  if (flag !== undefined) throw new UsageError(`${o.usage.split(" ", 1)[0]} needs the database: it takes no --url`);
+  return undefined;
 }
 
 /** A command that only has subcommands. */

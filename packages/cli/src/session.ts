@@ -3,6 +3,8 @@ import { createLogger, type SymphonyLogger } from "@symphony/telemetry";
 import { type LoadedConfig, loadConfig } from "./config-file.ts";
 import { UsageError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
+import { parseAddress, type RemoteAddress } from "./remote/admin-client.ts";
+import { openRemote } from "./remote/remote-messenger.ts";
 import { type Flags, resolveSettings, type Settings } from "./settings.ts";
 
 /** Flags that every command has. */
@@ -10,12 +12,15 @@ export interface GlobalFlags {
   readonly config?: string | undefined;
   readonly json?: boolean | undefined;
   readonly verbose?: number | undefined;
+  /** Of an admin API to work through, instead of the database. */
+  readonly url?: string | undefined;
 }
 
 /** The configuration of one command. */
 export interface Session {
   readonly loaded: LoadedConfig;
   readonly settings: Settings;
+  readonly remote?: RemoteAddress;
 }
 
 export async function openSession(io: Io, global: GlobalFlags, flags: Flags = {}): Promise<Session> {
@@ -26,7 +31,7 @@ export async function openSession(io: Io, global: GlobalFlags, flags: Flags = {}
   });
   const level = (global.verbose ?? 0) > 1 ? "trace" : (global.verbose ?? 0) > 0 ? "debug" : undefined;
   const settings = resolveSettings({ flags: { ...flags, v: level }, environment: io.environment, config: loaded.parsed.worker });
-  return { loaded, settings };
+  return { loaded, settings, ...(global.url === undefined ? {} : { remote: parseAddress(global.url, io.environment) }) };
 }
 
 /** For commands that print results: warnings and worse, on standard error; more with `-v`. */
@@ -53,7 +58,8 @@ export async function withMessenger<T>(
   work: (messenger: Messenger) => Promise<T>,
   config: MessengerConfig = session.loaded.config,
 ): Promise<T> {
-  const messenger = await createMessenger(config, { logger: commandLogger(session) });
+  const logger = commandLogger(session);
+  const messenger = await (session.remote === undefined ? createMessenger(config, { logger }) : openRemote(session.remote, logger));
   try {
     return await work(messenger);
   } finally {

@@ -107,4 +107,10 @@ const unconfirmed = (queue: string, waiting: number): HttpProblem =>
     409,
     "CONFLICT",
     `${waiting} messages wait in queue "${queue}" and none was removed: to remove them, confirm must be "${queue}" and expectedCount ${waiting}`,
+    {
+      issues: [
+        { path: "confirm", message: `must be "${queue}"` },
+        { path: "expectedCount", message: `must be ${waiting}` },
+      ],
+    },
   );

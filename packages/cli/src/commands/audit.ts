@@ -32,6 +32,7 @@ function auditables(messenger: Messenger, named: string | undefined): readonly (
 const list = defineCommand({
   usage: "list",
   describe: "List who did what, newest first",
+  remote: true,
   options: { ...OPTIONS, limit: text("At most so many, 1 to 200 (50)") },
   examples: [["symphony audit list --json --limit 200", "for scripts"]],
   async run(io, flags) {
@@ -55,6 +56,7 @@ const list = defineCommand({
 const undo = defineCommand({
   usage: "undo <id>",
   describe: "Bring back what an action removed, within seven days",
+  remote: true,
   options: { ...OPTIONS, force: toggle("Do not ask, on a terminal") },
   positionals: (yargs) => yargs.positional("id", { type: "string", demandOption: true, describe: "Of the action, from `audit list`" }),
   examples: [["symphony audit undo 01a2b1c4-…", "the messages are where they were"]],

@@ -51,6 +51,7 @@ function toText(receipt: DispatchReceipt, type: string, scheduledAt: string | un
 export const dispatch = defineCommand({
   usage: "dispatch [type] [payload]",
   describe: "Send a message, or one per line of standard input with --many",
+  remote: true,
   options: {
     queue: text("Queue instead of the message type's"),
     priority: text("1 to 10, higher first"),

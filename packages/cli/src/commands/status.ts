@@ -126,6 +126,7 @@ function intervalMs(seconds: string | undefined): number {
 export const status = defineCommand({
   usage: "status [transports..]",
   describe: "Show queues, workers, and schedules that did not run",
+  remote: true,
   options: { watch: toggle("Repeat until interrupted"), interval: text(`Seconds between two looks with --watch (${DEFAULT_INTERVAL_S})`) },
   positionals: (yargs) => yargs.positional("transports", { type: "string", array: true, describe: "Only these" }),
   examples: [

@@ -31,6 +31,7 @@ export function workersTable(workers: readonly WorkerOf[], now: number): string 
 export const workers = defineCommand({
   usage: "workers",
   describe: "List the running workers of the fleet",
+  remote: true,
   examples: [["symphony workers --json", "for scripts"]],
   async run(io, flags) {
     const session = await openSession(io, flags);

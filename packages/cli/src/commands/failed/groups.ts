@@ -21,6 +21,7 @@ const { transport, type, queue, since, until } = FILTER_OPTIONS;
 export const groups = defineCommand({
   usage: "groups",
   describe: "Failed messages by error fingerprint: which bugs there are, the most frequent first",
+  remote: true,
   options: { transport, type, queue, since, until, limit: text("At most so many groups, 1 to 1000 (50)") },
   examples: [
     ["symphony failed groups --since 1d", "what has broken since yesterday"],

@@ -18,6 +18,7 @@ const COLUMNS: readonly Column<FailedMessage>[] = [
 export const list = defineCommand({
   usage: "list",
   describe: "List failed messages, newest first",
+  remote: true,
   options: {
     ...FILTER_OPTIONS,
     limit: text("At most so many, 1 to 200 (50)"),

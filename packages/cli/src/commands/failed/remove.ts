@@ -11,6 +11,7 @@ import { assertFound, asUsage, checkSelection, listables, SELECTION_OPTIONS, toF
 export const remove = defineCommand({
   usage: "remove [ids..]",
   describe: "Remove failed messages; they can be brought back for seven days (audit undo)",
+  remote: true,
   options: { ...SELECTION_OPTIONS, force: toggle("Do not ask") },
   positionals: (yargs) => yargs.positional("ids", { type: "string", array: true, describe: "Message ids" }),
   examples: [

@@ -34,6 +34,7 @@ async function redriveAll(messenger: Messenger, transport: string | undefined, f
 export const retry = defineCommand({
   usage: "retry [ids..]",
   describe: "Put failed messages back on their own queue, counters at zero",
+  remote: true,
   options: { ...SELECTION_OPTIONS, force: toggle("Do not ask, on a terminal") },
   positionals: (yargs) => yargs.positional("ids", { type: "string", array: true, describe: "Message ids" }),
   examples: [

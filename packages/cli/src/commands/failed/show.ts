@@ -35,6 +35,7 @@ function toText(message: FailedMessage): string {
 export const show = defineCommand({
   usage: "show <id>",
   describe: "Show one failed message in full, with payload and attempts",
+  remote: true,
   options: { transport: FILTER_OPTIONS.transport },
   positionals: (yargs) => yargs.positional("id", { type: "string", demandOption: true, describe: "Message id" }),
   examples: [["symphony failed show 0197b2c4-…", "payload, error and history of attempts"]],

@@ -8,6 +8,7 @@ import { describeTarget, queueName, TARGET_OPTIONS, toTarget, transportThatCan }
 export const pause = defineCommand({
   usage: "pause <name>",
   describe: "Give no worker of the fleet messages of this queue; dispatching goes on",
+  remote: true,
   options: TARGET_OPTIONS,
   positionals: queueName,
   examples: [

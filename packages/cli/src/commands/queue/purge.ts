@@ -11,6 +11,7 @@ import { describeTarget, queueName, TARGET_OPTIONS, toTarget, transportThatCan }
 export const purge = defineCommand({
   usage: "purge <name>",
   describe: "Delete the waiting messages of a queue, not those in flight, and no failed ones; audit undo brings them back for seven days",
+  remote: true,
   options: {
     ...TARGET_OPTIONS,
     expect: text("Only if exactly so many messages wait"),

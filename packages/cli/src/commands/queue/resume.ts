@@ -8,6 +8,7 @@ import { describeTarget, queueName, TARGET_OPTIONS, toTarget, transportThatCan }
 export const resume = defineCommand({
   usage: "resume <name>",
   describe: "End a pause",
+  remote: true,
   options: TARGET_OPTIONS,
   positionals: queueName,
   examples: [["symphony queue resume mails", "a type that was paused by itself stays paused"]],

@@ -1,0 +1,164 @@
+import {
+  type Auditable,
+  type AuditEntry,
+  type AuditedResult,
+  type AuditPage,
+  type Countable,
+  type DeadLetterFilter,
+  type DeadLetterGroupFilter,
+  type Groupable,
+  type Listable,
+  MessengerError,
+  type Pausable,
+  type Pause,
+  type PauseTarget,
+  type Purgeable,
+  type PurgeOptions,
+  type QueueCounts,
+  type Reapable,
+  type Transport,
+  type WorkerRow,
+} from "@symphony/core";
+import { type AdminClient, RefusedError } from "./admin-client.ts";
+import { RemoteDeadLetters } from "./remote-dead-letters.ts";
+
+export type QueueOf = QueueCounts & { readonly transport: string; readonly paused: boolean; readonly pausedTypes: readonly string[] };
+
+const queuePath = (queue: string, what: string): string => `/api/symphony/queues/${encodeURIComponent(queue)}/${what}`;
+
+/**
+ * One transport of an admin API, with what operators do: look, retry, remove, pause, purge. The other end says who we
+ * are, and keeps the record of what we do. Messages are neither sent nor received through it.
+ */
+export class RemoteTransport implements Transport, Countable, Listable, Groupable, Reapable, Pausable, Purgeable, Auditable {
+  readonly #client: AdminClient;
+  readonly #name: string;
+  readonly #deadLetters: RemoteDeadLetters;
+
+  constructor(client: AdminClient, name: string) {
+    this.#client = client;
+    this.#name = name;
+    this.#deadLetters = new RemoteDeadLetters(client, name);
+  }
+
+  async getCounts(): Promise<readonly QueueCounts[]> {
+    return (await this.#queues()).map(({ transport: _, paused: __, pausedTypes: ___, ...counts }) => counts);
+  }
+
+  async getQueueDepth(): Promise<number> {
+    return (await this.#queues()).reduce((sum, { ready }) => sum + ready, 0);
+  }
+
+  listDeadLetters(filter: DeadLetterFilter, page: { limit: number; offset?: number; cursor?: string }) {
+    return this.#deadLetters.list(filter, page);
+  }
+
+  redriveDeadLetters(filter: DeadLetterFilter, limit: number) {
+    return this.#deadLetters.redrive(filter, limit);
+  }
+
+  removeDeadLetters(filter: DeadLetterFilter, limit: number) {
+    return this.#deadLetters.remove(filter, limit);
+  }
+
+  groupDeadLetters(filter: DeadLetterGroupFilter, limit: number) {
+    return this.#deadLetters.groups(filter, limit);
+  }
+
+  async listWorkers(): Promise<readonly WorkerRow[]> {
+    const { workers } = await this.#client.get<{ workers: readonly (WorkerRow & { transport: string })[] }>(
+      "/api/symphony/workers",
+      this.#here,
+    );
+    return workers.map(({ transport: _, ...row }) => row);
+  }
+
+  async pauseQueue({ queue, type }: PauseTarget): Promise<void> {
+    await this.#client.post(queuePath(queue, "pause"), { ...(type === undefined ? {} : { type }) }, this.#here);
+  }
+
+  async resumeQueue({ queue, type }: PauseTarget): Promise<boolean> {
+    const was = (await this.listPauses()).some((pause) => pause.queue === queue && pause.type === type);
+    await this.#client.post(queuePath(queue, "resume"), { ...(type === undefined ? {} : { type }) }, this.#here);
+    return was;
+  }
+
+  /** The other end does not tell since when and by whom; its audit does. */
+  async listPauses(): Promise<readonly Pause[]> {
+    const unknown = { pausedAt: "", pausedBy: null };
+    return (await this.#queues()).flatMap(({ queue, paused, pausedTypes }) => [
+      ...(paused ? [{ queue, ...unknown }] : []),
+      ...pausedTypes.map((type) => ({ queue, type, ...unknown })),
+    ]);
+  }
+
+  /** Asks for a purge without a confirmation, which is refused with the number. */
+  async countPurgeable({ queue, type }: PauseTarget): Promise<number> {
+    const counts = (await this.#queues()).find((each) => each.queue === queue);
+    if (counts === undefined) throw new MessengerError("QUEUE_NOT_FOUND", `the queue "${queue}" does not exist`, { details: { queue } });
+    try {
+      await this.#client.post(queuePath(queue, "purge"), { ...(type === undefined ? {} : { type }) }, this.#here);
+    } catch (error) {
+      const told = error instanceof RefusedError ? error.issues.find(({ path }) => path === "expectedCount") : undefined;
+      if (told === undefined) throw error;
+      return Number(/\d+/.exec(told.message)?.[0]);
+    }
+    throw new MessengerError("CAPABILITY_MISSING", "the admin API purges without a confirmation: it is of another version");
+  }
+
+  async purgeQueue(queue: string, { type, expectedCount }: PurgeOptions = {}): Promise<{ readonly removed: number }> {
+    const only = type === undefined ? {} : { type };
+    const expected = expectedCount ?? (await this.countPurgeable({ queue, ...only }));
+    const { removed } = await this.#client.post<{ removed: number }>(
+      queuePath(queue, "purge"),
+      { ...only, confirm: queue, expectedCount: expected },
+      this.#here,
+    );
+    return { removed };
+  }
+
+  /** The other end records what is done there. */
+  async audited<T>(_entry: AuditEntry, work: () => Promise<AuditedResult<T>>): Promise<{ value: T; auditId: string }> {
+    return { value: (await work()).value, auditId: "" };
+  }
+
+  async listAudit(page: { limit: number; cursor?: string }): Promise<AuditPage> {
+    type Listed = Pick<AuditPage, "records"> & { readonly pagination: Pick<AuditPage, "nextCursor"> };
+    const { records, pagination } = await this.#client.get<Listed>("/api/symphony/audit", { ...page, ...this.#here });
+    return { records, nextCursor: pagination.nextCursor };
+  }
+
+  async undoAudited(id: string): ReturnType<Auditable["undoAudited"]> {
+    const path = `/api/symphony/audit/${encodeURIComponent(id)}/undo`;
+    const { auditId, restored, conflicts } = await this.#client.post<Awaited<ReturnType<Auditable["undoAudited"]>>>(
+      path,
+      undefined,
+      this.#here,
+    );
+    return { auditId, restored, conflicts };
+  }
+
+  readonly send = notHere;
+  readonly receive = notHere;
+  readonly acknowledge = notHere;
+  readonly reject = notHere;
+  readonly beat = notHere;
+  readonly reap = notHere;
+  readonly retire = notHere;
+  readonly recordRefusal = notHere;
+  readonly tidyAudit = notHere;
+
+  get #here(): { transport: string } {
+    return { transport: this.#name };
+  }
+
+  async #queues(): Promise<readonly QueueOf[]> {
+    return (await this.#client.get<{ queues: readonly QueueOf[] }>("/api/symphony/queues", this.#here)).queues;
+  }
+}
+
+function notHere(): Promise<never> {
+  return Promise.reject(
+    new MessengerError("CAPABILITY_MISSING", "this needs the database: it cannot be done through an admin API (--url)"),
+  );
+}
