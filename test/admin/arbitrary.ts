@@ -58,8 +58,8 @@ function fitting(schema: Schema, known: Known): fc.Arbitrary<unknown> {
     case "integer":
     case "number":
       return fc.integer({
-        min: bound(schema.minimum, 0),
-        max: Math.max(bound(schema.minimum, 0), Math.min(bound(schema.maximum, 100), 3_000)),
+        min: Math.ceil(bound(schema.minimum, 0)),
+        max: Math.max(Math.ceil(bound(schema.minimum, 0)), Math.min(bound(schema.maximum, 100), 3_000)),
       });
     case "boolean":
       return fc.boolean();

@@ -212,7 +212,7 @@ class Run {
   }
 
   #sayWhereToLook(): void {
-    const { receiver, subscribers } = this.#stage;
+    const { receiver, subscribers, admin } = this.#stage;
     const config = "--config examples/github-webhooks/symphony.config.ts";
     const { bold, dim } = this.#o.palette;
     this.#o.output.write(
@@ -221,9 +221,12 @@ class Run {
         `    webhooks       POST ${receiver.url}/webhooks/github`,
         `    summaries      ${receiver.url}/repositories`,
         `    subscribers    ${subscribers.url}`,
+        `    admin API      ${admin.url}`,
+        `    its token      ${admin.token}`,
         `  ${bold("To look inside, in another terminal:")}`,
         `    npx symphony status ${config}`,
         `    npx symphony failed list ${config}`,
+        `    curl -H "Authorization: Bearer ${admin.token}" ${admin.url}/api/symphony/status`,
         `  ${dim("Ctrl-C ends it.")}`,
         "",
       ].join("\n"),

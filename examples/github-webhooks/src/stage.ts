@@ -11,6 +11,7 @@ import {
 } from "@symphony/core";
 import pg from "pg";
 import config from "../symphony.config.ts";
+import { type Admin, startAdmin } from "./admin.ts";
 import { beginRun, lockForRun, setUpTables } from "./database.ts";
 import { openDatabaseServer } from "./database-server.ts";
 import { externalFleet, type Fleet, startFleet } from "./fleet.ts";
@@ -27,6 +28,7 @@ export interface Stage extends AsyncDisposable {
   readonly receiver: Listening;
   readonly subscribers: SubscriberServer;
   readonly fleet: Fleet;
+  readonly admin: Admin;
   /** Whether a worker has begun since this run did. */
   hasWorker(): Promise<boolean>;
   /** Messages that the receiver made. */
@@ -95,6 +97,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
         onRestart: (how) => options.say(`the worker was lost (${how}) and is started again`),
       });
   opening.defer(() => fleet.stop());
+  const admin = opening.adopt(await startAdmin(messenger), (it) => it.close());
 
   const open = opening.move();
   return {
@@ -104,6 +107,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     receiver,
     subscribers,
     fleet,
+    admin,
     hasWorker: async () =>
       (await transport.listWorkers()).some(({ startedAt }) => !options.worker || Date.parse(startedAt) >= beganAt.getTime()),
     accepted,

@@ -9,6 +9,7 @@ import { answer } from "./middleware/answer.ts";
 import { audit } from "./middleware/audit.ts";
 import { authenticate } from "./middleware/authenticate.ts";
 import { enter } from "./middleware/enter.ts";
+import { home } from "./middleware/home.ts";
 import { limitRate } from "./middleware/limit-rate.ts";
 import { problems } from "./middleware/problems.ts";
 import { requestId } from "./middleware/request-id.ts";
@@ -44,6 +45,7 @@ export function createApp(input: AppInput): Koa<State> {
   app.use(requestLog(logger, runtime.clock));
   app.use(problems(logger, input.showInternals));
   app.use(wellFormed);
+  app.use(home);
   app.use(routes(input).routes());
   app.use(nothingThere);
   return app;

@@ -56,6 +56,17 @@ test("the document has every route with its scope, its parameters and its refusa
   assert.deepEqual([sent.required, sent.content["application/json"].schema.required], [true, ["message"]]);
 });
 
+test("the root is a page that needs no token, tells nothing and loads nothing", async (t) => {
+  const admin = await startAdmin(t);
+  const response = await fetch(`${admin.url}/`);
+  const text = await response.text();
+  assert.equal(response.status, 200);
+  assert.match(response.headers.get("content-security-policy") ?? "", /^default-src 'none'/);
+  assert.match(text, /href="\/docs"/);
+  assert.doesNotMatch(text, /<script|https:/);
+  assert.equal((await fetch(`${admin.url}/`, { method: "POST" })).status, 404);
+});
+
 test("the page lists every route and may load nothing", async (t) => {
   const admin = await startAdmin(t);
   const { text, headers } = await admin.call("GET", "/docs");

@@ -19,11 +19,15 @@ export const hello = () => appendFileSync(new URL("handled.log", import.meta.url
 test("dev brings its own PostgreSQL, restarts on a change, waits out a broken file and ends on SIGTERM", async (t) => {
   const directory = project(t, { "symphony.config.ts": CONFIG, "handlers.ts": handlers("first") });
   const given = process.env.DATABASE_URL === undefined ? undefined : (await testDatabase(t)).url;
-  const environment = { DATABASE_URL: given, SYMPHONY_HEALTH_PORT: "0", SYMPHONY_WORKER_PROCESSES: "1" };
+  const environment = { DATABASE_URL: given, SYMPHONY_HEALTH_PORT: "0", SYMPHONY_WORKER_PROCESSES: "1", SYMPHONY_ADMIN_PORT: "0" };
   const log = join(directory, "handled.log");
   const handled = (): string => (existsSync(log) ? readFileSync(log, "utf8") : "");
   const dev = start(t, ["dev"], { directory, environment });
   await dev.saying(/"fleet starting"/);
+  const [, token = ""] = await dev.saying(/admin API: with the token (\S+)/);
+  const [, url = ""] = await dev.saying(/"url":"([^"]+)"/);
+  const asked = await fetch(`${url}/api/symphony/status`, { headers: { authorization: `Bearer ${token}`, connection: "close" } });
+  assert.equal(asked.status, 200, await asked.text());
   await runJson(t, ["dispatch", "hello"], { directory, environment });
   await waitFor(() => handled() === "first\n", { what: "the first message" });
 

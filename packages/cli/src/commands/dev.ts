@@ -1,11 +1,13 @@
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { dirname, resolve } from "node:path";
 import { defineCommand, text } from "../command.ts";
 import { embeddedDirectory, findConfigFile } from "../config-file.ts";
 import { type Child, type ChildEnd, devLoop } from "../dev-loop.ts";
-import { readVariable } from "../environment.ts";
+import { type Environment, readVariable } from "../environment.ts";
 import type { Io } from "../io.ts";
 import { maskDsn } from "../mask.ts";
+import { resolveSettings } from "../settings.ts";
 import { watchTree } from "../watch-tree.ts";
 
 interface Database {
@@ -31,11 +33,11 @@ async function openDatabase(io: Io, home: string): Promise<Database | undefined>
   return { url: postgres.connectionString, release: () => postgres.release() };
 }
 
-function startChild(io: Io, line: readonly string[], database: Database | undefined): Child {
+function startChild(io: Io, line: readonly string[], more: Environment): Child {
   const program = process.argv[1] ?? "";
   const child = spawn(process.execPath, [...process.execArgv, program, ...line], {
     cwd: io.directory,
-    env: { ...io.environment, DATABASE_URL_FILE: undefined, ...(database === undefined ? {} : { DATABASE_URL: database.url }) },
+    env: { ...io.environment, ...more },
     // A group of its own: Ctrl-C is for us, who pass it on once. The channel ends with us, and the child with it.
     detached: true,
     stdio: ["ignore", "inherit", "inherit", "ipc"],
@@ -47,9 +49,25 @@ function startChild(io: Io, line: readonly string[], database: Database | undefi
   return { ended, stop: () => void child.kill("SIGTERM") };
 }
 
+const CREDENTIALS = ["AUTH_TOKEN", "AUTH_TOKENS_FILE", "AUTH_JWKS_URL", "AUTH_JWT_SECRET"].map((name) => `SYMPHONY_${name}`);
+
+/** Credentials of the admin API: those of the environment, else a token that is good until `dev` ends. */
+function openAdminApi(io: Io, say: (text: string) => void): Environment {
+  const given = CREDENTIALS.find((name) => (io.environment[name] ?? io.environment[`${name}_FILE`] ?? "") !== "");
+  if (given !== undefined) {
+    say(`admin API: the credentials of ${given}`);
+    return {};
+  }
+  const token = `dev_${randomBytes(24).toString("base64url")}`;
+  const { adminHost, adminPort } = resolveSettings({ environment: io.environment });
+  const where = adminPort.value === 0 ? "" : ` http://${adminHost.value}:${adminPort.value}`;
+  say(`admin API:${where} with the token ${token}`);
+  return { SYMPHONY_AUTH_TOKEN: token };
+}
+
 export const dev = defineCommand({
   usage: "dev",
-  describe: "Embedded PostgreSQL and a worker in one, restarted when code changes",
+  describe: "Embedded PostgreSQL, a worker and the admin API in one, restarted when code changes",
   options: {
     concurrency: text("Messages at a time"),
     threads: text("Pool threads"),
@@ -72,14 +90,18 @@ export const dev = defineCommand({
     );
     const verbose = flags.verbose === undefined || flags.verbose === 0 ? [] : [`-${"v".repeat(flags.verbose)}`];
     const config = flags.config === undefined ? [] : ["--config", flags.config];
-    const line = ["consume", ...given, ...config, ...verbose, ...(flags.json === true ? ["--json"] : [])];
+    const common = [...config, ...verbose, ...(flags.json === true ? ["--json"] : [])];
+    const shared: Environment = { DATABASE_URL_FILE: undefined, ...(database === undefined ? {} : { DATABASE_URL: database.url }) };
+    // Its probes would want the worker's port.
+    const ofAdmin = { ...shared, ...openAdminApi(io, say), SYMPHONY_HEALTH_PORT: "0" };
+    const watch = (changed: (paths: readonly string[]) => void) => watchTree(file === null ? home : dirname(file), io.clock, changed);
+    const loop = (start: () => Child, what: string): Promise<void> =>
+      devLoop({ start, watch, say: (message) => say(what + message), signal: io.signal });
     try {
-      await devLoop({
-        start: () => startChild(io, line, database),
-        watch: (changed) => watchTree(file === null ? home : dirname(file), io.clock, changed),
-        say,
-        signal: io.signal,
-      });
+      await Promise.all([
+        loop(() => startChild(io, ["consume", ...given, ...common], shared), ""),
+        loop(() => startChild(io, ["admin", ...common], ofAdmin), "admin API: "),
+      ]);
     } finally {
       await database?.release();
     }
