@@ -21,6 +21,8 @@ export interface FleetOptions {
   readonly flags?: readonly string[];
   /** Absolute path of another configuration module. */
   readonly config?: string;
+  /** File of a cgroup that it joins. */
+  readonly cgroup?: string;
   /** Do not wait until all worker processes are ready. */
   readonly unready?: boolean;
 }
@@ -57,6 +59,7 @@ export class Fleet {
         SYMPHONY_TEST_TRANSPORT_OPTIONS: JSON.stringify(o.transport ?? {}),
         ...o.env,
       },
+      ...(o.cgroup === undefined ? {} : { cgroup: o.cgroup }),
     });
     const fleet = new Fleet(program, wanted, database);
     if (o.unready === true) return fleet;

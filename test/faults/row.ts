@@ -11,6 +11,8 @@ export interface Row {
   readonly gate?: number;
   /** Settings of the PostgreSQL of this row alone; absent: the server that the rows share. */
   readonly server?: Readonly<Record<string, string | number>>;
+  /** Why it cannot be run on this machine; undefined when it can. Then it counts neither as passed nor as failed. */
+  readonly lacks?: () => string | undefined;
   /** Says with `arena.require` what does not hold; throws when the row could not be run to its end. */
   readonly run: (arena: Arena) => Promise<Figures>;
 }
@@ -24,4 +26,6 @@ export interface RowResult {
   readonly figures: Figures;
   readonly violations: readonly string[];
   readonly passed: boolean;
+  /** Why it was not run. */
+  readonly skipped?: string;
 }

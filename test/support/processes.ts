@@ -42,6 +42,8 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
   readonly input?: string;
+  /** File of a cgroup that the process joins before it begins. */
+  readonly cgroup?: string;
 }
 
 export interface Result extends Exit {
@@ -64,8 +66,9 @@ export class Processes {
     return this.start(PROGRAM, args, options);
   }
 
-  start(program: string, args: readonly string[], { env = {}, cwd, input }: StartOptions = {}): RunningProcess {
-    const child = spawn(program, args, {
+  start(program: string, args: readonly string[], { env = {}, cwd, input, cgroup }: StartOptions = {}): RunningProcess {
+    const line = cgroup === undefined ? [program, ...args] : ["/bin/sh", "-c", 'echo $$ >"$0" && exec "$@"', cgroup, program, ...args];
+    const child = spawn(line[0] ?? program, line.slice(1), {
       ...(cwd === undefined ? {} : { cwd }),
       env: { ...process.env, NODE_TEST_CONTEXT: undefined, NODE_OPTIONS: undefined, ...env },
       stdio: ["pipe", "pipe", "pipe"],

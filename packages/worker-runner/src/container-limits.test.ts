@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { planFleet, readContainerLimits } from "./container-limits.ts";
+import { countOomKills, planFleet, readContainerLimits } from "./container-limits.ts";
 
 const GB = 1_073_741_824;
 const machine = { machineCpus: 8, machineMemoryBytes: 32 * GB };
@@ -21,6 +21,29 @@ describe("readContainerLimits", () => {
       }),
     );
     assert.deepEqual(limits, { cpus: 2, memoryBytes: 2 * GB, cpuSource: "cgroup v1", memorySource: "cgroup v1" });
+  });
+
+  test("reads those of its own group where the machine's are mounted, and the root's where its own is not to be seen", () => {
+    const v1 = "11:cpu,cpuacct:/a.service\n4:memory:/a.service\n0::/\n";
+    const limits = readContainerLimits(
+      files({
+        "/proc/self/cgroup": v1,
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes": String(16 * GB),
+        "/sys/fs/cgroup/memory/a.service/memory.limit_in_bytes": String(GB),
+        "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "200000",
+        "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+      }),
+    );
+    assert.deepEqual([limits.memoryBytes, limits.cpus], [GB, 2]);
+    const v2 = files({
+      "/proc/self/cgroup": "0::/system.slice/a.service\n",
+      "/sys/fs/cgroup/system.slice/a.service/memory.max": `${2 * GB}`,
+    });
+    assert.equal(readContainerLimits(v2).memoryBytes, 2 * GB);
+    assert.equal(
+      countOomKills(files({ "/proc/self/cgroup": v1, "/sys/fs/cgroup/memory/a.service/memory.oom_control": "oom_kill 3\n" })),
+      3,
+    );
   });
 
   test("takes the machine where there is no limit, or one beyond the machine", () => {

@@ -20,9 +20,21 @@ export interface LimitSources {
 
 const ROOT = "/sys/fs/cgroup";
 
+/**
+ * A file of our own cgroup. In a container that is the root of what is mounted; elsewhere, as under systemd, it is
+ * where the kernel says that this process belongs, and the root is the whole machine.
+ */
+function own({ read }: Pick<LimitSources, "read">, controller: string, file: string): string | undefined {
+  const groups = read("/proc/self/cgroup") ?? "";
+  const path =
+    (controller === "" ? /^0::(.*)$/m : new RegExp(`^\\d+:(?:[^:]*,)?${controller}(?:,[^:]*)?:(.*)$`, "m")).exec(groups)?.[1] ?? "/";
+  const root = controller === "" ? ROOT : `${ROOT}/${controller}`;
+  return (path === "/" ? undefined : read(`${root}${path}/${file}`)) ?? read(`${root}/${file}`);
+}
+
 /** How many processes of this container the kernel has ended for want of memory; undefined where it does not say. */
-export function countOomKills({ read }: Pick<LimitSources, "read"> = systemSources()): number | undefined {
-  const text = read(`${ROOT}/memory.events`) ?? read(`${ROOT}/memory/memory.oom_control`);
+export function countOomKills(sources: Pick<LimitSources, "read"> = systemSources()): number | undefined {
+  const text = own(sources, "", "memory.events") ?? own(sources, "memory", "memory.oom_control");
   const count = /^oom_kill (\d+)$/m.exec(text ?? "")?.[1];
   return count === undefined ? undefined : Number(count);
 }
@@ -44,13 +56,13 @@ interface Found {
   readonly source: "cgroup v2" | "cgroup v1";
 }
 
-function cpuV2({ read }: LimitSources): Found | undefined {
-  const [quota, period] = read(`${ROOT}/cpu.max`)?.trim().split(" ") ?? [];
+function cpuV2(sources: LimitSources): Found | undefined {
+  const [quota, period] = own(sources, "", "cpu.max")?.trim().split(" ") ?? [];
   return ratio(quota, period, "cgroup v2");
 }
 
-function cpuV1({ read }: LimitSources): Found | undefined {
-  return ratio(read(`${ROOT}/cpu/cpu.cfs_quota_us`), read(`${ROOT}/cpu/cpu.cfs_period_us`), "cgroup v1");
+function cpuV1(sources: LimitSources): Found | undefined {
+  return ratio(own(sources, "cpu", "cpu.cfs_quota_us"), own(sources, "cpu", "cpu.cfs_period_us"), "cgroup v1");
 }
 
 function ratio(quota: string | undefined, period: string | undefined, source: Found["source"]): Found | undefined {
@@ -58,13 +70,13 @@ function ratio(quota: string | undefined, period: string | undefined, source: Fo
   return Number.isFinite(value) && value > 0 ? { value, source } : undefined;
 }
 
-function memoryV2({ read }: LimitSources): Found | undefined {
-  const value = positive(read(`${ROOT}/memory.max`));
+function memoryV2(sources: LimitSources): Found | undefined {
+  const value = positive(own(sources, "", "memory.max"));
   return Number.isFinite(value) ? { value, source: "cgroup v2" } : undefined;
 }
 
-function memoryV1({ read }: LimitSources): Found | undefined {
-  const value = positive(read(`${ROOT}/memory/memory.limit_in_bytes`));
+function memoryV1(sources: LimitSources): Found | undefined {
+  const value = positive(own(sources, "memory", "memory.limit_in_bytes"));
   return Number.isFinite(value) ? { value, source: "cgroup v1" } : undefined;
 }
 

@@ -1,7 +1,8 @@
 import { pause, waitFor } from "@symphony/core/testing";
-import { Note, Poison, Slow } from "../../fixtures/messages.ts";
+import { Glutton, Note, Poison, Slow } from "../../fixtures/messages.ts";
 import { readChanges } from "../../support/audit-trigger.ts";
 import { now, type RunEntry } from "../../support/journal.ts";
+import { makeMemoryCgroup, whyNoMemoryCgroup } from "../../support/memory-cgroup.ts";
 import { type Arena, summary } from "../arena.ts";
 import { round } from "../figures.ts";
 import type { FleetOptions } from "../fleet.ts";
@@ -10,7 +11,8 @@ import type { Figures, Row } from "../row.ts";
 type How = "exit" | "exit-1" | "abort" | "segfault" | "heap" | "late-throw" | "late-reject" | "spin" | "hang";
 
 interface Case {
-  readonly how: How;
+  /** "glutton": a message of that type. */
+  readonly how: How | "glutton";
   /** How the message ends: handled, or dead-lettered for this reason. */
   readonly ends: "handled" | "crashed" | "timed_out" | "retries_exhausted";
   /** The worker processes have to be the same ones afterwards. */
@@ -21,6 +23,8 @@ interface Case {
   readonly fleet?: FleetOptions;
 }
 
+/** A supervisor, a worker process, the isolation lane, and something to eat. */
+const MEMORY_BYTES = 900 * 1_048_576;
 /** Milliseconds that the trail of a death may be seen for: abort, grace, the end of the thread, the settlement. */
 const AFTERMATH_MS = 3_000;
 
@@ -42,7 +46,7 @@ async function misbehave(
     what: "all innocents in flight",
   });
   const startedAt = now();
-  const { value } = await arena.send(Poison, { how });
+  const { value } = await (how === "glutton" ? arena.send(Glutton, {}) : arena.send(Poison, { how }));
   await waitFor(async () => (await arena.unfinished()) === 0, { timeoutMs: 90_000, intervalMs: 50, what: "everything to be settled" });
   const settledMs = now() - startedAt;
   // A late error comes after the message has ended.
@@ -159,6 +163,28 @@ async function blockEventLoop(arena: Arena): Promise<Figures> {
   return { ...summary(verdict), back_ms: round(backMs), settled_ms: round(settledMs), crashes: starts.length };
 }
 
+/** The container is out of memory, and the kernel ends the process that took it: found guilty, and nobody else pays. */
+async function runOutOfMemory(arena: Arena): Promise<Figures> {
+  const cgroup = makeMemoryCgroup(`symphony-f20-${process.pid}`, MEMORY_BYTES);
+  try {
+    const figures = await misbehave(arena, { how: "glutton", ends: "crashed", fleet: { cgroup: cgroup.procs } });
+    const kills = cgroup.oomKills();
+    const [fleet] = arena.fleets;
+    const [dead] = await arena.deadLetters();
+    const said = JSON.stringify(dead?.output ?? {});
+    arena.require(kills >= 1, "the kernel has ended nothing for want of memory");
+    arena.require(/memory/.test(said) && /SIGKILL/.test(said), `the dead letter does not name the cause: ${said}`);
+    arena.require(
+      fleet?.program.lines.some(({ text }) => text.includes("fleet stopped")) === true,
+      "the supervisor did not live to the end",
+    );
+    return { ...figures, oom_kills: kills };
+  } finally {
+    await arena.processes.end();
+    cgroup.remove();
+  }
+}
+
 const one = (id: string, title: string, options: Case): Row => ({ id, title, n: 1, gate: 1, run: (arena) => misbehave(arena, options) });
 
 export const crashRows: readonly Row[] = [
@@ -176,5 +202,13 @@ export const crashRows: readonly Row[] = [
     processLives: true,
     fleet: { env: { NODE_OPTIONS: "--max-old-space-size=64" } },
   }),
+  {
+    id: "F20",
+    title: "the kernel ends a worker process for want of memory",
+    n: 1,
+    gate: 1,
+    lacks: whyNoMemoryCgroup,
+    run: runOutOfMemory,
+  },
   { id: "F23", title: "a handler blocks the event loop of its worker process", n: 1, run: blockEventLoop },
 ];

@@ -3,6 +3,7 @@ import { type Logger, type Received, type StopReason, stamps, type Timer, toErro
 import { WorkerProcess, type WorkerProcessOptions } from "../worker-process.ts";
 import { type ChildBeat, type ChildWord, type FromChild, parseToChild, type SuspectHeld, seal, type ToChild } from "./ipc.ts";
 import { Lane } from "./lane.ts";
+import { offerToOomKiller } from "./oom-preference.ts";
 
 export interface ChildOptions extends Omit<WorkerProcessOptions, "fleet"> {
   readonly logger: Logger;
@@ -35,6 +36,7 @@ const MORE_EVERY_MS = 5;
  * @throws whatever made it impossible to go on; the supervisor has logged it by then.
  */
 export async function runChild(prepare: () => Promise<ChildOptions>, channel: Channel = process): Promise<StopReason> {
+  offerToOomKiller();
   // By default node:cluster ends a process whose primary is gone on the spot; it has messages to hand back.
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true;
   try {
