@@ -28,6 +28,23 @@ test("dispatches a message with 201, and with 200 when its key is known", async 
   assert.deepEqual([conflict.status, conflict.body.code], [409, "IDEMPOTENCY_CONFLICT"]);
 });
 
+test("takes every option that says how a message is sent, and answers 200 for one that is pending", async (t) => {
+  const admin = await startAdmin(t);
+  const dispatch = (options: object) => admin.call("POST", "/api/symphony/dispatch", { body: { message: resize, options } });
+  const options = { delayMs: 60_000, expiresInMs: 5_000, deduplicate: "a", partitionKey: "acme", bus: "default", headers: { a: "b" } };
+  const first = await dispatch(options);
+  assert.equal(first.status, 201, JSON.stringify(first.body));
+  const second = await dispatch(options);
+  assert.deepEqual([second.status, second.body.messageId], [200, first.body.messageId]);
+  for (const [wrong, code] of [
+    [{ bus: "nowhere" }, 400],
+    [{ expiresAt: "2020-01-01T00:00:00Z" }, 400],
+    [{ deduplicate: "" }, 400],
+    [{ transaction: {} }, 400],
+  ] as const)
+    assert.equal((await dispatch(wrong)).status, code, JSON.stringify(wrong));
+});
+
 test("refuses a message and names every issue with its path", async (t) => {
   const admin = await startAdmin(t);
   const body = { message: { type: "image.resize", payload: {}, extra: 1 }, options: { priority: 11, queue: "../x", foo: true }, more: 1 };

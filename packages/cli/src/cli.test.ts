@@ -78,6 +78,14 @@ test("dispatch answers with what it sent, in JSON as over HTTP", async (t) => {
   );
 });
 
+test("dispatch takes the options of the library as flags, and refuses what is out of range", async (t) => {
+  const flags = ["--delay", "60000", "--expires-in", "5000", "--deduplicate", "a", "--partition-key", "acme", "--bus", "default"];
+  const { code, err } = await run(t, ["dispatch", "image.resize", '{"width":5}', ...flags]);
+  assert.equal(code, 0, err);
+  assert.equal((await run(t, ["dispatch", "image.resize", '{"width":5}', "--expires-in", "0"])).code, 2);
+  assert.equal((await run(t, ["dispatch", "image.resize", '{"width":5}', "--bus", "nowhere"])).code, 2);
+});
+
 test("dispatch refuses an unknown type with the nearest known one, unless forced", async (t) => {
   const { code, err } = await run(t, ["dispatch", "image.rezise", "{}"]);
   assert.equal(code, 1);

@@ -24,7 +24,8 @@ export class Attempt implements Holder {
   db: unknown;
   cause: AbortCause | undefined;
   /** Dispatches that wait for the handlers to succeed. */
-  held: HeldDispatch[] | undefined = [];
+  held: HeldDispatch[] | undefined;
+  isOver = false;
   #controller: AbortController | undefined;
   #timer: Timer | undefined;
   #ended: ((cause: AbortCause) => void) | undefined;

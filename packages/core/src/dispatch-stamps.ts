@@ -81,11 +81,12 @@ function merged<T extends Readonly<Record<string, unknown>>>(ofType: T | undefin
 function addKeys(stamps: Stamp[], type: AnyMessageType, payload: unknown, options: DispatchOptions): void {
   const { idempotencyKey: once } = options;
   if (once !== undefined) stamps.push(idempotencyKey({ key: checkKey("idempotencyKey", once) }));
-  const part = options.partitionKey ?? keyOf("partitionKey", type, payload);
+  const part = options.partitionKey ?? (type.partitionKey === undefined ? undefined : keyOf("partitionKey", type, payload));
   if (part !== undefined) stamps.push(partitionKey({ key: checkKey("partitionKey", part) }));
   // A known idempotency key answers for unfinished messages too.
   if (once !== undefined && options.deduplicate !== undefined) throw invalid("deduplicate", "and idempotencyKey exclude each other");
-  const single = once === undefined ? (options.deduplicate ?? keyOf("deduplicate", type, payload)) : undefined;
+  const own = once === undefined && type.deduplicate !== undefined ? keyOf("deduplicate", type, payload) : undefined;
+  const single = options.deduplicate ?? own;
   if (single !== undefined) stamps.push(deduplicate({ key: checkKey("deduplicate", single) }));
 }
 

@@ -47,9 +47,10 @@ export class Dispatcher {
     parent: Envelope | undefined = currentEnvelope(),
   ): Promise<DispatchReceipt> {
     const { id, envelope } = this.#wrap(type, payload, options, parent);
-    const held = options.afterCurrent === true ? (currentAttempt.getStore() ?? inPlaceRun.getStore())?.held : undefined;
-    if (held !== undefined) {
-      held.push(() => this.#dispatch(envelope));
+    const run = options.afterCurrent === true ? (currentAttempt.getStore() ?? inPlaceRun.getStore()) : undefined;
+    if (run?.isOver === false) {
+      run.held ??= [];
+      run.held.push(() => this.#dispatch(envelope));
       return { ...toReceipt(id, envelope), queue: envelope.last(queueName)?.queue ?? "", held: true };
     }
     return toReceipt(id, await this.#dispatch(envelope));

@@ -5,8 +5,10 @@ export type HeldDispatch = () => Promise<unknown>;
 
 /** One run of handlers that messages may wait for. */
 export interface Holder {
-  /** In the order in which they were dispatched; undefined when the run is over and nothing can wait for it any more. */
+  /** In the order in which they were dispatched; undefined: none. */
   held: HeldDispatch[] | undefined;
+  /** Nothing can wait for it any more. */
+  isOver: boolean;
 }
 
 /** The run of handlers without an attempt: in place, and outside of every other handler. */

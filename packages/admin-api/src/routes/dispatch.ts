@@ -17,7 +17,13 @@ const bodySchema = z.strictObject({
       queue: name.optional(),
       priority: z.int().min(1).max(10).optional(),
       scheduledAt: time.optional(),
+      delayMs: z.number().min(0).optional(),
+      expiresInMs: z.number().min(1).optional(),
+      expiresAt: time.optional(),
       idempotencyKey: key.optional(),
+      deduplicate: key.optional(),
+      partitionKey: key.optional(),
+      bus: name.optional(),
       metadata: metadata.optional(),
       headers: z.record(text(255), z.string().max(8_192)).optional(),
     })
@@ -90,14 +96,9 @@ async function carryOut(
 
 type Given = NonNullable<z.output<typeof bodySchema>["options"]>;
 
-function toOptions({ transport, queue, priority, scheduledAt, headers }: Given): DispatchOptions {
-  return {
-    ...(transport === undefined ? {} : { transport }),
-    ...(queue === undefined ? {} : { queue }),
-    ...(priority === undefined ? {} : { priority }),
-    ...(scheduledAt === undefined ? {} : { scheduledAt }),
-    ...(headers === undefined ? {} : { headers }),
-  };
+/** Keys and metadata can come from two places each: the caller puts them in. */
+function toOptions({ metadata: _, idempotencyKey: __, ...rest }: Given): DispatchOptions {
+  return Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
 }
 
 function unknownType(messenger: Messenger, wanted: string): never {

@@ -43,7 +43,7 @@ async function dispatchOne(io: Io, messenger: Messenger, { type, payload, option
 }
 
 function toText(receipt: DispatchReceipt, type: string, scheduledAt: string | undefined): string {
-  if (receipt.duplicate) return `${receipt.messageId} was sent before with this idempotency key; nothing was sent`;
+  if (receipt.duplicate) return `${receipt.messageId} was sent before with this key; nothing was sent`;
   const when = scheduledAt === undefined ? "" : `, not before ${scheduledAt}`;
   return `${receipt.messageId} ${type} → ${receipt.transport}/${receipt.queue}${when}`;
 }
@@ -57,7 +57,11 @@ export const dispatch = defineCommand({
     priority: text("1 to 10, higher first"),
     delay: text("Milliseconds from now before it may be received"),
     at: text("Not before this time, RFC 3339 with zone"),
+    "expires-in": text("Milliseconds from when it is due: not started by then, it is given up on"),
     "idempotency-key": text("The same key again sends nothing"),
+    deduplicate: text("Send nothing while a message with this key is not finished"),
+    "partition-key": text("Messages with this key are handled one after the other"),
+    bus: text("Bus instead of the default one"),
     header: texts("name=value; may be repeated"),
     transport: text("Transport instead of the routing's"),
     many: toggle("NDJSON from standard input: a payload per line, or without TYPE { type, payload, options }"),

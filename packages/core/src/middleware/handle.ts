@@ -48,14 +48,12 @@ export function handle(
       });
     }
     const attempt = envelope.last(execution)?.attempt;
+    if (attempt !== undefined) return next(await runAll(envelope, all, createContext, attempt));
     const around = currentAttempt.getStore() ?? inPlaceRun.getStore();
-    if (attempt !== undefined || around === undefined) {
-      const holder = attempt ?? { held: [] };
-      const run = (): Promise<Envelope> => runAll(envelope, all, createContext, holder);
-      return next(await (attempt === undefined ? inPlaceRun.run(holder, run) : run()));
-    }
     // Within another handler, whose success decides about what is held back here.
-    return next(await runAll(envelope, all, createContext, around, { isInner: true }));
+    if (around !== undefined) return next(await runAll(envelope, all, createContext, around, { isInner: true }));
+    const run: Holder = { held: undefined, isOver: false };
+    return next(await inPlaceRun.run(run, () => runAll(envelope, all, createContext, run)));
   };
 }
 
@@ -65,26 +63,28 @@ async function runAll(
   handlers: readonly HandlerDescriptor[],
   createContext: ContextFactory,
   holder: Holder,
-  { isInner } = { isInner: false },
+  { isInner } = OUTERMOST,
 ): Promise<Envelope> {
-  const before = envelope.last(redelivery)?.handled ?? [];
+  const before = envelope.last(redelivery)?.handled;
   const failures: { handler: string; error: unknown }[] = [];
-  const succeeded: { readonly handler: string; readonly result: unknown; readonly held: readonly HeldDispatch[] }[] = [];
+  const waiting: { readonly handler: string; readonly result: unknown; readonly held: readonly HeldDispatch[] }[] = [];
+  let result = envelope;
   for (const handler of handlers) {
-    if (before.includes(handler.name)) continue;
+    if (before?.includes(handler.name) === true) continue;
     const from = holder.held?.length ?? 0;
     try {
-      const result: unknown = await handler.handle(envelope.message.payload, createContext(envelope, handler));
-      succeeded.push({ handler: handler.name, result, held: isInner ? [] : (holder.held?.splice(from) ?? []) });
+      const value: unknown = await handler.handle(envelope.message.payload, createContext(envelope, handler));
+      const held = isInner || holder.held === undefined || holder.held.length === from ? [] : holder.held.splice(from);
+      if (held.length === 0) result = result.with(handled({ handler: handler.name, result: value }));
+      else waiting.push({ handler: handler.name, result: value, held });
     } catch (error) {
       holder.held?.splice(from);
       failures.push({ handler: handler.name, error });
     }
   }
-  if (!isInner) holder.held = undefined;
-  let result = envelope;
-  for (const { handler, result: value, held } of succeeded) {
-    const unsent = held.length === 0 ? [] : await release(envelope, held);
+  if (!isInner) holder.isOver = true;
+  for (const { handler, result: value, held } of waiting) {
+    const unsent = await release(envelope, held);
     if (unsent.length === 0) result = result.with(handled({ handler, result: value }));
     for (const error of unsent) failures.push({ handler, error });
   }
@@ -92,6 +92,8 @@ async function runAll(
   const done = result.all(handled).map((stamp) => stamp.handler);
   throw new HandlerFailedError(envelope.message.type, failures, done);
 }
+
+const OUTERMOST = { isInner: false };
 
 /** Resolves with what went wrong. After its time or its lease, the attempt counts for nothing: whoever has the message next sends. */
 async function release(envelope: Envelope, held: readonly HeldDispatch[]): Promise<unknown[]> {

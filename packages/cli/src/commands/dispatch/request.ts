@@ -17,22 +17,30 @@ export interface DispatchFlags {
   readonly priority?: string | undefined;
   readonly delay?: string | undefined;
   readonly at?: string | undefined;
+  readonly "expires-in"?: string | undefined;
   readonly "idempotency-key"?: string | undefined;
+  readonly deduplicate?: string | undefined;
+  readonly "partition-key"?: string | undefined;
+  readonly bus?: string | undefined;
   readonly header?: readonly string[] | undefined;
   readonly transport?: string | undefined;
 }
 
 /** @throws {UsageError} */
 export function toDispatchOptions(flags: DispatchFlags): DispatchOptions {
-  const { queue, priority, delay, at, header: headers, transport } = flags;
-  const key = flags["idempotency-key"];
+  const { queue, priority, delay, at, header: headers, transport, deduplicate, bus } = flags;
+  const { "idempotency-key": key, "expires-in": expiresIn, "partition-key": partitionKey } = flags;
   if (delay !== undefined && at !== undefined) throw new UsageError("--delay and --at exclude each other");
   return {
     ...(queue === undefined ? {} : { queue }),
     ...(priority === undefined ? {} : { priority: asUsage(integer({ min: 1, max: 10 }), priority, "--priority") }),
     ...(delay === undefined ? {} : { delayMs: asUsage(number({ min: 0 }), delay, "--delay") }),
     ...(at === undefined ? {} : { scheduledAt: at }),
+    ...(expiresIn === undefined ? {} : { expiresInMs: asUsage(number({ min: 1 }), expiresIn, "--expires-in") }),
     ...(key === undefined ? {} : { idempotencyKey: key }),
+    ...(deduplicate === undefined ? {} : { deduplicate }),
+    ...(partitionKey === undefined ? {} : { partitionKey }),
+    ...(bus === undefined ? {} : { bus }),
     ...(transport === undefined ? {} : { transport }),
     ...(headers === undefined || headers.length === 0 ? {} : { headers: toHeaders(headers) }),
   };
