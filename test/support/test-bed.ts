@@ -34,6 +34,8 @@ export interface FleetOptions {
 /** A running `symphony consume`. */
 export interface Fleet {
   readonly process: RunningProcess;
+  /** Of the probes and metrics. */
+  readonly port: number;
   /** Process ids of the workers below the supervisor, the journal's `pid`. */
   workerPids(): readonly number[];
   probe(path: "/livez" | "/readyz"): Promise<number>;
@@ -91,6 +93,7 @@ export class TestBed {
     const ask = async (path: string): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(2_000) });
     const fleet: Fleet = {
       process,
+      port,
       workerPids: () => childrenOf(process.pid),
       probe: async (path) => (await ask(path)).status,
       explain: async (path) => (await ask(`${path}?verbose`)).text(),
