@@ -29,6 +29,8 @@ export interface MeasureInput {
   readonly settings: Settings;
   readonly count: number;
   readonly nodeFlags?: readonly string[];
+  /** Beside the environment of the bench. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Milliseconds. A contestant that hangs must not hang the bench. */
@@ -36,7 +38,7 @@ const PATIENCE_MS = 180_000;
 const LOOK_EVERY_MS = 4;
 
 /** One drain in a database and a process of its own. */
-export async function measure({ server, name, settings, count, nodeFlags = [] }: MeasureInput): Promise<Measurement> {
+export async function measure({ server, name, settings, count, nodeFlags = [], env = {} }: MeasureInput): Promise<Measurement> {
   const contestant = await loadContestant(name);
   const database = await createDatabase(server);
   let child: ChildProcess | undefined;
@@ -47,6 +49,7 @@ export async function measure({ server, name, settings, count, nodeFlags = [] }:
     await database.query("CHECKPOINT");
     child = fork(fileURLToPath(new URL("./drain-process.ts", import.meta.url)), {
       execArgv: ["--conditions=source", ...nodeFlags],
+      env: { ...process.env, ...env },
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
     child.send({ contestant: name, connectionString: database.connectionString, settings, count } satisfies DrainOrder);

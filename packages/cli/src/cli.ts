@@ -15,6 +15,7 @@ import { queue } from "./commands/queue.ts";
 import { roundTrip } from "./commands/round-trip.ts";
 import { schedule } from "./commands/schedule.ts";
 import { setup } from "./commands/setup.ts";
+import { slo } from "./commands/slo.ts";
 import { status } from "./commands/status.ts";
 import { stopWorkers } from "./commands/stop-workers.ts";
 import { token } from "./commands/token.ts";
@@ -36,6 +37,7 @@ const COMMANDS: readonly Command[] = [
   stopWorkers,
   workers,
   debug,
+  slo,
   doctor,
   admin,
   health,

@@ -55,6 +55,11 @@ export interface MessageOptions<
   readonly partitionKey?: (payload: StandardSchemaV1.InferInput<NoInfer<Schema>>) => string | undefined;
   /** While a message with this key is not finished, the same again gets its id and nothing is sent. */
   readonly deduplicate?: (payload: StandardSchemaV1.InferInput<NoInfer<Schema>>) => string | undefined;
+  /**
+   * For `symphony slo rules`: the share of the time, 0.5 to 0.9999, in which no message may wait for longer than
+   * `startWithinMs` milliseconds. What is measured is the type's queue.
+   */
+  readonly slo?: { readonly startWithinMs: number; readonly objective: number };
   /** Of every message of this type; `dispatch` adds to them and may replace single ones. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly metadata?: Readonly<Record<string, unknown>>;
@@ -73,6 +78,7 @@ export interface MessageType<Input = unknown, Output = Input, Result = unknown> 
   readonly queue: string;
   readonly priority: number;
   readonly timeoutMs?: number;
+  readonly slo?: { readonly startWithinMs: number; readonly objective: number };
   readonly retry?: RetryOptions | RetryStrategy;
   readonly transport?: readonly string[];
   readonly bus?: string;
@@ -129,6 +135,7 @@ const messageSchema = object({
   headers: optional(record(string())),
   metadata: optional(record(anything<unknown>())),
   stamps: optional(listOf(stampParser)),
+  slo: optional(object({ startWithinMs: integer({ min: 1, max: LONGEST_DELAY_MS }), objective: number({ min: 0.5, max: 0.9999 }) })),
 });
 
 /**

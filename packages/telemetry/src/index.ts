@@ -5,3 +5,4 @@ export * from "./logger.ts";
 export { startMetricPush } from "./metrics.ts";
 export * from "./names.ts";
 export * from "./prometheus.ts";
+export { type SloType, sloRules } from "./slo-rules.ts";

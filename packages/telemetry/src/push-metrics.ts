@@ -25,7 +25,7 @@ export interface MetricPush {
 }
 
 /** Milliseconds for the last push: a collector that is away must not hold the end up. */
-const LAST_PUSH_MS = 1_000;
+const LAST_PUSH_MS = 400;
 
 export async function pushMetrics(
   plan: TelemetryPlan,

@@ -20,7 +20,7 @@ import { ThreadRelays } from "./thread-relay.ts";
 /** Milliseconds between two reports of what was counted here. */
 const COUNT_EVERY_MS = 1_000;
 /** Milliseconds for spans that are still here at the end. */
-const LAST_WORDS_MS = 500;
+const LAST_WORDS_MS = 300;
 
 /**
  * Runs in a pool thread: loads the configuration and executes what comes through the port, until it is stopped.

@@ -55,7 +55,7 @@ const code = await runChild(prepare).then(
 );
 // Connections get a moment; whatever a handler's library keeps open does not keep the process.
 const timer = messenger?.runtime.clock.schedule(1_000, () => process.exit(code), { unref: true });
-await Promise.all([messenger?.close().catch(() => undefined), flushTelemetry(900)]);
+await Promise.all([messenger?.close().catch(() => undefined), flushTelemetry(400)]);
 timer?.cancel();
 logger.flushSync();
 process.exit(code);

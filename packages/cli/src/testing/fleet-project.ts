@@ -43,10 +43,10 @@ export interface FleetProject {
 }
 
 /** A project with its own database whose handlers hold on, kill, or are done at once. */
-export async function fleetProject(t: TestContext): Promise<FleetProject> {
+export async function fleetProject(t: TestContext, more: Readonly<Record<string, string>> = {}): Promise<FleetProject> {
   const database = await testDatabase(t);
   const directory = project(t, { "symphony.config.ts": CONFIG });
-  const options = { directory, environment: { DATABASE_URL: database.url } };
+  const options = { directory, environment: { DATABASE_URL: database.url, ...more } };
   const json = <T>(line: readonly string[]): Promise<T> => runJson<T>(t, line, options);
   const log = join(directory, "handled.log");
   return {
