@@ -75,6 +75,9 @@ export class TestBed {
     return new TestBed({ database, messenger, directory, release: () => owned?.release() ?? Promise.resolve() });
   }
 
+  /** For processes that a test starts by itself. */
+  readonly configFile = CONFIG;
+
   environment(o: FleetOptions = {}): Readonly<Record<string, string>> {
     return {
       SYMPHONY_TEST_DSN: o.dsn ?? this.database.connectionString,

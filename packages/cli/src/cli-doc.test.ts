@@ -19,7 +19,7 @@ test("docs/cli.md has every command and every flag", async () => {
   assert.ok(commands.length >= 8);
   for (const command of commands) assert.ok(page.includes(`symphony ${command}`), command);
   const subcommands = [
-    ...["list", "groups", "show", "retry", "remove"].map((name) => ["failed", name]),
+    ...["list", "groups", "show", "retry", "remove", "redrives"].map((name) => ["failed", name]),
     ...["pause", "resume", "purge"].map((name) => ["queue", name]),
     ...["list", "undo"].map((name) => ["audit", name]),
     ...["list", "run", "pause", "resume", "remove"].map((name) => ["schedule", name]),

@@ -54,6 +54,7 @@ const BY_CODE: Readonly<Record<string, ExitCode>> = {
   CAPABILITY_MISSING: EXIT.failed,
   IDEMPOTENCY_CONFLICT: EXIT.failed,
   DEAD_LETTER_NOT_FOUND: EXIT.failed,
+  REDRIVE_NOT_FOUND: EXIT.failed,
   SCHEDULE_NOT_FOUND: EXIT.failed,
   SCHEDULE_FAILED: EXIT.failed,
   AUDIT_FAILED: EXIT.failed,

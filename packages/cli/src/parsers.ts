@@ -40,6 +40,16 @@ export function timeOrAge(now: number): OptionParser<string> {
   };
 }
 
+/** `20`, `20/s` or `0.5/s`: a number per second. */
+export const perSecond: OptionParser<number> = {
+  parse(value, path) {
+    const rate = /^(\d+(?:\.\d+)?)(?:\/s)?$/.exec(String(value).trim());
+    const number = Number(rate?.[1]);
+    if (!(number >= 0.1 && number <= 100_000)) throw new OptionsError(path, value, "must be a number per second from 0.1 to 100000 (20/s)");
+    return number;
+  },
+};
+
 /** `name=value` → one header. */
 export function header(text: string, path: string): readonly [string, string] {
   const at = text.indexOf("=");

@@ -6,13 +6,14 @@ import { CommandFailed } from "../../exit-codes.ts";
 import { plural, print } from "../../output.ts";
 import { openSession, withMessenger } from "../../session.ts";
 import { countOf, take } from "./batches.ts";
+import { PACE_OPTIONS, redriveAll, toPace } from "./redrive.ts";
 import { assertFound, asUsage, checkSelection, listables, SELECTION_OPTIONS, toFilter } from "./selection.ts";
 
 export const remove = defineCommand({
   usage: "remove [ids..]",
   describe: "Remove failed messages; they can be brought back for seven days (audit undo)",
   remote: true,
-  options: { ...SELECTION_OPTIONS, force: toggle("Do not ask") },
+  options: { ...SELECTION_OPTIONS, ...PACE_OPTIONS, force: toggle("Do not ask") },
   positionals: (yargs) => yargs.positional("ids", { type: "string", array: true, describe: "Message ids" }),
   examples: [
     ["symphony failed remove 0197b2c4-… --force", "one message, without a question"],
@@ -20,7 +21,8 @@ export const remove = defineCommand({
   ],
   async run(io, flags) {
     const ids = (flags.ids as string[] | undefined) ?? [];
-    checkSelection(ids, flags.all);
+    const pace = toPace(flags);
+    checkSelection(ids, flags.all, pace !== undefined);
     const limit = asUsage(integer({ min: 1, default: Number.MAX_SAFE_INTEGER }), flags.limit, "--limit");
     const filter = toFilter(flags, io.clock.now(), ids);
     const session = await openSession(io, flags);
@@ -33,6 +35,10 @@ export const remove = defineCommand({
         return print(io, flags.json === true, { dryRun: true, matching: most }, () => `would remove ${plural(most, "message")}`);
       if (most > 0 && !(await confirm(io, `Remove ${plural(most, "failed message")}?`, flags.force)))
         throw new CommandFailed("nothing was changed");
+      if (pace !== undefined) {
+        const o = { action: "remove", most, filter, pace, detach: flags.detach } as const;
+        return await redriveAll(io, messenger, transports, o, flags.json === true);
+      }
       const removed: string[] = [];
       // Never more than was confirmed, whatever fails meanwhile.
       for (const [, transport] of transports) {

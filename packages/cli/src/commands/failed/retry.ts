@@ -6,6 +6,7 @@ import { CommandFailed } from "../../exit-codes.ts";
 import { plural, print } from "../../output.ts";
 import { openSession, withMessenger } from "../../session.ts";
 import { countOf, take } from "./batches.ts";
+import { CANARY_OPTION, PACE_OPTIONS, redriveAll, toPace } from "./redrive.ts";
 import { assertFound, asUsage, checkSelection, listables, SELECTION_OPTIONS, toFilter } from "./selection.ts";
 
 interface Redriven {
@@ -13,7 +14,7 @@ interface Redriven {
   readonly conflicts: readonly string[];
 }
 
-async function redriveAll(messenger: Messenger, transport: string | undefined, filter: DeadLetterFilter, most: number): Promise<Redriven> {
+async function retryAll(messenger: Messenger, transport: string | undefined, filter: DeadLetterFilter, most: number): Promise<Redriven> {
   const redriven: string[] = [];
   const conflicts = new Set<string>();
   for (const [, listable] of listables(messenger, transport)) {
@@ -35,16 +36,21 @@ export const retry = defineCommand({
   usage: "retry [ids..]",
   describe: "Put failed messages back on their own queue, counters at zero",
   remote: true,
-  options: { ...SELECTION_OPTIONS, force: toggle("Do not ask, on a terminal") },
+  options: { ...SELECTION_OPTIONS, ...PACE_OPTIONS, ...CANARY_OPTION, force: toggle("Do not ask, on a terminal") },
   positionals: (yargs) => yargs.positional("ids", { type: "string", array: true, describe: "Message ids" }),
   examples: [
     ["symphony failed retry 0197b2c4-…", "one message"],
     ["symphony failed retry --all --type image.resize --since 1h --dry-run", "how many it would be"],
     ["symphony failed retry --all --force", "everything, without a question"],
+    [
+      "symphony failed retry --all --fingerprint 0df1ee08f5d7c5a1 --rate 20/s --canary 5",
+      "one bug's messages, slowly, after five that show that it is repaired",
+    ],
   ],
   async run(io, flags) {
     const ids = (flags.ids as string[] | undefined) ?? [];
-    checkSelection(ids, flags.all);
+    const pace = toPace(flags);
+    checkSelection(ids, flags.all, pace !== undefined);
     const limit = asUsage(integer({ min: 1, default: Number.MAX_SAFE_INTEGER }), flags.limit, "--limit");
     const filter = toFilter(flags, io.clock.now(), ids);
     const session = await openSession(io, flags);
@@ -58,7 +64,11 @@ export const retry = defineCommand({
       // Nothing is lost by a retry: a script need not say --force, a person is asked before thousands move.
       const ask = ids.length === 0 && most > 0 && io.interactive;
       if (ask && !(await confirm(io, question, flags.force))) throw new CommandFailed("nothing was changed");
-      const done = await redriveAll(messenger, flags.transport, filter, most);
+      if (pace !== undefined) {
+        const o = { action: "retry", most, filter, pace, detach: flags.detach } as const;
+        return await redriveAll(io, messenger, listables(messenger, flags.transport), o, flags.json === true);
+      }
+      const done = await retryAll(messenger, flags.transport, filter, most);
       const conflicted = done.conflicts.length;
       const result = { success: conflicted === 0, retried: done.redriven.length, ...done };
       print(io, flags.json === true, result, () =>

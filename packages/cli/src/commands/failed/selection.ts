@@ -52,8 +52,9 @@ export function toFilter(flags: FilterFlags, now: number, ids: readonly string[]
   };
 }
 
-/** @throws {UsageError} neither or both of ids and `--all`. */
-export function checkSelection(ids: readonly string[], all: boolean): void {
+/** @throws {UsageError} neither or both of ids and `--all`; or a rate for single messages. */
+export function checkSelection(ids: readonly string[], all: boolean, isRedrive = false): void {
+  if (ids.length > 0 && isRedrive) throw new UsageError("--rate and --canary are for --all");
   if (ids.length === 0 && !all) throw new UsageError("give ids, or --all with or without a filter");
   if (ids.length > 0 && all) throw new UsageError("give ids or --all, not both");
 }
