@@ -189,8 +189,8 @@ export const MUTANTS: Readonly<Record<string, Mutation>> = {
       return adopted.map((each) => ({ ...each, receipt: receipts.find((receipt) => receipt.id === each.receipt.id) ?? each.receipt }));
     },
   }),
-  "gives out what is paused -> gives nobody a message of a paused queue": () => ({ pauseQueue: async () => undefined }),
-  "pauses all types -> holds back the messages of a paused type only": (right) => ({
+  "gives out what is paused -> goes on giving out the other queues while one is paused": () => ({ pauseQueue: async () => undefined }),
+  "pauses all types -> resumes one of two paused types": (right) => ({
     pauseQueue: ({ queue }, by) => right.pauseQueue({ queue }, by),
   }),
   "forgets who paused -> lists who paused what": (right) => ({ pauseQueue: (target) => right.pauseQueue(target) }),
