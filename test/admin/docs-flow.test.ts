@@ -36,7 +36,7 @@ interface Block {
 /** Blocks of the flow: its configuration, then commands, each perhaps followed by its answer. */
 function flowOf(page: string): readonly Block[] {
   const section = page.slice(page.indexOf("## A message's way"), page.indexOf("## Autoscaling"));
-  return [...section.matchAll(/^```(\w+)\n(.*?)^```/gms)].map(([, language = "", text = ""]) => ({ language, text }));
+  return [...section.matchAll(/^```(\w+)(?: file=\S+)?\n(.*?)^```/gms)].map(([, language = "", text = ""]) => ({ language, text }));
 }
 
 /** The same for two answers that differ only in what is another each time. */
