@@ -11,7 +11,7 @@ const PROCESSES = 4;
 const CONNECTIONS = 50;
 const SENDS = 1_000;
 /** `npm run test:one-key` runs a hundred. */
-const ROUNDS = Number(process.env.SYMPHONY_TEST_ROUNDS ?? 5);
+const ROUNDS = Number(process.env.SYMPHONY_TEST_ROUNDS ?? 20);
 
 interface Answer {
   readonly key: string;

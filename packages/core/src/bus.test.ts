@@ -227,6 +227,26 @@ describe("the sync transport", () => {
     await messenger.close();
   });
 
+  test("tells what was thrown by its class, however deep it is wrapped", async () => {
+    class OutOfStock extends Error {}
+    class NoSuchCustomer extends Error {}
+    const circle = new OutOfStock("circle");
+    circle.cause = circle;
+    const wrapped = new Error("wrapped", { cause: new AggregateError([new OutOfStock("inside"), new Error("other")]) });
+    const handlers = [wrapped, circle].map((error, n) => defineHandler(Placed, () => Promise.reject(error), { name: `handler-${n}` }));
+    const messenger = await createMessenger({ transports, handlers });
+    await assert.rejects(messenger.dispatch(Placed, {}), (error) => {
+      assert.ok(error instanceof HandlerFailedError);
+      assert.deepEqual(
+        error.wrapped(OutOfStock).map((each) => each.message),
+        ["inside", "circle"],
+      );
+      assert.deepEqual(error.wrapped(NoSuchCustomer), []);
+      return true;
+    });
+    await messenger.close();
+  });
+
   test("runs every handler, and rejects with all that they threw", async () => {
     const ran: string[] = [];
     const of = (name: string, run: () => void) =>

@@ -5,7 +5,7 @@ import { fingerprint } from "./fingerprint.ts";
 import { LONGEST_DELAY_MS } from "./longest-delay.ts";
 import { multiplierRetry } from "./retry/multiplier.ts";
 import type { FailedAttempt, RetryStrategy } from "./retry/strategy.ts";
-import { type AttemptRecord, NO_TRIES, redelivery, suspect, type Tries } from "./stamps.ts";
+import { type AttemptRecord, NO_TRIES, olderNames, redelivery, suspect, type Tries } from "./stamps.ts";
 import type { DeadLetterReason, Failure, Received, RecordPatch } from "./transport.ts";
 
 /** What we do about an outcome: exactly one of four. */
@@ -34,7 +34,7 @@ export interface DecisionInput {
 }
 
 /** Which retry strategy is that of a message. */
-export type StrategyLookup = (type: string, queue: string) => RetryStrategy;
+export type StrategyLookup = (type: string, queue: string, olderNames?: readonly string[]) => RetryStrategy;
 
 /** What the message itself tells of its past, completed by what its worker knows. */
 export function toDecisionInput(
@@ -50,7 +50,7 @@ export function toDecisionInput(
     history: past?.history ?? [],
     handled: past?.handled ?? [],
     suspect: received.envelope?.last(suspect)?.crashes ?? 0,
-    strategy: rest.strategyFor(type, received.queue),
+    strategy: rest.strategyFor(type, received.queue, received.envelope?.last(olderNames)?.names),
     workerId: rest.workerId,
     now: rest.now,
     random: rest.random,

@@ -198,9 +198,12 @@ export class MessageRegistry {
 
   /** The type of a message that was read: by its name, else by an older name that its sender says it had. */
   typeOf(envelope: Envelope): AnyMessageType | undefined {
-    const known = this.#types.get(envelope.message.type);
-    if (known !== undefined) return known;
-    for (const name of envelope.last(olderNames)?.names ?? []) {
+    return this.#types.get(envelope.message.type) ?? this.find(envelope.last(olderNames)?.names ?? []);
+  }
+
+  /** The first that is known. */
+  find(names: readonly string[]): AnyMessageType | undefined {
+    for (const name of names) {
       const type = this.#types.get(name);
       if (type !== undefined) return type;
     }

@@ -61,7 +61,8 @@ export interface Messenger extends Omit<Bus, "name"> {
   readonly transportNames: readonly string[];
   serializer(transport: string): Serializer;
   /** That of the message type, else of the queue, else of the transport, else the default one. */
-  retryStrategy(type: string, transport: string, queue?: string): RetryStrategy;
+  /** @param olderNames - By which the type may be known here, if not by its name. */
+  retryStrategy(type: string, transport: string, queue?: string, olderNames?: readonly string[]): RetryStrategy;
   /** Creates what the transports need; idempotent. */
   setUp(options?: { dryRun?: boolean }): Promise<Readonly<Record<string, readonly string[]>>>;
   /** Flushes and disconnects. Idempotent; `dispatch` rejects afterwards. */
@@ -169,13 +170,13 @@ class ConfiguredMessenger implements Messenger {
     return this.#serializers.get(transport) ?? createJsonSerializer();
   }
 
-  retryStrategy(type: string, transport: string, queue?: string): RetryStrategy {
+  retryStrategy(type: string, transport: string, queue?: string, olderNames: readonly string[] = []): RetryStrategy {
     const key = `${transport}\n${type}\n${queue ?? ""}`;
     let strategy = this.#strategies.get(key);
     if (strategy === undefined) {
       const { retry, queueRetry = {} } = this.config.transports[transport] ?? {};
       const ofQueue = queue !== undefined && Object.hasOwn(queueRetry, queue) ? queueRetry[queue] : undefined;
-      strategy = toStrategy(this.registry.get(type)?.retry ?? ofQueue ?? retry);
+      strategy = toStrategy(this.registry.find([type, ...olderNames])?.retry ?? ofQueue ?? retry);
       this.#strategies.set(key, strategy);
     }
     return strategy;

@@ -186,7 +186,8 @@ export class Worker extends EventEmitter<WorkerEvents> {
   async #prepare(cleanUp: AsyncDisposableStack): Promise<{ executor: Executor; strategyFor: StrategyLookup }> {
     const { executor, transportName, logger, maxConcurrency } = this.#o;
     const messenger = this.#o.messenger ?? (executor === undefined ? await this.#ownMessenger() : undefined);
-    const strategyFor: StrategyLookup = (type, queue) => messenger?.retryStrategy(type, transportName, queue) ?? DEFAULT_STRATEGY;
+    const strategyFor: StrategyLookup = (type, queue, olderNames) =>
+      messenger?.retryStrategy(type, transportName, queue, olderNames) ?? DEFAULT_STRATEGY;
     if (executor !== undefined || messenger === undefined) {
       if (executor === undefined) throw new MessengerError("WORKER_MISUSED", "the worker has neither executor nor messenger");
       return { executor, strategyFor };

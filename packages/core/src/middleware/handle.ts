@@ -6,6 +6,9 @@ import { type HeldDispatch, type Holder, inPlaceRun, sendHeld } from "../held-di
 import { handled, received, redelivery } from "../stamps.ts";
 import type { Middleware } from "./chain.ts";
 
+/** A chain of causes may be a circle. */
+const DEEPEST_CAUSE = 16;
+
 /** One or more handlers threw; the others ran all the same. */
 export class HandlerFailedError extends MessengerError {
   readonly failures: readonly { readonly handler: string; readonly error: unknown }[];
@@ -17,6 +20,19 @@ export class HandlerFailedError extends MessengerError {
     super("HANDLER_FAILED", `message "${type}" failed in ${names}`, { cause: failures[0]?.error, details: { type, handlers: names } });
     this.failures = failures;
     this.handled = done;
+  }
+
+  /** What was thrown of this class, also as the cause of another error or in an `AggregateError`. */
+  wrapped<E>(type: abstract new (...args: never[]) => E): readonly E[] {
+    const found = new Set<unknown>();
+    const look = (error: unknown, depth: number): void => {
+      if (depth > DEEPEST_CAUSE || found.has(error)) return;
+      if (error instanceof type) found.add(error);
+      if (error instanceof AggregateError) for (const each of error.errors) look(each, depth + 1);
+      if (error instanceof Error && error.cause !== undefined) look(error.cause, depth + 1);
+    };
+    for (const { error } of this.failures) look(error, 0);
+    return [...found] as E[];
   }
 }
 

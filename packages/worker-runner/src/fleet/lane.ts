@@ -126,7 +126,7 @@ export class Lane {
     const outcome = await (span === undefined ? execute() : span.run(execute));
     if (signal.aborted && signal.reason instanceof MessengerError && signal.reason.code === "LEASE_LOST")
       return span?.end(outcome, undefined);
-    const strategyFor: StrategyLookup = (type, queue) => messenger.retryStrategy(type, name, queue);
+    const strategyFor: StrategyLookup = (type, queue, olderNames) => messenger.retryStrategy(type, name, queue, olderNames);
     const settler = new Settler({
       receiver: transport,
       logger: messenger.logger,

@@ -115,7 +115,8 @@ export function partitionKeyTests(claim: Claim): void {
     const seed = Math.floor(systemRuntime.random() * 2 ** 31);
     const model = new LineModel(kit, seed);
     try {
-      for (let step = 0; step < 150; step++) await model.step();
+      const steps = kit.fixture.advance === undefined ? 80 : 300;
+      for (let step = 0; step < steps; step++) await model.step();
       await model.finish();
       assert.equal(model.finished, model.sent);
     } catch (error) {
