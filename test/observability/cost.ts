@@ -39,15 +39,14 @@ export async function measureCost(o: {
     let healthy = 1;
     let isFine = true;
     for (const variant of VARIANTS) {
-      const { ratio, residentMb } = await compare(server, variant, o);
+      const { ratio, cpu, residentMb } = await compare(server, variant, o);
       // A collector in trouble is measured against one that works.
       const against = variant.collector === answering ? 1 : healthy;
       if (variant.collector === answering) healthy = ratio;
       const floor = variant.collector === answering ? variant.floor : 0.95 * against;
       isFine &&= ratio >= floor;
-      lines.push(
-        `${variant.name}: ${ratio.toFixed(2)} of the rate without telemetry (floor ${floor.toFixed(2)}), ${residentMb} MB resident`,
-      );
+      const share = `${ratio.toFixed(2)} of the rate without telemetry (floor ${floor.toFixed(2)})`;
+      lines.push(`${variant.name}: ${share}, ${cpu.toFixed(2)} of the CPU time, ${residentMb} MB resident`);
     }
     return { lines, isFine };
   } finally {
@@ -59,7 +58,7 @@ async function compare(
   server: Server,
   variant: Variant,
   o: { count: number; pairs: number },
-): Promise<{ ratio: number; residentMb: number }> {
+): Promise<{ ratio: number; cpu: number; residentMb: number }> {
   const [settings] = Object.values((await loadContestant("ours")).candidates);
   if (settings === undefined) throw new Error("nothing to measure");
   const collector = await listen(variant.collector);
@@ -70,21 +69,23 @@ async function compare(
   };
   const drain = { server, name: "ours", settings, count: o.count };
   const ratios: number[] = [];
+  const cpu: number[] = [];
   let residentMb = 0;
   try {
     for (let pair = 0; pair < o.pairs; pair++) {
-      const off = (): Promise<{ perSecond: number; residentMb: number }> => measure(drain);
+      const off = () => measure(drain);
       const on = () => measure({ ...drain, env, nodeFlags: ["--import=@symphony/telemetry/register"] });
       // In turns: whoever comes second finds the machine in another state.
       const [first, second] = pair % 2 === 0 ? [await off(), await on()] : [await on(), await off()];
       const [without, traced] = pair % 2 === 0 ? [first, second] : [second, first];
       ratios.push(traced.perSecond / without.perSecond);
+      cpu.push(traced.cpuMs / without.cpuMs);
       residentMb = Math.max(residentMb, traced.residentMb);
     }
   } finally {
     collector.close();
   }
-  return { ratio: median(ratios), residentMb };
+  return { ratio: median(ratios), cpu: median(cpu), residentMb };
 }
 
 async function listen(how: RequestListener | "refusing"): Promise<{ url: string; close(): void }> {

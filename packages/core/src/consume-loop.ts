@@ -268,7 +268,7 @@ export class ConsumeLoop {
     span?.end(outcome, decision);
     this.settler.add(received.receipt, decision, span);
     const now = this.#clock.monotonic();
-    this.#report.decided(received, outcome, decision, { durationMs: now - startedAt, fields: span?.logFields });
+    this.#report.decided(received, outcome, decision, { durationMs: now - startedAt, span });
     if (batch.done(decision.kind === "retry" || decision.kind === "deadLetter")) this.#report.emit("batch_complete", batch.summary(now));
     const reached = this.#limits.reached(this.#report.counters.processed, this.#report.counters.failed);
     if (reached !== undefined) this.#onFinished(reached);

@@ -6,6 +6,7 @@ import type { Outcome } from "./execute.ts";
 import type { Logger } from "./logger.ts";
 import { attemptOf } from "./stamps.ts";
 import type { MessageMetrics } from "./telemetry/message-metrics.ts";
+import type { ProcessSpan } from "./telemetry/tracing.ts";
 import type { Receipt, Received } from "./transport.ts";
 import type { WorkerCounters } from "./worker-state.ts";
 
@@ -44,12 +45,12 @@ export class WorkerReport {
     this.emit("error", { error: record });
   }
 
-  /** @param o.fields - For log lines: where its trace is found. */
-  decided(received: Received, outcome: Outcome, decision: Decision, o: { durationMs: number; fields?: object | undefined }): void {
+  /** @param o.span - For log lines: where its trace is found. */
+  decided(received: Received, outcome: Outcome, decision: Decision, o: { durationMs: number; span?: ProcessSpan | undefined }): void {
     const { durationMs } = o;
     if (decision.kind !== "release") this.counters.count(decision.kind !== "acknowledge", durationMs);
     this.metrics.decided(received, outcome, decision, durationMs);
-    if (decision.kind === "retry" || decision.kind === "deadLetter") this.#failure(received, outcome, decision, o.fields);
+    if (decision.kind === "retry" || decision.kind === "deadLetter") this.#failure(received, outcome, decision, o.span?.logFields);
     this.emit("message_processed", { received, outcome, decision, durationMs });
   }
 

@@ -9,6 +9,7 @@ import {
   ROOT_CONTEXT,
   type Span,
   SpanKind,
+  type SpanOptions,
   SpanStatusCode,
   TraceFlags,
   type Tracer,
@@ -43,6 +44,7 @@ const MAX_LINKS = 128;
  */
 export class Tracing {
   readonly #tracer: Tracer;
+  readonly #perQueue = new Map<string, { readonly name: string; readonly options: SpanOptions }>();
 
   private constructor(tracer: Tracer) {
     this.#tracer = tracer;
@@ -92,10 +94,12 @@ export class Tracing {
   /** One receive that has brought something; a span per queue, linked to where each message was sent. */
   received(messages: readonly Received[], startedAt: number, endedAt: number): void {
     for (const [queue, some] of Map.groupBy(messages, (message) => message.queue)) {
-      const links = some.slice(0, MAX_LINKS).flatMap((message) => linkTo(creationOf(message)));
       const attributes = { ...baseAttributes(receive, queue), [ATTRIBUTES.batchMessageCount]: some.length };
-      const options = { kind: SpanKind.CLIENT, attributes, links, startTime: startedAt, root: true };
-      this.#tracer.startSpan(spanName(receive, queue), options).end(endedAt);
+      const options = { kind: SpanKind.CLIENT, attributes, startTime: startedAt, root: true };
+      const span = this.#tracer.startSpan(spanName(receive, queue), options);
+      // Most are left out by the sampler, and for those nothing is looked up.
+      if (span.isRecording()) span.addLinks(some.slice(0, MAX_LINKS).flatMap((message) => linkTo(creationOf(message))));
+      span.end(endedAt);
     }
   }
 
@@ -105,18 +109,28 @@ export class Tracing {
   process(received: Received): ProcessSpan {
     const { queue, envelope, receipt } = received;
     const creation = creationOf(received);
-    const before = envelope?.last(redelivery)?.history.at(-1)?.trace;
-    const links = [
-      ...linkTo(creation),
-      ...(before === undefined ? [] : linkTo(propagation.extract(ROOT_CONTEXT, { traceparent: before }))),
-    ];
-    const attributes = {
-      ...messageAttributes(handle, queue, envelope),
-      [ATTRIBUTES.messageId]: receipt.id,
-      [ATTRIBUTES.messageAttempt]: attemptOf(received),
-    };
-    const span = this.#tracer.startSpan(spanName(handle, queue), { kind: SpanKind.CONSUMER, attributes, links }, creation);
+    const { name, options } = this.#handling(queue);
+    const span = this.#tracer.startSpan(name, options, creation);
+    // Most are left out by the sampler: what only a kept span shows is not put together for them.
+    if (span.isRecording()) {
+      if (envelope !== undefined) span.setAttribute(ATTRIBUTES.messageType, envelope.message.type);
+      span.setAttribute(ATTRIBUTES.messageId, receipt.id);
+      span.setAttribute(ATTRIBUTES.messageAttempt, attemptOf(received));
+      const before = envelope?.last(redelivery)?.history.at(-1)?.trace;
+      span.addLinks(linkTo(creation));
+      if (before !== undefined) span.addLinks(linkTo(propagation.extract(ROOT_CONTEXT, { traceparent: before })));
+    }
     return new ProcessSpan(this.#tracer, span, trace.setSpan(creation, span), received);
+  }
+
+  /** The same for every message of a queue. */
+  #handling(queue: string): { readonly name: string; readonly options: SpanOptions } {
+    let found = this.#perQueue.get(queue);
+    if (found === undefined) {
+      found = { name: spanName(handle, queue), options: { kind: SpanKind.CONSUMER, attributes: baseAttributes(handle, queue) } };
+      this.#perQueue.set(queue, found);
+    }
+    return found;
   }
 }
 
@@ -129,17 +143,15 @@ export class ProcessSpan {
   readonly #span: Span;
   readonly #context: Context;
   readonly #received: Received;
+  /** It is kept, and not left out by the sampler. */
+  readonly isRecorded: boolean;
 
   constructor(tracer: Tracer, span: Span, under: Context, received: Received) {
     this.#tracer = tracer;
     this.#span = span;
     this.#context = under;
     this.#received = received;
-  }
-
-  /** It is kept, and not left out by the sampler. */
-  get isRecorded(): boolean {
-    return (this.#span.spanContext().traceFlags & TraceFlags.SAMPLED) !== 0;
+    this.isRecorded = span.isRecording() && (span.spanContext().traceFlags & TraceFlags.SAMPLED) !== 0;
   }
 
   /** For the history of the message, so that the next attempt can link to this one. Undefined when nobody would find it. */
@@ -161,6 +173,7 @@ export class ProcessSpan {
 
   /** `decision` is absent when the outcome does not count any more. */
   end(outcome: Outcome, decision: Decision | undefined): void {
+    if (!this.#span.isRecording()) return;
     const error =
       decision === undefined || decision.kind === "release" || decision.kind === "acknowledge" ? undefined : outcomeErrorType(outcome);
     this.#span.setAttribute(ATTRIBUTES.outcome, outcome.kind);
