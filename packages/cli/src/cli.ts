@@ -3,6 +3,7 @@ import type { Command } from "./command.ts";
 import { defineGroup } from "./command.ts";
 import { admin } from "./commands/admin.ts";
 import { audit } from "./commands/audit.ts";
+import { autoscale } from "./commands/autoscale.ts";
 import { consume } from "./commands/consume.ts";
 import { debugOverview } from "./commands/debug.ts";
 import { debugConfig } from "./commands/debug-config.ts";
@@ -13,6 +14,7 @@ import { failed } from "./commands/failed.ts";
 import { health } from "./commands/health.ts";
 import { queue } from "./commands/queue.ts";
 import { roundTrip } from "./commands/round-trip.ts";
+import { scale } from "./commands/scale.ts";
 import { schedule } from "./commands/schedule.ts";
 import { setup } from "./commands/setup.ts";
 import { slo } from "./commands/slo.ts";
@@ -42,6 +44,8 @@ const COMMANDS: readonly Command[] = [
   admin,
   health,
   roundTrip,
+  scale,
+  autoscale,
   token,
   audit,
   dev,

@@ -36,6 +36,8 @@ export const ERROR_CODES = {
   REDRIVE_NOT_FOUND: "no redrive has this id",
   SCHEDULE_NOT_FOUND: "no schedule has this name",
   SCHEDULE_FAILED: "a schedule could not dispatch its message",
+  KUBERNETES_FAILED: "kubectl, or the API server of Kubernetes, refused or did not answer",
+  SCALING_REFUSED: "something else owns the number of replicas, or it is out of bounds",
   AUDIT_FAILED: "the record of an action could not be written, so that it was not carried out",
   AUDIT_NOT_FOUND: "no record of an action has this id",
   UNDO_IMPOSSIBLE: "nothing that this action removed is in the trash any more",

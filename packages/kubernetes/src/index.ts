@@ -1,0 +1,6 @@
+export * from "./api-client.ts";
+export * from "./autoscaler.ts";
+export * from "./decide-replicas.ts";
+export * from "./deletion-cost.ts";
+export * from "./guarded-scale.ts";
+export * from "./kubectl.ts";

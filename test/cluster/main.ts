@@ -1,0 +1,74 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { CannotRunHere, installTools, ROOT, run } from "../chart/tools.ts";
+import { Engine } from "../container/engine.ts";
+import { Report } from "../support/report.ts";
+import { Cluster } from "./cluster.ts";
+import { runScenario } from "./scenario.ts";
+
+/**
+ * Installs the chart on a real cluster and keeps it busy while it is scaled, upgraded, rolled back and has its pods
+ * deleted; the checker of the fault tests judges.
+ *
+ *   npm run cluster [-- --messages 20000]
+ *
+ * The cluster: that of KUBECONFIG with CLUSTER=1, its node having the image symphony/messenger:test and postgres:17
+ * (deploy/kind/up.sh does this); else one that the scripts of CONTAINER_KIT start from the programs in KUBE_BIN. Exit
+ * code 77: there is none; the reason is printed.
+ */
+const SKIPPED = 77;
+const KIT = process.env.CONTAINER_KIT ?? join(ROOT, "../shared/containers");
+const IMAGE = "docker.io/symphony/messenger:test";
+
+async function main(): Promise<number> {
+  const report = new Report();
+  try {
+    const tools = await installTools();
+    const cluster = process.env.CLUSTER === "1" ? new Cluster(tools.helm4, process.env.KUBECONFIG) : await startCluster(tools.helm4);
+    try {
+      await runScenario(cluster, report);
+    } finally {
+      await cluster.stop();
+    }
+  } catch (error) {
+    if (!(error instanceof CannotRunHere)) throw error;
+    process.stdout.write(`SKIPPED: ${error.message}\n`);
+    return SKIPPED;
+  }
+  process.stdout.write(`${report.passes} passed, ${report.failures} failed\n`);
+  return report.failures === 0 ? 0 : 1;
+}
+
+async function startCluster(helm: string): Promise<Cluster> {
+  const programs = process.env.KUBE_BIN ?? "/usr/local/lib/kubernetes";
+  const script = join(KIT, "cluster.sh");
+  if (!existsSync(join(programs, "kubelet"))) throw new CannotRunHere(`no kubelet in ${programs} (KUBE_BIN), and no CLUSTER=1`);
+  if (!existsSync(script) || process.getuid?.() !== 0) throw new CannotRunHere("nothing here starts a cluster (CONTAINER_KIT, and root)");
+  const engine = await Engine.find();
+  await engine.provide("node:24-bookworm-slim", "node");
+  await engine.must(["build", "-t", IMAGE, ROOT], 400_000);
+  const directory = process.env.CLUSTER_DIR ?? "/var/tmp/symphony-test-cluster";
+  const env = { CLUSTER_DIR: directory, CLUSTER_NETNS: "symphony-test", CLUSTER_NET: "10.223.0" };
+  const must = async (args: readonly string[]): Promise<string> => {
+    const { code, out, err } = await run(script, args, { env, withinMs: 180_000 });
+    if (code !== 0) throw new CannotRunHere(`the cluster does not start: ${err.trim().split("\n").at(-1)}`);
+    return out;
+  };
+  const stop = async (): Promise<void> => void (await run(script, ["down"], { env, withinMs: 60_000 }));
+  try {
+    await run(join(KIT, "install.sh"), ["cluster"], { withinMs: 180_000 });
+    await must(["up"]);
+    const archive = join(directory, "image.tar");
+    await engine.must(["save", "-o", archive, IMAGE], 120_000);
+    const postgres = (await run(join(KIT, "base-image.sh"), ["postgres"], { env: { ENGINE: "none" }, withinMs: 240_000 })).out.trim();
+    await must(["load", archive, postgres]);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return new Cluster(helm, join(directory, "kubeconfig"), stop);
+}
+
+process.exitCode = await main();
+// Whatever a scenario has left open does not keep the runner.
+process.exit();

@@ -1,0 +1,279 @@
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { createMessenger, defineMessage, type Messenger } from "@symphony/core";
+import pg from "pg";
+import { installAudit, readSettlements } from "../support/audit-trigger.ts";
+import { check, type Verdict } from "../support/checker.ts";
+import type { Database } from "../support/database.ts";
+import type { Fault, JournalEntry, RunEntry } from "../support/journal.ts";
+import { type Random, seeded } from "../support/random.ts";
+import type { Report } from "../support/report.ts";
+import { type Cluster, DEPLOYMENT, NAMESPACE, RELEASE } from "./cluster.ts";
+
+const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const VALUES = path("./load-values.yaml");
+const DATABASE_NAMESPACE = "symphony-database";
+const IN_CLUSTER = `postgresql://postgres:secret@postgres.${DATABASE_NAMESPACE}:5432/postgres`;
+const Work = defineMessage("test.work");
+const argument = process.argv.indexOf("--messages");
+const MESSAGES = argument < 0 ? 20_000 : Number(process.argv[argument + 1]);
+/** Messages of one insert, and milliseconds between two: the load lasts as long as what is done under it. */
+const BATCH = 100;
+const PAUSE_MS = 1_200;
+const DRAINED_WITHIN_MS = 180_000;
+const DELETIONS = 3;
+const GONE_WITHIN_MS = 60_000;
+
+export async function runScenario(cluster: Cluster, report: Report): Promise<void> {
+  try {
+    const ready = await report.step("the database and a namespace that enforces restricted are there", () => prepare(cluster));
+    if (!ready) return;
+    const installed = await report.step("helm install: the hook migrates, the pods get ready", () => install(cluster));
+    if (!installed) return;
+    await report.step("helm test: a round trip through the fleet", () =>
+      cluster.helm(["test", RELEASE, "--logs", "--timeout", "120s"]).then(lastLine),
+    );
+    const port = await cluster.forward(DATABASE_NAMESPACE, "pod/postgres", 5432);
+    await using load = await Load.start(`postgresql://postgres:secret@127.0.0.1:${port}/postgres`);
+    await underLoad(cluster, load, report);
+    await report.step("helm uninstall leaves nothing behind but the database", () => uninstall(cluster, load));
+  } finally {
+    await cluster.try(["delete", "namespace", NAMESPACE, DATABASE_NAMESPACE, "--timeout=60s"], { withinMs: 90_000 });
+  }
+}
+
+const lastLine = (text: string): string => text.trim().split("\n").at(-1) ?? "";
+
+async function prepare(cluster: Cluster): Promise<undefined> {
+  await cluster.kubectl(["apply", "-f", path("./postgres.yaml")]);
+  await cluster.kubectl(["-n", DATABASE_NAMESPACE, "wait", "--for=condition=Ready", "pod/postgres", "--timeout=120s"], {
+    withinMs: 130_000,
+  });
+  await cluster.kubectl(["create", "namespace", NAMESPACE]);
+  await cluster.kubectl(["label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted"]);
+  await cluster.kubectl(["-n", NAMESPACE, "create", "secret", "generic", "messenger-database", `--from-literal=url=${IN_CLUSTER}`]);
+  return undefined;
+}
+
+async function install(cluster: Cluster): Promise<string> {
+  const startedAt = performance.now();
+  await cluster.install("install", VALUES);
+  return `${seconds(startedAt)}, ${await podReadyTime(cluster)}`;
+}
+
+/** From the start of the container to its readiness, as the kubelet saw it. */
+async function podReadyTime(cluster: Cluster): Promise<string> {
+  const [name = ""] = await cluster.pods();
+  const read = async (jsonpath: string): Promise<number> =>
+    Date.parse(await cluster.kubectl(["-n", NAMESPACE, "get", "pod", name, "-o", `jsonpath=${jsonpath}`]));
+  const started = await read("{.status.containerStatuses[0].state.running.startedAt}");
+  const ready = await read('{.status.conditions[?(@.type=="Ready")].lastTransitionTime}');
+  return `pod ready ${(ready - started) / 1_000} s after its container started`;
+}
+
+async function underLoad(cluster: Cluster, load: Load, report: Report): Promise<void> {
+  const scale = async (replicas: number): Promise<string> => {
+    const startedAt = performance.now();
+    await cluster.kubectl(["-n", NAMESPACE, "scale", `deployment/${DEPLOYMENT}`, `--replicas=${replicas}`]);
+    await cluster.scaled(replicas);
+    return `${seconds(startedAt)}, ${load.sent} messages sent so far`;
+  };
+  await report.step("kubectl scale 1 → 4 under load", () => scale(4));
+  await report.step("a rolling upgrade under load", () =>
+    roll(cluster, () => cluster.install("upgrade", VALUES, ["workers.default.replicas=4", "workers.default.podLabels.rolled=yes"])),
+  );
+  await report.step("helm rollback under load", () =>
+    roll(cluster, () => cluster.helm(["rollback", RELEASE, "1", "--wait", "--timeout", "180s"])),
+  );
+  await report.step("kubectl scale up again, and pods deleted at random, gracefully", async () => {
+    await scale(4);
+    for (let i = 0; i < DELETIONS; i++) await deletePod(cluster, load.random, ["--wait=false"]);
+    await cluster.scaled(4);
+    return `${DELETIONS} pods`;
+  });
+  await report.step("kubectl scale 4 → 1 under load", () => scale(1));
+  await report.step("so far nothing is lost, and nothing was handled twice", () => load.judge([]));
+  await report.step("pods deleted with --grace-period=0: nothing is lost", async () => {
+    await scale(3);
+    const faults: Fault[] = [];
+    for (let i = 0; i < DELETIONS; i++) faults.push(await load.killPod(cluster));
+    await cluster.scaled(3);
+    await load.finish();
+    return load.judge(faults);
+  });
+}
+
+async function roll(cluster: Cluster, change: () => Promise<string>): Promise<string> {
+  const before = await cluster.pods();
+  const startedAt = performance.now();
+  await change();
+  const after = await cluster.pods();
+  const isGone = (name: string): boolean => !after.includes(name) || before.length > after.length;
+  assert.ok(before.some(isGone), "no pod was replaced");
+  return seconds(startedAt);
+}
+
+async function deletePod(cluster: Cluster, random: Random, flags: readonly string[]): Promise<string> {
+  const pods = await cluster.pods();
+  const name = pods[Math.floor(random.next() * pods.length)] ?? "";
+  await cluster.kubectl(["-n", NAMESPACE, "delete", "pod", name, ...flags]);
+  return name;
+}
+
+async function uninstall(cluster: Cluster, load: Load): Promise<string> {
+  await cluster.helm(["uninstall", RELEASE, "--wait", "--timeout", "120s"]);
+  // Its pods still drain when helm has ended.
+  const until = Date.now() + GONE_WITHIN_MS;
+  let left = await leftBehind(cluster);
+  while (left.length > 0 && Date.now() < until) {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    left = await leftBehind(cluster);
+  }
+  assert.deepEqual(left, []);
+  const [row] = await load.database.query<{ n: number }>("SELECT count(*)::int AS n FROM pg_tables WHERE schemaname = 'symphony'");
+  assert.ok((row?.n ?? 0) > 0, "the tables are gone");
+  return `${row?.n} tables stay`;
+}
+
+async function leftBehind(cluster: Cluster): Promise<readonly string[]> {
+  const kinds = "all,configmap,secret,serviceaccount,networkpolicy,poddisruptionbudget";
+  const out = await cluster.kubectl(["-n", NAMESPACE, "get", kinds, "-l", `app.kubernetes.io/instance=${RELEASE}`, "-o", "name"]);
+  // Helm keeps the pod of `helm test`, for its log.
+  return out.split("\n").filter((name) => name !== "" && !name.endsWith("-test"));
+}
+
+const seconds = (since: number): string => `${((performance.now() - since) / 1_000).toFixed(1)} s`;
+
+/** Messages that are sent all the while, and what became of them. */
+class Load {
+  readonly random = seeded(1);
+  readonly database: Database;
+  readonly #pool: pg.Pool;
+  readonly #messenger: Messenger;
+  readonly #entries: JournalEntry[] = [];
+  readonly #stopping = new AbortController();
+  readonly #sending: Promise<void>;
+  sent = 0;
+
+  private constructor(pool: pg.Pool, database: Database, messenger: Messenger) {
+    this.#pool = pool;
+    this.database = database;
+    this.#messenger = messenger;
+    this.#sending = this.#send();
+    this.#sending.catch(() => undefined);
+  }
+
+  static async start(url: string): Promise<Load> {
+    const pool = new pg.Pool({ connectionString: url, max: 3 });
+    pool.on("error", () => undefined);
+    const database = { query: async (sql: string, values?: unknown[]) => (await pool.query(sql, values)).rows } as unknown as Database;
+    await pool.query(`CREATE TABLE journal (seq bigint GENERATED ALWAYS AS IDENTITY, kind text, value text, id text, attempt int,
+      host text, pid int, thread int, at timestamptz DEFAULT clock_timestamp())`);
+    await installAudit(database);
+    const messenger = await createMessenger({
+      transports: { default: { dsn: url, options: { autoSetup: false } } },
+      routing: { "*": "default" },
+    });
+    return new Load(pool, database, messenger);
+  }
+
+  async #send(): Promise<void> {
+    for (let batch = 0; this.sent < MESSAGES && !this.#stopping.signal.aborted; batch++) {
+      const values = Array.from({ length: Math.min(BATCH, MESSAGES - this.sent) }, (_, i) => `w-${batch * BATCH + i}`);
+      for (const value of values) this.#entries.push({ kind: "invoke", value, at: Date.now() });
+      const items = values.map((value) => ({ type: Work, payload: { value, sleepMs: Math.floor(this.random.next() * 100) } }));
+      const receipts = await Promise.all(items.map(({ type, payload }) => this.#messenger.dispatch(type, payload)));
+      for (const [i, { messageId }] of receipts.entries()) {
+        this.#entries.push({ kind: "ok", value: values[i] ?? "", id: messageId, at: Date.now() });
+      }
+      this.sent += values.length;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+  }
+
+  /** Deletes a pod without grace; the fault that this is. */
+  async killPod(cluster: Cluster): Promise<Fault> {
+    const from = await this.#now();
+    const name = await deletePod(cluster, this.random, ["--grace-period=0", "--force"]);
+    // Its container is killed a moment after its name is gone.
+    return { name: "pod killed", from, until: (await this.#now()) + 15_000, pids: [await this.#numberOf(name)], overlap: true };
+  }
+
+  /** All are sent, and none is waiting or in flight. */
+  async finish(): Promise<void> {
+    await this.#sending;
+    const until = Date.now() + DRAINED_WITHIN_MS;
+    const open = async (): Promise<number> => {
+      const sql = "SELECT count(*)::int AS n FROM symphony.job WHERE name = 'default' AND state IN ('created', 'retry', 'active')";
+      return (await this.database.query<{ n: number }>(sql))[0]?.n ?? 0;
+    };
+    for (let n = await open(); n > 0; n = await open()) {
+      if (Date.now() > until) throw new Error(`${n} messages are still waiting`);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+
+  /** What the checker says, when what was sent so far has been handled. @throws {Error} a promise was broken. */
+  async judge(faults: readonly Fault[]): Promise<string> {
+    await this.#settled();
+    const verdict = await this.#check(faults);
+    assert.deepEqual(verdict.violations, []);
+    if (faults.length === 0) assert.equal(verdict.duplicates.length, 0);
+    return `${verdict.accepted} accepted, ${verdict.handled} handled, ${verdict.lost.total} lost, ${verdict.duplicates.length} handled twice`;
+  }
+
+  /** Waits until the messages that were sent before now have been handled, while more are sent. */
+  async #settled(): Promise<void> {
+    const upTo = this.#entries.flatMap((entry) => (entry.kind === "ok" ? [entry.value] : []));
+    const until = Date.now() + DRAINED_WITHIN_MS;
+    const handled = async (): Promise<number> =>
+      (
+        await this.database.query<{ n: number }>(
+          "SELECT count(DISTINCT value)::int AS n FROM journal WHERE kind = 'end' AND value = ANY($1)",
+          [upTo],
+        )
+      )[0]?.n ?? 0;
+    for (let n = await handled(); n < upTo.length; n = await handled()) {
+      if (Date.now() > until) throw new Error(`${upTo.length - n} of ${upTo.length} messages were not handled`);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+    this.#judged = upTo.length;
+  }
+
+  #judged = 0;
+
+  async #check(faults: readonly Fault[]): Promise<Verdict> {
+    const rows = await this.database.query<RunEntry & { host: string } & Record<string, unknown>>(
+      "SELECT kind, value, id, attempt, host, thread, (extract(epoch FROM at) * 1000)::float8 AS at FROM journal ORDER BY seq",
+    );
+    const runs: JournalEntry[] = [];
+    for (const row of rows) runs.push({ ...row, pid: await this.#numberOf(row.host) });
+    // Messages that are on their way while we look are judged the next time.
+    const isOld = (entry: JournalEntry): boolean => !("value" in entry) || Number(entry.value.slice(2)) < this.#judged;
+    const entries = [...this.#entries, ...runs].filter(isOld);
+    const events: JournalEntry[] = faults.map((fault) => ({ kind: "fault", fault }));
+    return check({ entries: [...entries, ...events], settlements: await readSettlements(this.database) });
+  }
+
+  /** Process ids are those of each container: the pod is what tells them apart. */
+  async #numberOf(pod: string): Promise<number> {
+    const known = this.#pods.get(pod) ?? this.#pods.size + 1;
+    this.#pods.set(pod, known);
+    return known;
+  }
+
+  readonly #pods = new Map<string, number>();
+
+  /** The database's clock: that of the journal. */
+  async #now(): Promise<number> {
+    const [row] = await this.database.query<{ now: number }>("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now");
+    return row?.now ?? 0;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await this.#sending.catch(() => undefined);
+    await this.#messenger.close();
+    await this.#pool.end();
+  }
+}
