@@ -27,6 +27,7 @@ const NOT_FOLLOWED: Readonly<Record<string, string>> = {
 };
 /** The same, for single files. */
 const NOT_FOLLOWED_IN: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "symphony-autoscaler-values.yaml": { "deployment-has-poddisruptionbudget": "a budget for what may have one pod would block drains" },
   "keda-values.yaml": { "deployment-has-poddisruptionbudget": "a budget for what may have no pod would block drains" },
   "openshift-values.yaml": { "container-security-context-user-group-id": "the namespace chooses the ids" },
 };

@@ -33,9 +33,24 @@ export const POLICIES: Readonly<Record<string, (objects: readonly Manifest[]) =>
     const tmp = pod.spec.volumes?.find(({ name }) => name === "tmp");
     assert.ok((tmp?.emptyDir as { sizeLimit?: string } | undefined)?.sizeLimit !== undefined);
   }),
-  "S3 no pod gets a token of the API server": (objects) => {
-    for (const pod of podsOf(objects)) assert.equal(pod.spec.automountServiceAccountToken, false, pod.of.metadata.name);
+  "S3 no pod gets a token of the API server but the autoscaler": (objects) => {
+    for (const pod of podsOf(objects)) {
+      const isAutoscaler = pod.labels["app.kubernetes.io/component"] === "autoscaler";
+      assert.equal(pod.spec.automountServiceAccountToken, isAutoscaler, pod.of.metadata.name);
+    }
     for (const account of ofKind(objects, "ServiceAccount")) assert.equal(account.automountServiceAccountToken, false);
+  },
+  "S4 the autoscaler may patch the scale of its own pools, and deletion costs when told to": (objects) => {
+    for (const { rules } of ofKind(objects, "Role") as readonly (Manifest & { rules: readonly Rule[] })[]) {
+      for (const { apiGroups, resources, resourceNames, verbs } of rules) {
+        assert.ok(![...apiGroups, ...resources, ...verbs].includes("*"));
+        if (resources.includes("pods")) assert.deepEqual([apiGroups, resources, verbs], [[""], ["pods"], ["list", "patch"]]);
+        else {
+          assert.deepEqual([apiGroups, resources, verbs], [["apps"], ["deployments/scale"], ["get", "patch"]]);
+          assert.ok((resourceNames ?? []).length > 0, "any Deployment");
+        }
+      }
+    }
   },
   "S5 nothing of the node is shared": eachPod((pod) => {
     const { hostNetwork, hostPID, hostIPC } = pod.spec;
@@ -54,8 +69,9 @@ export const POLICIES: Readonly<Record<string, (objects: readonly Manifest[]) =>
     }
   },
   "S11 a network policy denies both ways and names what is allowed": (objects) => {
-    const [policy, ...others] = ofKind(objects, "NetworkPolicy");
-    assert.deepEqual(others, []);
+    const [policy, ...others] = ofKind(objects, "NetworkPolicy").toSorted((a, b) => a.metadata.name.length - b.metadata.name.length);
+    // Policies add up: that of the autoscaler gives it, and nobody else, the API server.
+    for (const { metadata } of others) assert.equal(metadata.labels?.["app.kubernetes.io/component"], "autoscaler");
     assert.deepEqual(policy?.spec?.policyTypes, ["Ingress", "Egress"]);
     const selector = specOf<{ podSelector: { matchLabels: Record<string, string> } }>(policy).podSelector.matchLabels;
     for (const pod of podsOf(objects)) for (const [key, value] of Object.entries(selector)) assert.equal(pod.labels[key], value);
@@ -150,6 +166,13 @@ export const POLICIES: Readonly<Record<string, (objects: readonly Manifest[]) =>
     assert.equal(new Set(ids).size, ids.length, ids.join(" "));
   },
 };
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly resourceNames?: readonly string[];
+  readonly verbs: readonly string[];
+}
 
 function ofKind(objects: readonly Manifest[], kind: string): readonly Manifest[] {
   return objects.filter((object) => object.kind === kind);

@@ -113,11 +113,11 @@ imagePullSecrets:
 
 {{/* Most pods of a pool. */}}
 {{- define "symphony.mostReplicas" -}}
-{{- if eq .autoscaling.type "none" -}}{{- int .replicas -}}{{- else -}}{{- int .autoscaling.maxReplicas -}}{{- end -}}
+{{- if and (eq .autoscaling.type "none") (not (kindIs "invalid" .replicas)) -}}{{- int .replicas -}}{{- else -}}{{- int .autoscaling.maxReplicas -}}{{- end -}}
 {{- end -}}
 
 {{- define "symphony.fewestReplicas" -}}
-{{- if eq .autoscaling.type "none" -}}{{- int .replicas -}}{{- else -}}{{- int .autoscaling.minReplicas -}}{{- end -}}
+{{- if and (eq .autoscaling.type "none") (not (kindIs "invalid" .replicas)) -}}{{- int .replicas -}}{{- else -}}{{- int .autoscaling.minReplicas -}}{{- end -}}
 {{- end -}}
 
 {{/* The pools with their defaults filled in, as JSON. */}}
@@ -147,6 +147,7 @@ imagePullSecrets:
 {{- $sum = add $sum (mul $perPod (int (include "symphony.mostReplicas" $pool))) -}}
 {{- end -}}
 {{- if include "symphony.apiEnabled" . -}}{{- $sum = add $sum (mul .Values.api.replicas .Values.api.connections) -}}{{- end -}}
+{{- if or .Values.autoscaler.podDeletionCost (contains "\"type\":\"symphony\"" (include "symphony.pools" .)) -}}{{- $sum = add $sum .Values.database.pool.max -}}{{- end -}}
 {{- range $name, $job := .Values.cron -}}
 {{- $sum = add $sum (add $.Values.database.pool.reserved $.Values.database.pool.max) -}}
 {{- end -}}

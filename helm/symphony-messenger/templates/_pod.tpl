@@ -201,7 +201,7 @@ args: {{ toJson $words }}
 httpGet:
   path: {{ index . 0 }}
   port: probes
-periodSeconds: 10
+periodSeconds: 5
 timeoutSeconds: 3
 failureThreshold: {{ index . 1 }}
 {{- end -}}

@@ -33,7 +33,7 @@ const poolSchema = object({
 function poolsOf(given: string): readonly ScaledPool[] {
   try {
     const list = JSON.parse(given) as unknown;
-    if (!Array.isArray(list) || list.length === 0) throw new Error("must be a list of pools");
+    if (!Array.isArray(list)) throw new Error("must be a list of pools");
     return list.map((pool, i) => parseOptions(poolSchema, pool, `pools[${i}]`));
   } catch (cause) {
     throw new UsageError(`--pools: ${(cause as Error).message}`, { cause });
@@ -72,6 +72,8 @@ export const autoscale = defineCommand({
   examples: [["symphony autoscale --pools '[…]'", "the chart writes it: autoscaling.type: symphony"]],
   async run(io, flags) {
     const pools = poolsOf(flags.pools);
+    if (pools.length === 0 && !flags["pod-deletion-cost"])
+      throw new UsageError("--pools is empty, and there are no deletion costs to write");
     const everyMs = asUsage(integer({ min: 1, max: 3_600 }), flags.interval ?? "15", "--interval") * 1_000;
     const session = await openSession(io, flags, { "health-port": flags["health-port"] });
     const logger = workerLogger(session, flags.json === true);
