@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createMemoryTransport, defineMessage, defineSchedule } from "@symphony/core";
-import { startAdmin } from "./testing/admin.ts";
+import { Ping, startAdmin } from "./testing/admin.ts";
 
 const Report = defineMessage("report.nightly", { queue: "reports" });
 const nightly = defineSchedule("nightly", { message: Report, cron: "30 3 * * *", timeZone: "Europe/Berlin", payload: { kind: "full" } });
@@ -37,6 +37,20 @@ test("lists schedules with their next runs, pauses, resumes and runs them, each 
       ["schedule.pause", "nightly"],
     ],
   );
+});
+
+test("a request to consume dispatches what is due and works it off, as a timer needs it that calls now and then", async (t) => {
+  const transport = createMemoryTransport();
+  const often = defineSchedule("often", { message: Ping, every: 100, missedRuns: "all" });
+  const admin = await startAdmin(t, { transport, schedules: [often] });
+  const consume = async (): Promise<number> => (await admin.call("POST", "/api/symphony/consume")).body.stats.totalProcessed;
+  assert.equal(await consume(), 0, "it is due from now on");
+  const { now, schedules } = await transport.schedules.list();
+  const [state] = schedules;
+  assert.ok(state !== undefined && state.holder === null, "the lease is given up with the request");
+  const runAt = Math.floor(now / 100) * 100 - 400;
+  await transport.schedules.advance({ name: "often", revision: state.revision, dueAt: runAt, runAt });
+  assert.ok((await consume()) >= 5);
 });
 
 test("removes a schedule that no configuration has any more, and knows no others", async (t) => {

@@ -10,6 +10,7 @@ import {
   type WorkerStats,
 } from "@symphony/core";
 import { transportOrDefault } from "../transports.ts";
+import { dispatchDue } from "./due-schedules.ts";
 import { holdLease } from "./lease.ts";
 
 export interface ConsumeLimits {
@@ -32,6 +33,9 @@ export interface Consumed {
 
 /** Milliseconds that handlers get to end after the time limit: a caller that waits 60 s must still get its answer. */
 const WIND_DOWN_MS = 4_000;
+
+/** Share of the time limit that schedules may take before messages are worked off. */
+const SCHEDULES_SHARE = 0.2;
 
 /** Workers that run within a request, in this process, until the queues are empty or a limit is met. */
 export class Consumers {
@@ -61,7 +65,12 @@ export class Consumers {
   async run(limits: ConsumeLimits): Promise<Consumed> {
     this.assertReady();
     const [transportName, transport] = transportOrDefault(this.#messenger, limits.transport);
-    const { batchSize, maxConcurrency, timeLimit } = limits;
+    const { batchSize, maxConcurrency } = limits;
+    const { clock } = this.#runtime;
+    const startedAt = clock.monotonic();
+    const withinMs = limits.timeLimit * SCHEDULES_SHARE;
+    await dispatchDue({ messenger: this.#messenger, runtime: this.#runtime, logger: this.#logger, withinMs });
+    const timeLimit = Math.max(1, Math.round(limits.timeLimit - (clock.monotonic() - startedAt)));
     const worker = new Worker({
       transport,
       transportName,

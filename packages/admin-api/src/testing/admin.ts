@@ -28,7 +28,7 @@ export const CRON_SECRET = "cron-secret-9f3b7a1c5d";
 
 const Resize = defineMessage("image.resize", { schema: z.object({ url: z.url(), width: z.int() }), queue: "images" });
 const Fail = defineMessage("test.fail", { queue: "images", retry: { maxRetries: 0 } });
-const Ping = defineMessage("test.ping");
+export const Ping = defineMessage("test.ping");
 
 export interface Admin {
   readonly url: string;
