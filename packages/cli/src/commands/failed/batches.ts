@@ -21,11 +21,12 @@ export async function take(
 export async function countOf(
   transports: readonly (readonly [string, Listable])[],
   filter: DeadLetterFilter,
-): Promise<{ total: number; ids: readonly string[] }> {
+): Promise<{ total: number; accuracy: "exact" | "estimated"; ids: readonly string[] }> {
   const limit = Math.max(1, Math.min(filter.ids?.length ?? 1, 10_000));
   const pages = await Promise.all(transports.map(([, transport]) => transport.listDeadLetters(filter, { limit })));
   return {
     total: pages.reduce((sum, page) => sum + page.total, 0),
+    accuracy: pages.some((page) => page.accuracy === "estimated") ? "estimated" : "exact",
     ids: filter.ids === undefined ? [] : pages.flatMap((page) => page.deadLetters.map((letter) => letter.id)),
   };
 }

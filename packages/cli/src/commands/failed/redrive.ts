@@ -73,12 +73,12 @@ export interface RedriveAllInput {
   readonly action: RedriveAction;
   readonly filter: DeadLetterFilter;
   readonly pace: Pick<RedriveRequest, "rate" | "canary">;
-  /** What was confirmed. */
-  readonly most: number;
+  /** What was asked for or confirmed; absent: all that match, however many they turn out to be. */
+  readonly most?: number | undefined;
   readonly detach: boolean;
 }
 
-/** One redrive per transport, one after the other, and no more than was confirmed in all. */
+/** One redrive per transport, one after the other, and no more than `most` in all. */
 export async function redriveAll(
   io: Io,
   messenger: Messenger,
@@ -89,9 +89,10 @@ export async function redriveAll(
   const all: Redrive[] = [];
   let left = most;
   for (const each of transports.map(redrivable)) {
-    if (left <= 0 || all.some(({ state }) => state !== "done" && !detach)) break;
-    const redrive = await redriveHere(io, messenger, each, { action, request: { filter, ...pace, limit: left }, detach });
-    left -= detach ? redrive.matching : redrive.done;
+    if ((left ?? 1) <= 0 || all.some(({ state }) => state !== "done" && !detach)) break;
+    const request = { filter, ...pace, ...(left === undefined ? {} : { limit: left }) };
+    const redrive = await redriveHere(io, messenger, each, { action, request, detach });
+    if (left !== undefined) left -= detach ? redrive.matching : redrive.done;
     all.push(redrive);
   }
   const sum = (of: "done" | "conflicts"): number => all.reduce((total, redrive) => total + redrive[of], 0);

@@ -31,8 +31,9 @@ export const remove = defineCommand({
       const matching = await countOf(transports, filter);
       if (ids.length > 0) assertFound(ids, matching.ids);
       const most = Math.min(limit, matching.total);
+      const about = most === limit || matching.accuracy === "exact" ? "" : "about ";
       if (flags["dry-run"])
-        return print(io, flags.json === true, { dryRun: true, matching: most }, () => `would remove ${plural(most, "message")}`);
+        return print(io, flags.json === true, { dryRun: true, matching: most }, () => `would remove ${about}${plural(most, "message")}`);
       if (most > 0 && !(await confirm(io, `Remove ${plural(most, "failed message")}?`, flags.force)))
         throw new CommandFailed("nothing was changed");
       if (pace !== undefined) {

@@ -1,4 +1,4 @@
-import { type DeadLetterFilter, integer, type Messenger } from "@symphony/core";
+import { type DeadLetterFilter, integer, isRedrivable, type Messenger } from "@symphony/core";
 import { audited } from "../../audited.ts";
 import { defineCommand, toggle } from "../../command.ts";
 import { confirm } from "../../confirm.ts";
@@ -49,24 +49,28 @@ export const retry = defineCommand({
   ],
   async run(io, flags) {
     const ids = (flags.ids as string[] | undefined) ?? [];
-    const pace = toPace(flags);
-    checkSelection(ids, flags.all, pace !== undefined);
-    const limit = asUsage(integer({ min: 1, default: Number.MAX_SAFE_INTEGER }), flags.limit, "--limit");
+    const asked = toPace(flags);
+    checkSelection(ids, flags.all, asked !== undefined);
+    const limit = flags.limit === undefined ? undefined : asUsage(integer({ min: 1 }), flags.limit, "--limit");
     const filter = toFilter(flags, io.clock.now(), ids);
     const session = await openSession(io, flags);
     await withMessenger(session, async (messenger) => {
-      const matching = await countOf(listables(messenger, flags.transport), filter);
+      const transports = listables(messenger, flags.transport);
+      const matching = await countOf(transports, filter);
       if (ids.length > 0) assertFound(ids, matching.ids);
-      const most = Math.min(limit, matching.total);
+      const most = Math.min(limit ?? Number.POSITIVE_INFINITY, matching.total);
+      const about = most === limit || matching.accuracy === "exact" ? "" : "about ";
       if (flags["dry-run"])
-        return print(io, flags.json === true, { dryRun: true, matching: most }, () => `would retry ${plural(most, "message")}`);
-      const question = `Put ${plural(most, "failed message")} back on ${most === 1 ? "its queue" : "their queues"}?`;
+        return print(io, flags.json === true, { dryRun: true, matching: most }, () => `would retry ${about}${plural(most, "message")}`);
+      const question = `Put ${about}${plural(most, "failed message")} back on ${most === 1 ? "its queue" : "their queues"}?`;
       // Nothing is lost by a retry: a script need not say --force, a person is asked before thousands move.
       const ask = ids.length === 0 && most > 0 && io.interactive;
       if (ask && !(await confirm(io, question, flags.force))) throw new CommandFailed("nothing was changed");
+      // An estimate is no limit: a redrive goes on until there are no more, and does not meet again what fails again.
+      const pace = asked ?? (about !== "" && transports.every(([, each]) => isRedrivable(each)) ? {} : undefined);
       if (pace !== undefined) {
-        const o = { action: "retry", most, filter, pace, detach: flags.detach } as const;
-        return await redriveAll(io, messenger, listables(messenger, flags.transport), o, flags.json === true);
+        const o = { action: "retry", most: limit, filter, pace, detach: flags.detach } as const;
+        return await redriveAll(io, messenger, transports, o, flags.json === true);
       }
       const done = await retryAll(messenger, flags.transport, filter, most);
       const conflicted = done.conflicts.length;
