@@ -4,6 +4,7 @@ import { defineGroup } from "./command.ts";
 import { admin } from "./commands/admin.ts";
 import { audit } from "./commands/audit.ts";
 import { autoscale } from "./commands/autoscale.ts";
+import { cancel } from "./commands/cancel.ts";
 import { consume } from "./commands/consume.ts";
 import { debugOverview } from "./commands/debug.ts";
 import { debugConfig } from "./commands/debug-config.ts";
@@ -12,6 +13,7 @@ import { dispatch, STDIN } from "./commands/dispatch.ts";
 import { doctor } from "./commands/doctor.ts";
 import { failed } from "./commands/failed.ts";
 import { health } from "./commands/health.ts";
+import { message } from "./commands/message.ts";
 import { queue } from "./commands/queue.ts";
 import { roundTrip } from "./commands/round-trip.ts";
 import { scale } from "./commands/scale.ts";
@@ -35,6 +37,8 @@ const COMMANDS: readonly Command[] = [
   failed,
   queue,
   schedule,
+  message,
+  cancel,
   setup,
   stopWorkers,
   workers,

@@ -63,6 +63,7 @@ const BY_CODE: Readonly<Record<string, ExitCode>> = {
   AUDIT_NOT_FOUND: EXIT.failed,
   UNDO_IMPOSSIBLE: EXIT.failed,
   COUNT_MISMATCH: EXIT.failed,
+  MESSAGE_NOT_FOUND: EXIT.failed,
   ISSUER_UNAVAILABLE: EXIT.temporary,
 };
 

@@ -1,7 +1,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Clock, Timer } from "./clock.ts";
 import { defineStamp } from "./envelope.ts";
-import { MessengerError } from "./errors.ts";
+import { MessageCancelledError, MessengerError } from "./errors.ts";
+import type { AbortReason } from "./execute.ts";
 import type { HeldDispatch, Holder } from "./held-dispatches.ts";
 import type { Logger } from "./logger.ts";
 import type { Received } from "./transport.ts";
@@ -9,7 +10,7 @@ import type { Received } from "./transport.ts";
 /** Why an attempt's signal was aborted. */
 export type AbortCause =
   | { readonly kind: "timedOut"; readonly timeoutMs: number }
-  | { readonly kind: "interrupted"; readonly reason: "shutdown" | "lease_lost" };
+  | { readonly kind: "interrupted"; readonly reason: AbortReason };
 
 /**
  * One run of the handlers of one message in this process: its signal, its timeout and what its context needs.
@@ -56,7 +57,8 @@ export class Attempt implements Holder {
 
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
-    if (this.cause !== undefined && !this.#controller.signal.aborted) this.#controller.abort(abortReason(this.cause));
+    if (this.cause !== undefined && !this.#controller.signal.aborted)
+      this.#controller.abort(abortReason(this.cause, this.received.receipt.id));
     return this.#controller.signal;
   }
 
@@ -74,7 +76,7 @@ export class Attempt implements Holder {
   abort(cause: AbortCause): void {
     if (this.cause !== undefined) return;
     this.cause = cause;
-    this.#controller?.abort(abortReason(cause));
+    this.#controller?.abort(abortReason(cause, this.received.receipt.id));
     this.#timer?.cancel();
     this.#timer = this.#clock.schedule(this.#graceMs, () => this.#ended?.(cause));
   }
@@ -92,8 +94,9 @@ export class Attempt implements Holder {
   }
 }
 
-function abortReason(cause: AbortCause): MessengerError {
+function abortReason(cause: AbortCause, messageId: string): MessengerError {
   if (cause.kind === "timedOut") return new MessengerError("HANDLER_TIMED_OUT", `the handler ran longer than ${cause.timeoutMs} ms`);
+  if (cause.reason === "cancelled") return new MessageCancelledError(messageId);
   return cause.reason === "lease_lost"
     ? new MessengerError("LEASE_LOST", "another worker has taken the message over")
     : new MessengerError("INTERRUPTED", "the worker is stopping");

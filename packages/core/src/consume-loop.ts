@@ -1,4 +1,5 @@
 import { backoffMs } from "./backoff.ts";
+import { CancelWatch } from "./cancel-watch.ts";
 import type { Clock } from "./clock.ts";
 import { type Decision, decide, type StrategyLookup, toDecisionInput } from "./decide.ts";
 import { NO_TRIES } from "./delivery.ts";
@@ -7,6 +8,7 @@ import { LeaseLostError, MessengerError } from "./errors.ts";
 import type { StopReason } from "./events.ts";
 import type { Executor, Outcome } from "./execute.ts";
 import type { LimitWatch } from "./limits.ts";
+import type { Cancellable } from "./message-control.ts";
 import { Prefetch } from "./prefetch.ts";
 import { QueueOrder, queueNames } from "./queue-order.ts";
 import { RejectionWriter } from "./rejection-writer.ts";
@@ -59,6 +61,7 @@ export class ConsumeLoop {
   readonly #gate = new Gate();
   readonly #rejections: RejectionWriter;
   #buffer: { received: Received; batch: Batch }[] = [];
+  #cancelWatch: CancelWatch | undefined;
   #abort = new AbortController();
   #workerId: string;
   #running = true;
@@ -161,6 +164,19 @@ export class ConsumeLoop {
     this.#gate.open();
   }
 
+  /** Ends what was cancelled while it was held here, each time that the returned function is called. */
+  followCancellations(source: Cancellable): () => void {
+    const watch = new CancelWatch({
+      source,
+      executor: this.#executor,
+      logger: this.#o.logger,
+      held: () => [...this.#inFlight.keys(), ...this.#buffer.map(({ received }) => received)],
+      drop: (received) => this.#drop(received),
+    });
+    this.#cancelWatch = watch;
+    return () => watch.look();
+  }
+
   /** Decides to release what was received and not started, uncounted. */
   releaseBuffer(): void {
     for (const { received } of this.#buffer) this.settler.add(received.receipt, { kind: "release", delayMs: 0, patch: {} });
@@ -169,9 +185,23 @@ export class ConsumeLoop {
 
   /** Decides to release what still runs; its outcome will not count. */
   abandonInFlight(): void {
-    for (const received of this.#inFlight.keys())
+    for (const received of this.#inFlight.keys()) {
+      if (this.#cancelWatch?.has(received) === true) continue;
       this.settler.add(received.receipt, this.#decide(received, { kind: "interrupted", reason: "shutdown" }));
+    }
     this.#inFlight.clear();
+  }
+
+  #drop(received: Received): boolean {
+    const at = this.#buffer.findIndex((each) => each.received === received);
+    if (at < 0) return false;
+    const [dropped] = this.#buffer.splice(at, 1);
+    if (dropped !== undefined) this.#leaveBatch(dropped.batch, false);
+    return true;
+  }
+
+  #leaveBatch(batch: Batch, failed: boolean): void {
+    if (batch.done(failed)) this.#report.emit("batch_complete", batch.summary(this.#clock.monotonic()));
   }
 
   #room(): number {
@@ -211,6 +241,7 @@ export class ConsumeLoop {
     if (full) this.#o.fleet.onFull?.();
     if (messages.length === 0) return this.#rest();
     this.#accept(this.#withoutSuspects(messages));
+    this.#cancelWatch?.received();
     // There is more: the next receive goes out first, and the handlers run while the database works on it.
     if (full) setImmediate(() => this.#fillSlots());
     else this.#fillSlots();
@@ -264,12 +295,17 @@ export class ConsumeLoop {
     const outcome = await (span === undefined ? this.#execute(received) : span.run(() => this.#execute(received)));
     // Gone from the map: the lease was lost or the shutdown handed it back, and the outcome does not count any more.
     if (!this.#inFlight.delete(received)) return span?.end(outcome, undefined);
-    const decision = this.#decide(received, outcome, span?.traceparent);
-    span?.end(outcome, decision);
-    this.settler.add(received.receipt, decision, span);
-    const now = this.#clock.monotonic();
-    this.#report.decided(received, outcome, decision, { durationMs: now - startedAt, span });
-    if (batch.done(decision.kind === "retry" || decision.kind === "deadLetter")) this.#report.emit("batch_complete", batch.summary(now));
+    if (this.#cancelWatch?.has(received) === true) {
+      span?.end(outcome, undefined);
+      this.#leaveBatch(batch, false);
+    } else {
+      const decision = this.#decide(received, outcome, span?.traceparent);
+      span?.end(outcome, decision);
+      this.settler.add(received.receipt, decision, span);
+      const durationMs = this.#clock.monotonic() - startedAt;
+      this.#report.decided(received, outcome, decision, { durationMs, span });
+      this.#leaveBatch(batch, decision.kind === "retry" || decision.kind === "deadLetter");
+    }
     const reached = this.#limits.reached(this.#report.counters.processed, this.#report.counters.failed);
     if (reached !== undefined) this.#onFinished(reached);
     this.#fillSlots();

@@ -30,6 +30,8 @@ export const ERROR_CODES = {
   UNRECOVERABLE: "the handler declared the failure final",
   RECOVERABLE: "the handler asked for another attempt",
   LEASE_LOST: "the right to settle the message has passed on",
+  MESSAGE_CANCELLED: "somebody cancelled the message while it was handled",
+  MESSAGE_NOT_FOUND: "no message has this id, or nothing is left of it",
   INTERRUPTED: "the attempt was cut short by a shutdown",
   IDEMPOTENCY_CONFLICT: "the idempotency key is in use for another message",
   DEAD_LETTER_NOT_FOUND: "no dead letter has this id",
@@ -164,6 +166,13 @@ export class RecoverableError extends MessengerError {
 export class LeaseLostError extends MessengerError {
   constructor(messageId: string, cause?: unknown) {
     super("LEASE_LOST", `the lease on ${messageId} was lost`, { cause, details: { messageId } });
+  }
+}
+
+/** Reason of a handler's signal: somebody cancelled its message. Whatever the handler does now is not recorded. */
+export class MessageCancelledError extends MessengerError {
+  constructor(messageId: string) {
+    super("MESSAGE_CANCELLED", `the message ${messageId} was cancelled`, { details: { messageId } });
   }
 }
 

@@ -22,14 +22,17 @@ export type Outcome =
   | { readonly kind: "snoozed"; readonly delayMs: number }
   /** The thread or process died. `guilty` is false when neighbours were running in it and nobody knows whose fault it was. */
   | { readonly kind: "crashed"; readonly error: ErrorRecord; readonly guilty: boolean }
-  /** Not the message's fault: a shutdown, a lost lease, a neighbour that took the thread down. */
-  | { readonly kind: "interrupted"; readonly reason: "shutdown" | "lease_lost" | "neighbour" }
+  /** Not the message's fault: a shutdown, a lost lease, a cancellation, a neighbour that took the thread down. */
+  | { readonly kind: "interrupted"; readonly reason: AbortReason | "neighbour" }
   | { readonly kind: "undecodable"; readonly error: ErrorRecord }
   | { readonly kind: "noHandler"; readonly error: ErrorRecord }
   /** Its time was over before its first attempt began. */
   | { readonly kind: "expired"; readonly error: ErrorRecord }
   /** Written by a newer version of the program: left for workers that know it. */
   | { readonly kind: "tooNew"; readonly error: ErrorRecord };
+
+/** Why an attempt is aborted before its time. */
+export type AbortReason = "shutdown" | "lease_lost" | "cancelled";
 
 /** Runs handlers: in this process, or in a pool of threads. */
 export interface Executor {
@@ -40,6 +43,8 @@ export interface Executor {
    *   the attempt within its grace time and reports `interrupted`.
    */
   execute(received: Received, signal: AbortSignal): Promise<Outcome>;
+  /** Ends this one attempt as an aborted signal would, with the reason `cancelled`. Nothing happens when it is not running. */
+  cancel?(received: Received): void;
   /** How many attempts may run at once. */
   readonly size: number;
   /** Ends what runs and frees everything. Idempotent. */

@@ -69,6 +69,12 @@ class InProcessExecutor implements Executor {
     return this.#attempt(received, prepared, signal);
   }
 
+  cancel(received: Received): void {
+    for (const attempts of this.#running.values()) {
+      for (const attempt of attempts) if (attempt.received === received) attempt.abort({ kind: "interrupted", reason: "cancelled" });
+    }
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
     for (const attempts of this.#running.values())

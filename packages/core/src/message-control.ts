@@ -56,6 +56,44 @@ export interface Cancellable {
   onCancel(listener: () => void): Promise<() => Promise<void>>;
 }
 
+export interface MessageControlOptions {
+  /** Only this transport. Default: all that can. */
+  readonly transport?: string;
+}
+
+interface Transports {
+  readonly transportNames: readonly string[];
+  transport(name: string): Transport;
+}
+
+/** Where a message is, over all transports. */
+export async function findMessage(
+  messenger: Transports,
+  id: string,
+  { transport }: MessageControlOptions = {},
+): Promise<(MessageWhereabouts & { readonly transport: string }) | undefined> {
+  for (const name of transport === undefined ? messenger.transportNames : [transport]) {
+    const source = messenger.transport(name);
+    const found = isFindable(source) ? await source.findMessage(id) : undefined;
+    if (found !== undefined) return { transport: name, ...found };
+  }
+  return undefined;
+}
+
+/** Cancels a message on the transport that has it. */
+export async function cancelMessage(
+  messenger: Transports,
+  id: string,
+  { transport, by }: MessageControlOptions & { readonly by?: string } = {},
+): Promise<Cancellation & { readonly transport?: string }> {
+  for (const name of transport === undefined ? messenger.transportNames : [transport]) {
+    const source = messenger.transport(name);
+    const done: Cancellation = isCancellable(source) ? await source.cancelMessage(id, by) : { kind: "unknown" };
+    if (done.kind !== "unknown") return { transport: name, ...done };
+  }
+  return { kind: "unknown" };
+}
+
 type Maybe = Transport | Sender | Receiver;
 const has = (target: Maybe, ...methods: string[]): boolean =>
   methods.every((method) => typeof (target as unknown as Record<string, unknown>)[method] === "function");

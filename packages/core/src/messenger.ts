@@ -10,6 +10,7 @@ import { MessengerError } from "./errors.ts";
 import { HandlerRegistry } from "./handlers.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { type AnyMessageType, DEFAULT_QUEUE, isRetryStrategy, MessageRegistry, type MessageType, type RetryOptions } from "./message.ts";
+import { type Cancellation, cancelMessage } from "./message-control.ts";
 import { type ContextFactory, handle } from "./middleware/handle.ts";
 import { route, type SendObserver } from "./middleware/route.ts";
 import { validate } from "./middleware/validate.ts";
@@ -55,6 +56,14 @@ export interface Messenger extends Omit<Bus, "name"> {
    * @throws {MessengerError} `DISPATCH_OPTIONS_INVALID` when there is no bus of this name.
    */
   bus(name: string): Bus;
+  /**
+   * Ends a message for good, on whatever node it is: one that waits is not delivered, the signal of one that runs aborts
+   * with `MESSAGE_CANCELLED`, and nothing that still comes of it is recorded.
+   *
+   * @param options.by - Goes on record. @param options.transport - Default: the one that has it.
+   * @throws {MessengerError} `TRANSPORT_NOT_FOUND`, `TRANSPORT_UNAVAILABLE`
+   */
+  cancel(messageId: string, options?: { transport?: string; by?: string }): Promise<Cancellation & { readonly transport?: string }>;
   /** @throws {MessengerError} `TRANSPORT_NOT_FOUND` */
   transport(name: string): Transport;
   /** Names of the transports that can be consumed from; sync transports cannot. */
@@ -119,6 +128,10 @@ class ConfiguredMessenger implements Messenger {
       handle(this.handlers, context, (envelope) => this.buses.of(envelope).name, allowNoHandlers),
     ]);
     this.#dispatcher = new Dispatcher(this);
+  }
+
+  cancel(messageId: string, options: { transport?: string; by?: string } = {}): Promise<Cancellation & { readonly transport?: string }> {
+    return cancelMessage(this, messageId, options);
   }
 
   get transportNames(): readonly string[] {

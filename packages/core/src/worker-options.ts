@@ -4,6 +4,7 @@ import { OptionsError } from "./errors.ts";
 import type { Executor } from "./execute.ts";
 import type { HandlerDescriptor } from "./handlers.ts";
 import { type Logger, silentLogger } from "./logger.ts";
+import type { Cancellable } from "./message-control.ts";
 import type { Messenger } from "./messenger.ts";
 import { anything, boolean, integer, listOf, object, optional, parseOptions, string } from "./options.ts";
 import { type QueueSelection, queueSelection } from "./queue-order.ts";
@@ -55,6 +56,8 @@ export interface WorkerOptions {
 export interface FleetHooks {
   /** Where wake-ups come from, instead of the transport: one listener serves all processes of a container. */
   readonly onWake?: Wakeable["onWake"];
+  /** Where news of cancellations come from, instead of the transport. */
+  readonly onCancel?: Cancellable["onCancel"];
   /** A receive came back with as many messages as were asked for: there may be work for others. */
   readonly onFull?: () => void;
   /** Takes over messages that were in flight when a process died: they must run alone. The worker lets go of them. */

@@ -3,7 +3,7 @@ import type { EventEmitter } from "node:events";
 import { describe, test } from "node:test";
 import { z } from "zod";
 import type { MessengerConfig } from "./config.ts";
-import { RecoverableError, TransportError, UnrecoverableError } from "./errors.ts";
+import { MessageCancelledError, RecoverableError, TransportError, UnrecoverableError } from "./errors.ts";
 import type { StopReason, WorkerEvents } from "./events.ts";
 import { defineHandler, type HandlerContext, type HandlerFunction } from "./handlers.ts";
 import { defineMessage, type RetryOptions } from "./message.ts";
@@ -520,3 +520,64 @@ async function setUpOn(transport: MemoryTransport, handle: HandlerFunction<{ n: 
   );
   return new Worker({ transport, messenger, stopWhenEmpty: true, pollInterval: 20 });
 }
+
+describe("Worker and cancelled messages", () => {
+  test("aborts the signal of a running message with a typed reason, and never delivers it again", async () => {
+    const started = Promise.withResolvers<HandlerContext>();
+    const { messenger, transport, worker } = await setUp(async (_payload, context) => {
+      started.resolve(context);
+      await new Promise((_, reject) => context.signal.addEventListener("abort", () => reject(context.signal.reason)));
+    });
+    const { messageId } = await messenger.dispatch(Task, { n: 1 });
+    const running = worker();
+    const ended = running.start();
+    const { signal } = await started.promise;
+    assert.equal((await messenger.cancel(messageId, { by: "ada" })).kind, "interrupted");
+    await waitFor(() => signal.aborted, { timeoutMs: 5_000 });
+    assert.ok(signal.reason instanceof MessageCancelledError);
+    assert.equal(signal.reason.code, "MESSAGE_CANCELLED");
+    await waitFor(() => running.progress.inFlight === 0, { timeoutMs: 5_000 });
+    const stats = await running.getStats();
+    assert.deepEqual([stats.totalProcessed, stats.totalFailed, running.progress.leaseLost], [0, 0, 0], "its outcome does not count");
+    await running.stop("manual");
+    await ended;
+    assert.equal(await transport.getQueueDepth(), 0);
+    assert.equal((await transport.findMessage(messageId))?.cancelledBy, "ada");
+  });
+
+  test("does not start a message that was cancelled while it waited in this worker", async () => {
+    const gate = Promise.withResolvers<void>();
+    const seen: number[] = [];
+    const { messenger, transport, worker } = await setUp(async ({ n }) => {
+      seen.push(n);
+      await gate.promise;
+    });
+    const sent = (await dispatchMany(messenger, 3)) as { messageId: string }[];
+    const running = worker({ maxConcurrency: 1, prefetch: 5, batchSize: 3 });
+    const ended = running.start();
+    await waitFor(() => running.progress.inFlight === 3, { timeoutMs: 5_000 });
+    await messenger.cancel(sent[1]?.messageId ?? "");
+    await waitFor(() => running.progress.inFlight === 2, { timeoutMs: 5_000 });
+    gate.resolve();
+    await waitFor(async () => (await transport.getCounts())[0]?.completed === 2, { timeoutMs: 5_000 });
+    await running.stop("manual");
+    await ended;
+    assert.deepEqual(seen, [0, 2]);
+  });
+
+  test("records nothing of a handler that ends well although its message was cancelled", async () => {
+    const gate = Promise.withResolvers<void>();
+    const { messenger, transport, worker } = await setUp(() => gate.promise);
+    const { messageId } = await messenger.dispatch(Task, { n: 1 });
+    const running = worker();
+    const ended = running.start();
+    await waitFor(() => running.progress.inFlight === 1, { timeoutMs: 5_000 });
+    await messenger.cancel(messageId);
+    gate.resolve();
+    await waitFor(() => running.progress.inFlight === 0, { timeoutMs: 5_000 });
+    await running.stop("manual");
+    await ended;
+    assert.equal((await transport.getCounts())[0]?.completed, 0);
+    assert.equal((await transport.findMessage(messageId))?.state, "cancelled");
+  });
+});

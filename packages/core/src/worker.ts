@@ -6,6 +6,7 @@ import type { StopReason, WorkerEvents, WorkerHealth, WorkerProgress, WorkerStat
 import type { Executor } from "./execute.ts";
 import { createInProcessExecutor } from "./in-process-executor.ts";
 import { LimitWatch } from "./limits.ts";
+import { isCancellable } from "./message-control.ts";
 import { createMessenger, type Messenger } from "./messenger.ts";
 import { queueNames } from "./queue-order.ts";
 import { multiplierRetry } from "./retry/multiplier.ts";
@@ -159,6 +160,10 @@ export class Worker extends EventEmitter<WorkerEvents> {
     loop.pause(this.#paused);
     const onWake = this.#o.fleet.onWake ?? (isWakeable(transport) ? transport.onWake.bind(transport) : undefined);
     if (onWake !== undefined) cleanUp.defer(await onWake(() => loop.wake()));
+    if (isCancellable(transport)) {
+      const onCancel = this.#o.fleet.onCancel ?? transport.onCancel.bind(transport);
+      cleanUp.defer(await onCancel(loop.followCancellations(transport)));
+    }
     limits.start(() => onFinished("time_limit"));
     cleanUp.defer(() => limits.stop());
     cleanUp.defer(this.#startHealthChecks());

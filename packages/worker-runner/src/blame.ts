@@ -1,4 +1,4 @@
-import type { ErrorRecord, Outcome } from "@symphony/core";
+import type { AbortReason, ErrorRecord, Outcome } from "@symphony/core";
 import type { SlotPhase } from "./slot-board.ts";
 
 /** One message of a thread that died or had to be ended. */
@@ -9,7 +9,7 @@ export interface Victim {
   readonly expired: boolean;
   readonly timeoutMs: number;
   /** Its signal was aborted before: its outcome does not count any more. */
-  readonly aborted?: "shutdown" | "lease_lost";
+  readonly aborted?: AbortReason;
 }
 
 export type Death =

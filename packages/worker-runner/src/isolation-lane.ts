@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "@symphony/core";
+import type { Clock, Received, Timer } from "@symphony/core";
 import { type ChildExit, restartDelayMs } from "./respawn.ts";
 import type { SeatEvents, ThreadSeat, Ticketed } from "./thread-seat.ts";
 
@@ -37,6 +37,15 @@ export class IsolationLane {
     this.#queue = this.#queue.filter((entry) => entry.signal !== signal);
     this.#seat?.abort(signal);
     return aborted;
+  }
+
+  /** Resolves what was waiting; false: it is not here. */
+  cancel(received: Received): boolean {
+    const waiting = this.#queue.find((entry) => entry.received === received);
+    if (waiting === undefined) return this.#seat?.cancel(received) ?? false;
+    this.#queue = this.#queue.filter((entry) => entry !== waiting);
+    waiting.resolve({ kind: "interrupted", reason: "cancelled" });
+    return true;
   }
 
   watch(now: number): void {

@@ -43,6 +43,10 @@ class RoutedExecutor implements Executor {
     return this.#route(received).execute(received, signal);
   }
 
+  cancel(received: Received): void {
+    this.#route(received).cancel?.(received);
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#o.inline.close(), this.#o.threads.close()]);
   }

@@ -46,6 +46,7 @@ export async function serve(start: ThreadStart): Promise<void> {
     else if (message.kind === "ping") board.answer(message.ping);
     else if (message.kind === "logged") log.written(message.count);
     else if (message.kind === "abort") loop.abort(message.group, message.reason);
+    else if (message.kind === "cancel") loop.cancel(message.slot);
     else stopped.resolve(message);
   });
   outbox.ready(threadId);

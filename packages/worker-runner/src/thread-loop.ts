@@ -1,4 +1,5 @@
 import {
+  type AbortReason,
   continueTrace,
   currentAttempt,
   DecodeError,
@@ -51,10 +52,15 @@ export class ThreadLoop {
     if (!this.#draining) this.#drain();
   }
 
-  abort(group: number, reason: "shutdown" | "lease_lost"): void {
+  abort(group: number, reason: AbortReason): void {
     const cause = reason === "lease_lost" ? new LeaseLostError("the message") : new MessengerError("INTERRUPTED", "the worker is stopping");
     this.#groups.get(group)?.controller.abort(cause);
     this.#groups.delete(group);
+  }
+
+  cancel(slot: number): void {
+    const received = this.#running.get(slot);
+    if (received !== undefined) this.#executor.cancel?.(received);
   }
 
   isRunning(received: Received): boolean {

@@ -16,6 +16,7 @@ import { createPoolKit, receivedOf } from "./testing/pool-kit.ts";
 import { createThreadPoolExecutor } from "./thread-pool.ts";
 
 const HANDLED: Outcome = { kind: "handled" };
+const CANCELLED = { kind: "interrupted", reason: "cancelled" };
 const NEIGHBOUR: Outcome = { kind: "interrupted", reason: "neighbour" };
 /** Milliseconds: the grace, and what a machine with other work on it may be late. */
 const ENOUGH_MS = m.SHORT_TIMEOUT_MS + 1_000 + 1_000;
@@ -329,6 +330,34 @@ describe("ending work in threads", () => {
     assert.deepEqual(await busy, { kind: "interrupted", reason: "shutdown" });
     assert.ok(systemClock.monotonic() - abortedAt <= 1_500);
     assert.deepEqual(await other, HANDLED);
+  });
+
+  test("a cancelled attempt ends alone, with its reason", async () => {
+    await using kit = await createPoolKit();
+    const held = kit.run(m.Held);
+    const other = kit.run(m.Held);
+    await kit.said.next("held");
+    await kit.said.next("held");
+    kit.pool.cancel?.(held.received);
+    assert.deepEqual(await held, CANCELLED);
+    kit.open();
+    assert.deepEqual(await other, HANDLED);
+    kit.pool.cancel?.(other.received);
+  });
+
+  test("a cancelled attempt that waits does not start; one that ignores its signal is ended with its thread", async () => {
+    await using kit = await createPoolKit({ concurrency: 2 });
+    const busy = kit.run(m.Busy, { ms: 60_000 });
+    const queued = kit.run(m.Noop);
+    const waiting = kit.run(m.Noop);
+    await new Promise<void>((resolve) => systemClock.schedule(100, resolve));
+    const cancelledAt = systemClock.monotonic();
+    for (const { received } of [waiting, queued, busy]) kit.pool.cancel?.(received);
+    assert.deepEqual(await Promise.all([queued, waiting]), [CANCELLED, CANCELLED]);
+    assert.ok(systemClock.monotonic() - cancelledAt < 50);
+    assert.deepEqual(await busy, CANCELLED);
+    assert.ok(systemClock.monotonic() - cancelledAt <= 1_500);
+    assert.deepEqual(await kit.run(m.Noop), HANDLED);
   });
 
   test("holds what has no free slot, and hands it back unstarted on close", async () => {

@@ -133,6 +133,16 @@ class ThreadPoolExecutor implements ThreadPool {
     });
   }
 
+  cancel(received: Received): void {
+    const waiting = this.#waiting.find((entry) => entry.received === received);
+    if (waiting === undefined) {
+      if (!this.#lane.cancel(received)) for (const seat of this.#seats) if (seat.cancel(received)) return;
+      return;
+    }
+    this.#waiting = this.#waiting.filter((entry) => entry !== waiting);
+    waiting.resolve({ kind: "interrupted", reason: "cancelled" });
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

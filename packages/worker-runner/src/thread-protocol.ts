@@ -1,5 +1,5 @@
 import type { MessagePort } from "node:worker_threads";
-import type { ErrorRecord, MetricSeries, Outcome, Received, SendResult } from "@symphony/core";
+import type { AbortReason, ErrorRecord, MetricSeries, Outcome, Received, SendResult } from "@symphony/core";
 
 /** What a thread is started with: the task of its piscina worker. */
 export interface ThreadStart {
@@ -24,7 +24,9 @@ export interface RelaySpec {
 /** Main thread → thread. */
 export type ToThread =
   | { readonly kind: "run"; readonly packed: readonly (string | number)[] }
-  | { readonly kind: "abort"; readonly group: number; readonly reason: "shutdown" | "lease_lost" }
+  | { readonly kind: "abort"; readonly group: number; readonly reason: AbortReason }
+  /** End the attempt in this slot. */
+  | { readonly kind: "cancel"; readonly slot: number }
   | { readonly kind: "ping"; readonly ping: number }
   | { readonly kind: "sent"; readonly answers: readonly SendAnswer[] }
   | { readonly kind: "logged"; readonly count: number }

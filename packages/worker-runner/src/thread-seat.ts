@@ -1,5 +1,14 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker as Thread } from "node:worker_threads";
-import { type Clock, type ErrorRecord, LeaseLostError, type Outcome, type Received, type Timer, toErrorRecord } from "@symphony/core";
+import {
+  type AbortReason,
+  type Clock,
+  type ErrorRecord,
+  LeaseLostError,
+  type Outcome,
+  type Received,
+  type Timer,
+  toErrorRecord,
+} from "@symphony/core";
 import type { Piscina } from "piscina";
 import { type Death, judge, type Verdict, type Victim } from "./blame.ts";
 import { SlotBoard } from "./slot-board.ts";
@@ -22,7 +31,7 @@ interface Seated {
   /** The beat that was seen last, and when it was first seen: starts the clock of the attempt. */
   beat: number;
   beatAt: number;
-  aborted?: "shutdown" | "lease_lost";
+  aborted?: AbortReason;
   abortedAt?: number;
 }
 
@@ -142,6 +151,23 @@ export class ThreadSeat {
       groups.add(seated.entry.group);
     }
     for (const group of groups) this.#post({ kind: "abort", group, reason });
+  }
+
+  /** Ends one attempt; what has not started ends here and now. False: it is not in this thread. */
+  cancel(received: Received): boolean {
+    const reason = "cancelled";
+    const [unstarted] = this.takeBack(1, 0, (one) => one.received === received);
+    unstarted?.resolve({ kind: "interrupted", reason });
+    if (unstarted !== undefined) return true;
+    const slot = this.#seated.findIndex((seated) => seated?.entry.received === received);
+    const seated = this.#seated[slot];
+    if (seated === undefined) return false;
+    if (seated.aborted !== undefined) return true;
+    seated.aborted = reason;
+    seated.abortedAt = this.#o.clock.monotonic();
+    // A slot has another message only after its outcome has come here: this cannot meet the wrong one.
+    this.#post({ kind: "cancel", slot });
+    return true;
   }
 
   send(message: ToThread): void {

@@ -6,6 +6,7 @@ import { dispatchEndpoint } from "./dispatch.ts";
 import { docsEndpoints } from "./docs.ts";
 import type { AnyEndpoint } from "./endpoint.ts";
 import { failedEndpoints } from "./failed.ts";
+import { messageEndpoints } from "./messages.ts";
 import { queueControlEndpoints } from "./queue-control.ts";
 import { redriveEndpoints } from "./redrives.ts";
 import { scalingEndpoint } from "./scaling.ts";
@@ -33,6 +34,7 @@ export function createEndpoints(input: EndpointsInput): Readonly<Record<RouteNam
     ...statusEndpoints(input),
     ...failedEndpoints(input),
     ...redriveEndpoints(input),
+    ...messageEndpoints(input),
     ...queueControlEndpoints(input),
     ...scheduleEndpoints(input),
     ...auditEndpoints(input),

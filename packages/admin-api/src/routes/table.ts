@@ -30,6 +30,8 @@ export const ROUTES = {
   resumeRedrive: { method: "POST", path: "/api/symphony/redrives/:id/resume", access: "symphony:operate" },
   cancelRedrive: { method: "POST", path: "/api/symphony/redrives/:id/cancel", access: "symphony:operate" },
   queues: { method: "GET", path: "/api/symphony/queues", access: "symphony:read" },
+  showMessage: { method: "GET", path: "/api/symphony/messages/:id", access: "symphony:read" },
+  cancelMessage: { method: "POST", path: "/api/symphony/messages/:id/cancel", access: "symphony:operate" },
   pauseQueue: { method: "POST", path: "/api/symphony/queues/:name/pause", access: "symphony:operate" },
   resumeQueue: { method: "POST", path: "/api/symphony/queues/:name/resume", access: "symphony:operate" },
   purgeQueue: { method: "POST", path: "/api/symphony/queues/:name/purge", access: "symphony:purge" },

@@ -61,6 +61,7 @@ export async function openRemote(address: RemoteAddress, logger: Logger): Promis
     transport: (name) => base.transport(name),
     serializer: (name) => base.serializer(name),
     retryStrategy: (...of) => base.retryStrategy(...of),
+    cancel: (id, options) => base.cancel(id, options),
     close: () => base.close(),
     setUp: notHere,
     handle: notHere,

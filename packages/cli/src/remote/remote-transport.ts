@@ -3,11 +3,15 @@ import {
   type AuditEntry,
   type AuditedResult,
   type AuditPage,
+  type Cancellable,
+  type Cancellation,
   type Countable,
   type DeadLetterFilter,
   type DeadLetterGroupFilter,
+  type Findable,
   type Groupable,
   type Listable,
+  type MessageWhereabouts,
   MessengerError,
   type Pausable,
   type Pause,
@@ -24,13 +28,26 @@ import { RemoteDeadLetters } from "./remote-dead-letters.ts";
 
 export type QueueOf = QueueCounts & { readonly transport: string; readonly paused: boolean; readonly pausedTypes: readonly string[] };
 
+interface Shown {
+  readonly message: Omit<MessageWhereabouts, "state"> & { readonly state: MessageWhereabouts["state"] | "unknown" };
+}
+
+interface Cancelled {
+  readonly queue: string;
+  readonly outcome: "removed" | "interrupted";
+  readonly workerId: string | null;
+}
+
+const messagePath = (id: string): string => `/api/symphony/messages/${encodeURIComponent(id)}`;
 const queuePath = (queue: string, what: string): string => `/api/symphony/queues/${encodeURIComponent(queue)}/${what}`;
 
 /**
- * One transport of an admin API, with what operators do: look, retry, remove, pause, purge. The other end says who we
+ * One transport of an admin API, with what operators do: look, retry, remove, pause, purge, cancel. The other end says who we
  * are, and keeps the record of what we do. Messages are neither sent nor received through it.
  */
-export class RemoteTransport implements Transport, Countable, Listable, Groupable, Reapable, Pausable, Purgeable, Auditable {
+export class RemoteTransport
+  implements Transport, Countable, Listable, Groupable, Reapable, Pausable, Purgeable, Findable, Cancellable, Auditable
+{
   readonly #client: AdminClient;
   readonly #name: string;
   readonly #deadLetters: RemoteDeadLetters;
@@ -117,6 +134,24 @@ export class RemoteTransport implements Transport, Countable, Listable, Groupabl
     return { removed };
   }
 
+  async findMessage(id: string): Promise<MessageWhereabouts | undefined> {
+    const { message } = await this.#client.get<Shown>(messagePath(id), this.#here);
+    const { state, type, queue, priority, at, workerId, cancelledBy } = message;
+    return state === "unknown" ? undefined : { id, state, type, queue, priority, at, workerId, cancelledBy };
+  }
+
+  async cancelMessage(id: string): Promise<Cancellation> {
+    try {
+      const { queue, outcome, workerId } = await this.#client.post<Cancelled>(`${messagePath(id)}/cancel`, undefined, this.#here);
+      return outcome === "removed" ? { kind: "removed", queue } : { kind: "interrupted", queue, workerId };
+    } catch (error) {
+      const found = error instanceof RefusedError && error.code === "CONFLICT" ? await this.findMessage(id) : undefined;
+      if (found?.state === "failed" || found?.state === "handled" || found?.state === "cancelled")
+        return { kind: "over", queue: found.queue, state: found.state };
+      throw error;
+    }
+  }
+
   /** The other end records what is done there. */
   async audited<T>(_entry: AuditEntry, work: () => Promise<AuditedResult<T>>): Promise<{ value: T; auditId: string }> {
     return { value: (await work()).value, auditId: "" };
@@ -139,6 +174,8 @@ export class RemoteTransport implements Transport, Countable, Listable, Groupabl
   }
 
   readonly send = notHere;
+  readonly findCancelled = notHere;
+  readonly onCancel = notHere;
   readonly receive = notHere;
   readonly acknowledge = notHere;
   readonly reject = notHere;

@@ -50,6 +50,10 @@ test("an operator's day through the admin API: dispatch, find, look, retry, remo
   );
   assert.deepEqual([sent.queue, sent.duplicate], ["images", false], "queue and type are the server's to know");
   assert.equal((await json<{ duplicate: boolean }>("dispatch", "image.resize", '{"width":1}', "--idempotency-key", "k")).duplicate, true);
+  const unwanted = await json<{ messageId: string }>("dispatch", "image.resize", "{}");
+  assert.equal((await json<{ state: string }>("message", unwanted.messageId)).state, "waiting");
+  assert.equal((await json<{ outcome: string }>("cancel", unwanted.messageId)).outcome, "removed");
+  assert.match((await run("cancel", unwanted.messageId)).err, /is cancelled already/);
   await json("dispatch", "image.resize", "{}");
   await consume();
   const list = await json<{ messages: readonly { id: string; priority: number; reason: string }[] }>("failed", "list");

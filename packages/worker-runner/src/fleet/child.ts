@@ -65,6 +65,7 @@ class ChildRun {
   readonly #channel: Channel;
   readonly #process: WorkerProcess;
   readonly #wakes = new Map<string, Set<(queues: readonly string[]) => void>>();
+  readonly #cancels = new Map<string, Set<() => void>>();
   readonly #lane: Lane | undefined;
   #beatTimer: Timer | undefined;
   #lastResort: Timer | undefined;
@@ -80,7 +81,8 @@ class ChildRun {
     this.#process = new WorkerProcess({
       ...options,
       fleet: (transport) => ({
-        onWake: (listener) => this.#onWake(transport, listener),
+        onWake: (listener) => addListener(this.#wakes, transport, listener),
+        onCancel: (listener) => addListener(this.#cancels, transport, listener),
         onFull: () => this.#more(transport),
         isolate: (suspects) => void this.say({ kind: "isolate", suspects: suspects.map((received) => suspectOf(transport, received)) }),
       }),
@@ -134,6 +136,9 @@ class ChildRun {
       },
       wake: ({ transport }) => {
         for (const listener of this.#wakes.get(transport) ?? []) listener([]);
+      },
+      cancelled: ({ transport }) => {
+        for (const listener of this.#cancels.get(transport) ?? []) listener();
       },
       stop: ({ reason, deadlineMs }) => this.#stop(reason, deadlineMs),
       pause: () => this.#process.pause(),
@@ -214,12 +219,12 @@ class ChildRun {
     this.#saidMoreAt = now;
     void this.say({ kind: "more", transport });
   }
+}
 
-  async #onWake(transport: string, listener: (queues: readonly string[]) => void): Promise<() => Promise<void>> {
-    const listeners = this.#wakes.get(transport) ?? new Set();
-    this.#wakes.set(transport, listeners.add(listener));
-    return async () => void listeners.delete(listener);
-  }
+async function addListener<L>(all: Map<string, Set<L>>, transport: string, listener: L): Promise<() => Promise<void>> {
+  const listeners = all.get(transport) ?? new Set();
+  all.set(transport, listeners.add(listener));
+  return async () => void listeners.delete(listener);
 }
 
 function suspectOf(transport: string, { envelope, receipt }: Received): SuspectHeld {

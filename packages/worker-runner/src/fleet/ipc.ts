@@ -66,6 +66,8 @@ export type ToChild =
   /** This worker was reaped: everything it holds belongs to others; it makes itself known again under a new id. */
   | { readonly kind: "leaseLost"; readonly transport: string; readonly workerId: string }
   | { readonly kind: "wake"; readonly transport: string }
+  /** Somebody cancelled messages that workers of this transport hold: which, the database tells. */
+  | { readonly kind: "cancelled"; readonly transport: string }
   | { readonly kind: "stop"; readonly reason: StopReason; readonly deadlineMs: number }
   | { readonly kind: "pause" }
   | { readonly kind: "resume" }
@@ -83,7 +85,16 @@ const FROM_CHILD: ReadonlySet<string> = new Set<FromChild["kind"]>([
   "failed",
   "stopped",
 ]);
-const TO_CHILD: ReadonlySet<string> = new Set<ToChild["kind"]>(["renewed", "leaseLost", "wake", "stop", "pause", "resume", "adopt"]);
+const TO_CHILD: ReadonlySet<string> = new Set<ToChild["kind"]>([
+  "renewed",
+  "leaseLost",
+  "wake",
+  "cancelled",
+  "stop",
+  "pause",
+  "resume",
+  "adopt",
+]);
 
 /** What a child sent, or undefined for what is not ours: user code may use the channel, too. */
 export const parseFromChild = (value: unknown): FromChild | undefined =>

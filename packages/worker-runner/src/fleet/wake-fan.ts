@@ -1,4 +1,13 @@
-import { type Clock, isSupervisable, isWakeable, type Logger, type Timer, type Transport, toErrorRecord } from "@symphony/core";
+import {
+  type Clock,
+  isCancellable,
+  isSupervisable,
+  isWakeable,
+  type Logger,
+  type Timer,
+  type Transport,
+  toErrorRecord,
+} from "@symphony/core";
 import type { Child } from "./child-process.ts";
 import { ProgressWatch } from "./progress-watch.ts";
 
@@ -21,6 +30,8 @@ const GATHER_MS = 20;
 /**
  * Wakes children when there is work: on a notification at once, and by asking the database once per poll interval for
  * the whole fleet, which finds what no notification announced (delayed messages that became due, a lost listener).
+ *
+ * News of cancellations go the same way, to all of them.
  *
  * One child is woken at a time: it takes a whole batch, and says `more` when it came back full.
  */
@@ -79,14 +90,22 @@ export class WakeFan {
   }
 
   async #listen(name: string, transport: Transport): Promise<void> {
-    if (!isWakeable(transport)) return;
     try {
-      const unlisten = await transport.onWake(() => this.wake(name));
-      if (this.#running) this.#unlisten.push(unlisten);
-      else await unlisten();
+      if (isWakeable(transport)) await this.#keep(await transport.onWake(() => this.wake(name)));
+      // Whoever holds it: every child asks for its own.
+      if (isCancellable(transport)) await this.#keep(await transport.onCancel(() => this.#tellCancelled(name)));
     } catch (error) {
       this.#o.logger.warn({ err: toErrorRecord(error), transport: name }, "no wake-ups from this transport: polling only");
     }
+  }
+
+  async #keep(unlisten: () => Promise<void>): Promise<void> {
+    if (this.#running) this.#unlisten.push(unlisten);
+    else await unlisten();
+  }
+
+  #tellCancelled(transport: string): void {
+    for (const child of this.#o.children()) if (child.leases.has(transport)) child.send({ kind: "cancelled", transport });
   }
 
   async #poll(): Promise<void> {

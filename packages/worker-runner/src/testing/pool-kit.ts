@@ -30,7 +30,11 @@ export interface PoolKit extends AsyncDisposable {
   /** What handlers say, by what they say. */
   readonly said: Signals<Record<string, Said>>;
   readonly late: { messageId: string; error: { message: string } }[];
-  run(type: AnyMessageType, payload?: unknown, signal?: AbortSignal): Promise<Outcome> & { readonly id: string };
+  run(
+    type: AnyMessageType,
+    payload?: unknown,
+    signal?: AbortSignal,
+  ): Promise<Outcome> & { readonly id: string; readonly received: Received };
   again(id: string, type: AnyMessageType, payload?: unknown): Promise<Outcome>;
   /** Lets every handler of `Held` return. */
   open(): void;
@@ -62,7 +66,7 @@ export async function createPoolKit(options: Partial<ThreadPoolOptions> = {}): P
   const never = new AbortController().signal;
   const run: PoolKit["run"] = (type, payload = {}, signal = never) => {
     const received = receivedOf(type, payload);
-    return Object.assign(pool.execute(received, signal), { id: received.receipt.id });
+    return Object.assign(pool.execute(received, signal), { id: received.receipt.id, received });
   };
   return {
     pool,
