@@ -30,7 +30,7 @@ export class Attempt implements Holder {
   #controller: AbortController | undefined;
   #timer: Timer | undefined;
   #ended: ((cause: AbortCause) => void) | undefined;
-  readonly #clock: Clock;
+  readonly clock: Clock;
   readonly #graceMs: number;
   readonly #timeoutMs: number;
   readonly #onArm: ((timeoutMs: number) => void) | undefined;
@@ -49,7 +49,7 @@ export class Attempt implements Holder {
     this.transport = o.transport;
     this.logger = o.logger;
     this.maxRetries = o.maxRetries;
-    this.#clock = o.clock;
+    this.clock = o.clock;
     this.#graceMs = o.graceMs;
     this.#timeoutMs = o.timeoutMs;
     this.#onArm = o.onArm;
@@ -78,7 +78,7 @@ export class Attempt implements Holder {
     this.cause = cause;
     this.#controller?.abort(abortReason(cause, this.received.receipt.id));
     this.#timer?.cancel();
-    this.#timer = this.#clock.schedule(this.#graceMs, () => this.#ended?.(cause));
+    this.#timer = this.clock.schedule(this.#graceMs, () => this.#ended?.(cause));
   }
 
   /** The handlers came back, or nobody waits for them any more. */
@@ -90,7 +90,7 @@ export class Attempt implements Holder {
   #arm(): void {
     this.#timer?.cancel();
     this.#onArm?.(this.#timeoutMs);
-    this.#timer = this.#clock.schedule(this.#timeoutMs, () => this.abort({ kind: "timedOut", timeoutMs: this.#timeoutMs }));
+    this.#timer = this.clock.schedule(this.#timeoutMs, () => this.abort({ kind: "timedOut", timeoutMs: this.#timeoutMs }));
   }
 }
 

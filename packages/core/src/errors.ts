@@ -23,6 +23,7 @@ export const ERROR_CODES = {
   MESSAGE_EXPIRED: "the message was not started in time",
   HANDLER_NOT_FOUND: "no handler is registered for this message type",
   HANDLER_AMBIGUOUS: "a query has more than one handler",
+  BATCH_OUTCOME_MISSING: "a batch handler said nothing about one of its messages",
   HANDLER_FAILED: "one or more handlers of a message threw",
   RESULT_INVALID: "what the handler of a query returned does not match its schema",
   HANDLER_TIMED_OUT: "a handler ran longer than its limit",

@@ -66,6 +66,8 @@ export interface HandlerDescriptor {
   readonly timeoutMs?: number;
   readonly fromTransport?: string;
   readonly bus?: string;
+  /** It takes several messages at a time (`defineBatchHandler`). */
+  readonly batch?: { readonly size: number; readonly maxWaitMs: number };
 }
 
 const handlerSchema = object({

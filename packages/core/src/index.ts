@@ -1,5 +1,6 @@
 export { currentAttempt } from "./attempt.ts";
 export * from "./audit.ts";
+export * from "./batch-handler.ts";
 export * from "./bus.ts";
 export { Buses } from "./buses.ts";
 export * from "./clock.ts";

@@ -473,3 +473,31 @@ describe("a pool under fire", () => {
     assert.equal(kit.pool.getThreads().suspects, 0);
   });
 });
+
+describe("batch handlers in threads", () => {
+  test("each thread gathers what it has, and every message has an outcome of its own", async () => {
+    await using kit = await createPoolKit({ threads: 2, concurrency: 6 });
+    const payloads = [{}, {}, { bad: true }, {}, {}, {}];
+    const outcomes = await Promise.all(payloads.map((payload) => kit.run(m.Gathered, payload)));
+    assert.deepEqual(
+      outcomes.map(({ kind }) => kind),
+      ["handled", "handled", "failed", "handled", "handled", "handled"],
+    );
+    assert.equal(kit.said.count("gathered 3"), 6, "two slices of three");
+  });
+
+  test("a batch that blocks its thread is taken apart: the guilty one is found, the others are handled", async () => {
+    await using kit = await createPoolKit({ threads: 1, concurrency: 3 });
+    const runs = [kit.run(m.Gathered), kit.run(m.Gathered, { spin: true }), kit.run(m.Gathered)];
+    assert.deepEqual(
+      (await Promise.all(runs)).map(({ kind }) => kind),
+      ["interrupted", "interrupted", "interrupted"],
+      "nobody is charged for what one of three did",
+    );
+    const again = await Promise.all([0, 1, 2].map((i) => kit.again(runs[i]?.id ?? "", m.Gathered, i === 1 ? { spin: true } : {})));
+    assert.deepEqual(
+      again.map(({ kind }) => kind),
+      ["handled", "timedOut", "handled"],
+    );
+  });
+});

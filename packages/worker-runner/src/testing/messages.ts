@@ -23,5 +23,6 @@ export const OddResult = defineMessage("odd-result");
 export const Parent = defineMessage("parent");
 export const Child = defineMessage("child");
 export const Chatty = defineMessage("chatty");
+export const Gathered = defineMessage("gathered", { timeoutMs: SHORT_TIMEOUT_MS });
 export const Here = defineMessage("here");
 export const There = defineMessage("there");

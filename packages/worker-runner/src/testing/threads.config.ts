@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { BroadcastChannel, isMainThread, threadId } from "node:worker_threads";
-import { defineConfig, defineHandler, type HandlerContext, systemClock } from "@symphony/core";
+import { defineBatchHandler, defineConfig, defineHandler, type HandlerContext, systemClock } from "@symphony/core";
 import * as m from "./messages.ts";
 
 /** Handlers that do to their thread what the tests are about. They say where they are over a broadcast channel. */
@@ -136,6 +136,15 @@ const handlers = [
     for (let i = 0; i < lines; i++) context.logger.info({ line: i, big: 10n, err: new TypeError("wrong") }, "hello from a thread");
     context.logger.debug({}, "not for you");
   }),
+  defineBatchHandler(
+    m.Gathered,
+    (items) => {
+      for (const { context } of items) say(`gathered ${items.length}`, context);
+      if (items.some((item) => (item.payload as { spin?: boolean }).spin === true)) for (;;);
+      for (const item of items) (item.payload as { bad?: boolean }).bad === true ? item.fail(new Error("bad")) : item.ack();
+    },
+    { size: 3, maxWaitMs: 30 },
+  ),
   defineHandler(m.Here, (_payload, context) => say("here", context), { execution: "inline" }),
   defineHandler(m.There, (_payload, context) => say("there", context)),
 ];
