@@ -25,7 +25,10 @@ export interface DispatchOptions {
   readonly metadata?: Readonly<Record<string, unknown>>;
   /** Name of a configured transport; overrides the routing. */
   readonly transport?: string;
-  /** A `pg` client with an open transaction: the message is sent with its commit. */
+  /**
+   * A transaction that the caller has opened: the message is sent with its commit. The PostgreSQL transport takes a client of
+   * `pg`, and what `fromKnex`, `fromKysely`, `fromDrizzle` and `fromPrisma` of its package make.
+   */
   readonly transaction?: unknown;
   /**
    * Inside a handler: send it when the handler has succeeded, together with everything else that it held back, and not at

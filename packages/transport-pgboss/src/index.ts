@@ -1,3 +1,4 @@
+export { fromDrizzle, fromKnex, fromKysely, fromPrisma } from "pg-boss";
 export type { AutoSetup, PgBossOptions, PgBossOptionsInput } from "./options.ts";
 export { parsePgBossOptions } from "./options.ts";
 export type { PgBossTransport } from "./pgboss-transport.ts";

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import type { Logger, Runtime } from "@symphony/core";
+import type { AdaptedTransaction } from "./caller-transaction.ts";
 import type { Database, Queryable } from "./connection.ts";
-import { NOTIFY } from "./statements.ts";
+import { NOTIFY, NOTIFY_IN_TRANSACTION } from "./statements.ts";
 
 /** At most one NOTIFY in so many milliseconds: PostgreSQL lets the commits of notifying transactions pass one by one. */
 const NOTIFY_EVERY_MS = 5;
@@ -46,6 +47,13 @@ export class Notifier {
   #add(queues: Iterable<string>): void {
     for (const queue of queues) this.#queues.add(queue);
     this.#schedule();
+  }
+
+  /** Notifies with the commit of a transaction whose end nobody tells us: PostgreSQL keeps the word back until then. */
+  async within(transaction: AdaptedTransaction, queues: readonly string[]): Promise<void> {
+    if (!this.#enabled) return;
+    for (const payload of payloads(queues))
+      await this.#database.run(NOTIFY_IN_TRANSACTION, [this.#channel, payload], "waking workers", transaction);
   }
 
   /** Notifies when the transaction of `client` has ended: before that nobody would find anything. */

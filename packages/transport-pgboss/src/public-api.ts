@@ -2,6 +2,7 @@ import type { Logger } from "@symphony/core";
 import pg from "pg";
 import type { PgBoss } from "pg-boss";
 import { type BossDatabase, createBoss } from "./boss.ts";
+import { AdaptedTransaction } from "./caller-transaction.ts";
 import type { Database, Queryable } from "./connection.ts";
 import { toTransportError } from "./driver-errors.ts";
 
@@ -52,9 +53,8 @@ export class PublicApi {
 }
 
 /** What pg-boss takes to work in a transaction of ours, or of the caller. */
-export const bossDatabase = (client: pg.ClientBase | pg.Pool | Queryable): BossDatabase => ({
-  executeSql: (text, values) => (client as pg.ClientBase).query(text, values),
-});
+export const bossDatabase = (client: pg.ClientBase | pg.Pool | Queryable): BossDatabase =>
+  client instanceof AdaptedTransaction ? client.adapter : { executeSql: (text, values) => (client as pg.ClientBase).query(text, values) };
 
 /** The same, with JSON and times as the text that PostgreSQL sends: nothing of a record is lost on the way through JavaScript. */
 export const rawBossDatabase = (client: pg.ClientBase): BossDatabase => ({

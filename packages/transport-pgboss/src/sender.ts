@@ -2,7 +2,6 @@ import {
   DEFAULT_QUEUE,
   type Envelope,
   MessengerError,
-  OptionsError,
   type Runtime,
   type SendOptions,
   type SendResult,
@@ -10,6 +9,7 @@ import {
   stamps,
   TransportError,
 } from "@symphony/core";
+import { AdaptedTransaction, toQueryable } from "./caller-transaction.ts";
 import { Coalescer } from "./coalescer.ts";
 import type { Queryable } from "./connection.ts";
 import { isRowFault, toTransportError } from "./driver-errors.ts";
@@ -161,11 +161,12 @@ export class PgBossSender {
   /** In the caller's transaction: no queue is made, since that would wait for this very transaction to end. */
   async #join(rows: readonly OutgoingRow[], transaction: unknown): Promise<readonly SendResult[]> {
     if (rows.length === 0) return [];
-    const client = asClient(transaction);
+    const client = toQueryable(transaction);
     const { store, notifier } = this.#input;
     const results = await storeRows(store, rows, async () => false, client);
     const queues = dueQueues(rows, results);
-    if (queues.length > 0) notifier.afterCommit(client, queues);
+    if (client instanceof AdaptedTransaction) await notifier.within(client, queues);
+    else if (queues.length > 0) notifier.afterCommit(client, queues);
     return results;
   }
 
@@ -189,10 +190,4 @@ function dueQueues(rows: readonly OutgoingRow[], results: readonly SendResult[])
     if (results[i]?.kind === "accepted" && (row.delay <= 0 || row.at !== null)) queues.add(row.name);
   }
   return [...queues];
-}
-
-function asClient(transaction: unknown): Queryable {
-  if (typeof (transaction as { query?: unknown } | null)?.query !== "function")
-    throw new OptionsError("transaction", transaction, "must be a client of pg");
-  return transaction as Queryable;
 }

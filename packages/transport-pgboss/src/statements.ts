@@ -65,11 +65,11 @@ const EXPIRED = `t.state::text IN ('completed', 'cancelled') AND t.deletion_seco
  */
 export function compareRows(schema: string): Statement {
   return unnamed(
-    `SELECT n.i, q.name IS NOT NULL, t.id IS NOT NULL,
-       t.data -> 'type' IS NOT DISTINCT FROM n.record -> 'type' AND t.data -> 'payload' IS NOT DISTINCT FROM n.record -> 'payload',
-       coalesce(${EXPIRED}, false),
+    `SELECT n.i, q.name IS NOT NULL AS has_queue, t.id IS NOT NULL AS has_id,
+       t.data -> 'type' IS NOT DISTINCT FROM n.record -> 'type' AND t.data -> 'payload' IS NOT DISTINCT FROM n.record -> 'payload' AS is_same,
+       coalesce(${EXPIRED}, false) AS is_over,
        CASE WHEN n.single IS NOT NULL THEN (SELECT u.id::text FROM ${schema}.job u
-         WHERE u.name = n.name AND u.group_tier IS NOT NULL AND u.group_tier = n.single AND u.state < 'completed') END
+         WHERE u.name = n.name AND u.group_tier IS NOT NULL AND u.group_tier = n.single AND u.state < 'completed') END AS pending
      FROM (SELECT x.i, x.id, x.name, x.single, x.data::jsonb AS record FROM ${KEYED_ROWS}) n
        LEFT JOIN ${schema}.queue q ON q.name = n.name
        LEFT JOIN ${schema}.job t ON t.name = n.name AND t.id = n.id`,
@@ -196,6 +196,9 @@ export function forgetClaims(schema: string, queue: QueueInfo): Statement {
 
 /** Tells all listeners on the channel $1 about $2. A commit of its own, which need not reach the disk: it is a hint. */
 export const NOTIFY: Statement = statement("notify", `SELECT ${setCommit("off")}, pg_notify($1::text, $2::text)`);
+
+/** The same in a transaction of the caller, whose settings are not ours. */
+export const NOTIFY_IN_TRANSACTION: Statement = unnamed("SELECT pg_notify($1::text, $2::text) AS notified");
 
 /** Adds to the counters of queues. Sorted, so that processes do not wait for each other in a circle. */
 export function addCounts(schema: string): Statement {
