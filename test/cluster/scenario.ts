@@ -83,7 +83,7 @@ async function underLoad(cluster: Cluster, load: Load, report: Report): Promise<
     roll(cluster, () => cluster.install("upgrade", VALUES, ["workers.default.replicas=4", "workers.default.podLabels.rolled=yes"])),
   );
   await report.step("helm rollback under load", () =>
-    roll(cluster, () => cluster.helm(["rollback", RELEASE, "1", "--wait", "--timeout", "180s"])),
+    roll(cluster, () => cluster.helm(["rollback", RELEASE, "1", "--force-conflicts", "--wait", "--timeout", "180s"])),
   );
   await report.step("kubectl scale up again, and pods deleted at random, gracefully", async () => {
     await scale(4);
