@@ -3,6 +3,7 @@ import { clockRows } from "./rows/clocks.ts";
 import { contentionRows } from "./rows/contention.ts";
 import { crashRows } from "./rows/crashes.ts";
 import { databaseRows } from "./rows/database.ts";
+import { isolationRows } from "./rows/isolation.ts";
 import { killRows } from "./rows/kills.ts";
 import { messageRows } from "./rows/messages.ts";
 import { outcomeRows } from "./rows/outcomes.ts";
@@ -22,6 +23,7 @@ export const ROWS: readonly Row[] = [
   ...contentionRows,
   ...scheduleRows,
   ...clockRows,
+  ...isolationRows,
 ].sort((a, b) => a.id.localeCompare(b.id));
 
 /** Rows of the gate tier that nobody has written yet. */

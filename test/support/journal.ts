@@ -64,7 +64,10 @@ export function openJournal(path: string): Journal {
 
 export function readJournal(path: string): JournalEntry[] {
   if (!existsSync(path)) return [];
-  return readFileSync(path, "utf8")
+  const text = readFileSync(path, "utf8");
+  // A line that is being written while we read may be seen in part: it is there the next time.
+  return text
+    .slice(0, text.lastIndexOf("\n") + 1)
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line) as JournalEntry);

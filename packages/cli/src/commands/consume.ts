@@ -53,6 +53,8 @@ export const consume = defineCommand({
     const transports = (flags.transports as string[] | undefined) ?? [];
     const exclude = flags.exclude ?? [];
     if (exclude.length > 0 && transports.length === 0 && !flags.all) throw new UsageError("--exclude needs --all");
+    // Asked to stop while the command was still being loaded.
+    if (io.signal.aborted) return;
     io.releaseSignals();
     const json = flags.json === true;
     const logger = supervisorLogger(io, flags, json);
