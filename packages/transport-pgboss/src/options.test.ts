@@ -25,7 +25,7 @@ test("has one default for every option", () => {
     path: "auto",
     idempotencyWindowSeconds: 86_400,
     deadLetterQueue: "failed",
-    statementTimeoutMs: 5_000,
+    statementTimeoutMs: 4_000,
     connectTimeoutMs: 5_000,
     coalesceMaxRows: 500,
     coalesceMaxWaitMs: 2,
