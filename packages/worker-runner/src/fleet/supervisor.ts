@@ -346,7 +346,7 @@ export class Supervisor {
     const leavers = [...child.leases].map(([transport, { worker }]) => ({ transport, workerId: worker.workerId, pid: child.pid }));
     if (this.#suspects.isLane(child)) await this.#inTime(this.#suspects.laneEnded(child, leavers, end, suspected));
     else {
-      this.#refill(child, end);
+      this.#refill(child, end, suspected);
       await this.#inTime(handBack(leavers, suspected, this.#handBack));
       // A claim of the dead process may still have been running in the database, and have committed after this.
       if (!clean && this.#stopReason === undefined) {
@@ -374,11 +374,14 @@ export class Supervisor {
     timer.cancel();
   }
 
-  #refill(child: Child, end: ChildEnd): void {
+  #refill(child: Child, end: ChildEnd, suspected: boolean): void {
     const place = this.#placeOf(child);
     if (place === undefined) return;
     const { clock } = this.#o.runtime;
-    const exit = { at: clock.monotonic(), livedMs: end.livedMs, planned: child.leaving, productive: child.lastBeat.processed > 0 };
+    // Killed by hand while it was at work: its start came to something, whatever its last beat knew of.
+    const killed = child.everRegistered && !suspected && child.failure === undefined;
+    const productive = killed || child.lastBeat.processed > 0;
+    const exit = { at: clock.monotonic(), livedMs: end.livedMs, planned: child.leaving, productive };
     place.exits = [...place.exits, exit].slice(-EXITS_KEPT);
     place.allowance = Math.max(0, place.allowance - child.lastBeat.processed);
     // One that was to replace it is on its way, or there already.
