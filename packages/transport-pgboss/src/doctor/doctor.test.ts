@@ -87,9 +87,16 @@ test("finds dead rows that nobody removes", async (t) => {
   const [row] = await schema.query<{ table: string }>("SELECT table_name AS table FROM $schema.queue WHERE name = 'alpha'");
   await schema.query(`ALTER TABLE $schema.${row?.table} SET (autovacuum_enabled = false)`);
   await send(transport, ...messages("alpha", 200));
+  const reported = async (): Promise<boolean> => {
+    // A session reports what it did with its next statement, once a second has passed.
+    await transport.getCounts();
+    const [seen] = await schema.query<{ rows: string }>(`SELECT pg_stat_get_live_tuples('$schema.${row?.table}'::regclass) AS rows`);
+    return Number(seen?.rows) >= 200;
+  };
+  // The server counts no fewer than zero live rows: were the deletion reported first, these would count as alive for good.
+  await waitFor(reported, { what: "a report of 200 rows", timeoutMs: 20_000, intervalMs: 200 });
   await schema.query("DELETE FROM $schema.job WHERE name = 'alpha'");
   const found = async (): Promise<boolean> => {
-    // A session reports what it did with its next statement, once a second has passed.
     await schema.query("SELECT 1");
     return has(await transport.diagnose({ limits: { deadRows: 100 } }), "dead-rows alpha");
   };
