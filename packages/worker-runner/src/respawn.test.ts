@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { type ChildExit, restartDelayMs } from "./respawn.ts";
+import { type ChildExit, restartDelayMs, wasProductive } from "./respawn.ts";
 
 const broken: ChildExit = { at: 0, livedMs: 300, planned: false, productive: false };
 
@@ -24,5 +24,20 @@ describe("restartDelayMs", () => {
   test("stays from 0 to 30 s whatever happened", () => {
     const exit = fc.record({ at: fc.nat(), livedMs: fc.nat(), planned: fc.boolean(), productive: fc.boolean() });
     fc.assert(fc.property(fc.array(exit, { maxLength: 100 }), (exits) => restartDelayMs(exits) >= 0 && restartDelayMs(exits) <= 30_000));
+  });
+});
+
+describe("wasProductive", () => {
+  const fresh = { everRegistered: true, lastBeat: { processed: 0 } };
+
+  test("counts a child that was killed by hand as soon as it was at work", () => {
+    assert.equal(wasProductive(fresh, false), true);
+    assert.equal(wasProductive({ ...fresh, everRegistered: false }, false), false, "it never began");
+    assert.equal(wasProductive({ ...fresh, failure: new Error("no database") }, false), false, "it gave up itself");
+  });
+
+  test("counts one that may have died of its messages only by what it has done", () => {
+    assert.equal(wasProductive(fresh, true), false);
+    assert.equal(wasProductive({ ...fresh, lastBeat: { processed: 1 } }, true), true);
   });
 });

@@ -28,3 +28,23 @@ export function restartDelayMs(exits: readonly ChildExit[]): number {
 export const fruitlessInARow = (exits: readonly ChildExit[]): number => exits.length - 1 - exits.findLastIndex(isGood);
 
 const isGood = (exit: ChildExit): boolean => exit.planned || exit.productive || exit.livedMs >= SETTLED_MS;
+
+/** What is known of a child that ended unasked. */
+export interface ChildPast {
+  /** Its leases were in the database: it had begun to receive. */
+  readonly everRegistered: boolean;
+  /** What it said could not be done. */
+  readonly failure?: unknown;
+  readonly lastBeat: { readonly processed: number };
+}
+
+/**
+ * Pure. Whether the start of this child came to something. One that was killed from outside while it was at work counts,
+ * whatever its last beat knew of: another one would not die of the same.
+ *
+ * @param suspected - It may have died of its messages.
+ */
+export function wasProductive({ everRegistered, failure, lastBeat }: ChildPast, suspected: boolean): boolean {
+  const killedAtWork = everRegistered && !suspected && failure === undefined;
+  return killedAtWork || lastBeat.processed > 0;
+}

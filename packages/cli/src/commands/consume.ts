@@ -55,11 +55,12 @@ export const consume = defineCommand({
     if (exclude.length > 0 && transports.length === 0 && !flags.all) throw new UsageError("--exclude needs --all");
     // Asked to stop while the command was still being loaded.
     if (io.signal.aborted) return;
-    io.releaseSignals();
     const json = flags.json === true;
     const logger = supervisorLogger(io, flags, json);
     for (const warning of unknownVariables(io.environment)) logger.warn({}, warning);
     const signals = handleSignals(logger);
+    // Not before: a signal that came while the command was loaded still waits, and is lost when nobody listens for a moment.
+    io.releaseSignals();
     try {
       const call = {
         global: { config: flags.config, json: flags.json, verbose: flags.verbose },

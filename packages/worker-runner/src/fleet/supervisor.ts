@@ -10,7 +10,7 @@ import {
   toErrorRecord,
   type WorkerInfo,
 } from "@symphony/core";
-import { fruitlessInARow, restartDelayMs } from "../respawn.ts";
+import { fruitlessInARow, restartDelayMs, wasProductive } from "../respawn.ts";
 import { Child, type ChildEnd } from "./child-process.ts";
 import { type HandBackOptions, handBack, type Leaver } from "./hand-back.ts";
 import type { ChildBeat, FromChild } from "./ipc.ts";
@@ -378,10 +378,7 @@ export class Supervisor {
     const place = this.#placeOf(child);
     if (place === undefined) return;
     const { clock } = this.#o.runtime;
-    // Killed by hand while it was at work: its start came to something, whatever its last beat knew of.
-    const killed = child.everRegistered && !suspected && child.failure === undefined;
-    const productive = killed || child.lastBeat.processed > 0;
-    const exit = { at: clock.monotonic(), livedMs: end.livedMs, planned: child.leaving, productive };
+    const exit = { at: clock.monotonic(), livedMs: end.livedMs, planned: child.leaving, productive: wasProductive(child, suspected) };
     place.exits = [...place.exits, exit].slice(-EXITS_KEPT);
     place.allowance = Math.max(0, place.allowance - child.lastBeat.processed);
     // One that was to replace it is on its way, or there already.
