@@ -28,6 +28,6 @@ test("consume stops when SIGTERM came while its modules were loaded, and nobody 
     said += text;
   });
   const [code, signal] = await once(child, "exit", { signal: AbortSignal.timeout(20_000) });
+  // A fleet on a memory transport is refused with 64: whoever goes on comes to that.
   assert.deepEqual([code, signal], [0, null], said);
-  assert.doesNotMatch(said, /fleet starting/);
 });
