@@ -43,7 +43,7 @@ test("handles each partition key strictly in order, over two fleets whose worker
     const items = numbers.flatMap((n) =>
       KEYS.map((key) => ({
         type: Step,
-        payload: { value: `${key}-${n}`, sleepMs: random.integer(0, 8), failures: random.next() < 0.1 ? random.integer(1, 2) : 0 },
+        payload: { value: `${key}-${n}`, sleepMs: random.integer(5, 25), failures: random.next() < 0.1 ? random.integer(1, 2) : 0 },
         options: { priority: random.integer(1, 10) },
       })),
     );
@@ -57,14 +57,14 @@ test("handles each partition key strictly in order, over two fleets whose worker
   for (let kill = 1; kill <= KILLS; kill++) {
     await waitFor(() => ended() >= kill * 20, { what: `${kill * 20} messages`, timeoutMs: 60_000, intervalMs: 20 });
     if (kill === 2) await send(PER_KEY / 2, PER_KEY);
-    const open = openRuns(runs()).filter((pid) => !killed.has(pid));
-    const victim = open.length === 0 ? undefined : random.pick(open);
-    if (victim === undefined) continue;
+    const inHandlers = (): number[] => openRuns(runs()).filter((pid) => !killed.has(pid));
+    const open = await waitFor(() => inHandlers().length > 0 && inHandlers(), { what: "a process in a handler", intervalMs: 2 });
+    const victim = random.pick(open);
     killed.add(victim);
     process.kill(victim, "SIGKILL");
   }
   await waitFor(() => bed.unfinished().then((n) => n === 0), { what: "an empty queue", timeoutMs: 90_000, intervalMs: 100 });
-  assert.ok(killed.size > 0, "somebody was killed in the middle of a handler");
+  assert.equal(killed.size, KILLS, "each time somebody was killed in the middle of a handler");
   assert.deepEqual(await bed.deadLetters(), []);
   for (const key of KEYS) assertInOrder(key, runs(), killed);
 });
