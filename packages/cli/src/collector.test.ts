@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createServer, type RequestListener } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { waitFor } from "@symphony/core/testing";
 import { fleetProject } from "./testing/fleet-project.ts";
@@ -18,9 +18,10 @@ async function listen(t: TestContext, handle: RequestListener): Promise<string> 
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-async function works(t: TestContext, endpoint: string): Promise<void> {
+async function works(t: TestContext, endpoint: string, protocol = "http/protobuf"): Promise<void> {
   const { start, send, lines, queues } = await fleetProject(t, {
     OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
+    OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
     OTEL_METRIC_EXPORT_INTERVAL: "500",
   });
   await send("brief", 300);
@@ -36,12 +37,32 @@ async function works(t: TestContext, endpoint: string): Promise<void> {
   assert.equal(lines().length, 300);
 }
 
-test("a fleet whose collector nobody runs handles everything and stops in time", async (t) => {
+async function nobody(): Promise<string> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   await new Promise((resolve) => server.close(resolve));
-  await works(t, `http://127.0.0.1:${port}`);
+  return `http://127.0.0.1:${port}`;
+}
+
+test("a fleet whose collector nobody runs handles everything and stops in time", async (t) => {
+  await works(t, await nobody());
+});
+
+test("a fleet whose collector nobody runs handles everything and stops in time, over gRPC as well", async (t) => {
+  await works(t, await nobody(), "grpc");
+});
+
+test("a fleet whose collector accepts connections and says no word of gRPC handles everything and stops in time", async (t) => {
+  const silent = createTcpServer();
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  const sockets = new Set<Socket>();
+  silent.on("connection", (socket) => void sockets.add(socket.on("error", () => undefined)));
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+  });
+  await works(t, `http://127.0.0.1:${(silent.address() as AddressInfo).port}`, "grpc");
 });
 
 test("a fleet whose collector never answers handles everything and stops in time", async (t) => {

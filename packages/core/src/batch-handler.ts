@@ -5,6 +5,8 @@ import { MessengerError, OptionsError } from "./errors.ts";
 import { defineHandler, type HandlerContext, type HandlerDescriptor, type HandlerOptions } from "./handlers.ts";
 import type { MessageType } from "./message.ts";
 import { integer } from "./options.ts";
+import { inTrace, type TraceContext, traceHere } from "./telemetry/carry.ts";
+import { Tracing } from "./telemetry/tracing.ts";
 
 /** One message of a batch. Its first outcome counts, later ones are ignored. */
 export interface BatchItem<Output> {
@@ -68,13 +70,26 @@ export function defineBatchHandler<Input, Output>(
 
 class Item<Output> implements BatchItem<Output> {
   readonly payload: Output;
-  readonly context: HandlerContext;
+  /** What ran when it came: its attempt. Absent without tracing. */
+  readonly trace: TraceContext | undefined;
+  readonly #context: HandlerContext;
   readonly #outcome = Promise.withResolvers<void>();
   isDecided = false;
 
-  constructor(payload: Output, context: HandlerContext) {
+  constructor(payload: Output, context: HandlerContext, trace: TraceContext | undefined) {
     this.payload = payload;
-    this.context = context;
+    this.trace = trace;
+    this.#context = context;
+  }
+
+  get context(): HandlerContext {
+    // The logger takes the trace that it is made in, and there it must be the message's and not the batch's.
+    if (this.trace !== undefined) inTrace(this.trace, () => this.#context.logger);
+    return this.#context;
+  }
+
+  heartbeat(): void {
+    this.#context.heartbeat();
   }
 
   get outcome(): Promise<void> {
@@ -94,7 +109,7 @@ class Item<Output> implements BatchItem<Output> {
   snooze(delayMs: number): void {
     // Checks the delay, and throws what the executor knows.
     try {
-      this.context.snooze(delayMs);
+      this.#context.snooze(delayMs);
     } catch (error) {
       if (!(error instanceof Snooze)) throw error;
       this.fail(error);
@@ -108,6 +123,7 @@ class Collector<Output> {
   readonly #o: { readonly size: number; readonly maxWaitMs: number };
   #waiting: Item<Output>[] = [];
   #timer: Timer | undefined;
+  #tracing: { readonly found: Tracing | undefined } | undefined;
 
   constructor(handle: BatchFunction<Output>, options: { readonly size: number; readonly maxWaitMs: number }) {
     this.#handle = handle;
@@ -115,7 +131,9 @@ class Collector<Output> {
   }
 
   add(payload: Output, context: HandlerContext): Promise<void> {
-    const item = new Item(payload, context);
+    // Now and not at definition: whoever defines a handler has not set up anything yet.
+    this.#tracing ??= { found: Tracing.find() };
+    const item = new Item(payload, context, this.#tracing.found === undefined ? undefined : traceHere());
     const { signal } = context;
     if (signal.aborted) item.fail(signal.reason);
     else {
@@ -152,16 +170,25 @@ class Collector<Output> {
     if (this.#waiting.length < atLeast) return;
     this.#stopTimer();
     const items = this.#waiting.splice(0, this.#o.size);
-    for (const { context } of items) context.heartbeat();
+    for (const item of items) item.heartbeat();
     void currentAttempt.exit(() => this.#run(items));
     if (this.#waiting.length > 0) this.#schedule();
+  }
+
+  /** The queue is the first one's: a batch may be from several. */
+  #traced(items: readonly Item<Output>[], handle: () => Promise<void>): Promise<void> {
+    const [first] = items;
+    const tracing = this.#tracing?.found;
+    if (tracing === undefined || first === undefined) return handle();
+    const { queue, type } = first.context;
+    return tracing.batch({ queue, type, attempts: items.flatMap(({ trace }) => trace ?? []) }, handle);
   }
 
   /** Never rejects. */
   async #run(items: readonly Item<Output>[]): Promise<void> {
     let otherwise: (item: Item<Output>) => void;
     try {
-      await this.#handle(items);
+      await this.#traced(items, async () => this.#handle(items));
       const missing = (item: Item<Output>): void => item.fail(noOutcome(item.context));
       otherwise = items.some((item) => item.isDecided) ? missing : (item) => item.ack();
     } catch (error) {

@@ -7,7 +7,7 @@ import type { HandlerContext, HandlerDescriptor } from "./handlers.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { DEFAULT_PRIORITY, type MessageType } from "./message.ts";
 import { attemptOf, dispatched, headers, messageId, metadata, partitionKey, priority, received } from "./stamps.ts";
-import { activeLogFields } from "./telemetry/tracing.ts";
+import { activeLogFields } from "./telemetry/process-span.ts";
 
 /** Thrown by `context.snooze`; the executor knows it, nobody else should. */
 export class Snooze extends Error {

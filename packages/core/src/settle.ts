@@ -2,7 +2,7 @@ import type { Clock } from "./clock.ts";
 import type { Decision } from "./decide.ts";
 import { MessengerError } from "./errors.ts";
 import type { Logger } from "./logger.ts";
-import type { ProcessSpan } from "./telemetry/tracing.ts";
+import type { ProcessSpan } from "./telemetry/process-span.ts";
 import type { Receipt, Receiver, Rejection, Settled } from "./transport.ts";
 
 /** How a span calls what was done. */

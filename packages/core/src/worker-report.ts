@@ -6,7 +6,7 @@ import type { Outcome } from "./execute.ts";
 import type { Logger } from "./logger.ts";
 import { attemptOf } from "./stamps.ts";
 import type { MessageMetrics } from "./telemetry/message-metrics.ts";
-import type { ProcessSpan } from "./telemetry/tracing.ts";
+import type { ProcessSpan } from "./telemetry/process-span.ts";
 import type { Receipt, Received } from "./transport.ts";
 import type { WorkerCounters } from "./worker-state.ts";
 

@@ -24,6 +24,8 @@ test("an endpoint asks for traces and metrics, one of its own for its signal onl
     OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: "http/json",
   });
   assert.deepEqual([one.traces, one.metrics], [{ exporter: "otlp", protocol: "http/json" }, undefined]);
+  const grpc = planTelemetry({ OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4317", OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" });
+  assert.deepEqual([grpc.traces, grpc.metrics], new Array(2).fill({ exporter: "otlp", protocol: "grpc" }));
 });
 
 test("reads the samplers of the specification", () => {
@@ -38,7 +40,7 @@ test("reads the samplers of the specification", () => {
 test("says what it cannot use and goes on", () => {
   const plan = planTelemetry({
     OTEL_TRACES_EXPORTER: "zipkin,console",
-    OTEL_EXPORTER_OTLP_PROTOCOL: "grpc",
+    OTEL_EXPORTER_OTLP_PROTOCOL: "thrift",
     OTEL_TRACES_SAMPLER: "jaeger_remote",
     OTEL_BSP_MAX_QUEUE_SIZE: "many",
   });

@@ -5,7 +5,7 @@
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-export type Protocol = "http/protobuf" | "http/json";
+export type Protocol = "grpc" | "http/protobuf" | "http/json";
 
 export interface SignalPlan {
   readonly exporter: "otlp" | "console";
@@ -31,7 +31,7 @@ export interface TelemetryPlan {
   readonly warnings: readonly string[];
 }
 
-const PROTOCOLS: ReadonlySet<string> = new Set<Protocol>(["http/protobuf", "http/json"]);
+const PROTOCOLS: ReadonlySet<string> = new Set<Protocol>(["grpc", "http/protobuf", "http/json"]);
 
 /** Pure. What these variables ask for; nothing when none of them names an endpoint or an exporter. */
 export function planTelemetry(environment: Environment): TelemetryPlan {
@@ -74,9 +74,12 @@ function planSignal(name: "TRACES" | "METRICS", read: (name: string) => string |
   const exporter = wanted.find((one) => one === "otlp" || one === "console");
   for (const one of wanted) if (one !== exporter) warnings.push(`OTEL_${name}_EXPORTER: "${one}" is left out (otlp, console or none)`);
   if (exporter === undefined) return undefined;
-  const protocol = read(`OTEL_EXPORTER_OTLP_${name}_PROTOCOL`) ?? read("OTEL_EXPORTER_OTLP_PROTOCOL") ?? "http/protobuf";
-  if (!PROTOCOLS.has(protocol)) warnings.push(`OTEL_EXPORTER_OTLP_PROTOCOL: "${protocol}" is not supported: going on with http/protobuf`);
-  return { exporter: exporter as SignalPlan["exporter"], protocol: protocol === "http/json" ? protocol : "http/protobuf" };
+  const own = `OTEL_EXPORTER_OTLP_${name}_PROTOCOL`;
+  const protocol = read(own) ?? read("OTEL_EXPORTER_OTLP_PROTOCOL") ?? "http/protobuf";
+  const isKnown = PROTOCOLS.has(protocol);
+  const variable = read(own) === undefined ? "OTEL_EXPORTER_OTLP_PROTOCOL" : own;
+  if (!isKnown) warnings.push(`${variable}: "${protocol}" is not ${[...PROTOCOLS].join(", ")}: going on with http/protobuf`);
+  return { exporter: exporter as SignalPlan["exporter"], protocol: isKnown ? (protocol as Protocol) : "http/protobuf" };
 }
 
 function planSampler(name: string | undefined, ratio: () => number, warnings: string[]): SamplerPlan {

@@ -61,11 +61,14 @@ export async function pushMetrics(
 
 async function createExporter({ exporter, protocol }: SignalPlan): Promise<PushMetricExporter> {
   if (exporter === "console") return new ConsoleMetricExporter();
-  const { OTLPMetricExporter } =
-    protocol === "http/json"
-      ? await import("@opentelemetry/exporter-metrics-otlp-http")
-      : await import("@opentelemetry/exporter-metrics-otlp-proto");
-  return new OTLPMetricExporter();
+  switch (protocol) {
+    case "grpc":
+      return new (await import("@opentelemetry/exporter-metrics-otlp-grpc")).OTLPMetricExporter();
+    case "http/json":
+      return new (await import("@opentelemetry/exporter-metrics-otlp-http")).OTLPMetricExporter();
+    case "http/protobuf":
+      return new (await import("@opentelemetry/exporter-metrics-otlp-proto")).OTLPMetricExporter();
+  }
 }
 
 /** Pure. Our series as the SDK's exporters take them; sums and histograms are cumulative. */

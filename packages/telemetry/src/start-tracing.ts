@@ -1,4 +1,4 @@
-import { context, DiagLogLevel, diag, propagation, trace } from "@opentelemetry/api";
+import { type Context, context, DiagLogLevel, diag, propagation, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } from "@opentelemetry/core";
 import {
@@ -8,11 +8,13 @@ import {
   ConsoleSpanExporter,
   ParentBasedSampler,
   type Sampler,
+  SamplingDecision,
+  type SamplingResult,
   type SpanExporter,
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
-import { onFlushTelemetry } from "@symphony/core";
+import { CHOSEN, decideRoots, onFlushTelemetry, systemRuntime } from "@symphony/core";
 import type { SamplerPlan, SignalPlan, TelemetryPlan } from "./environment.ts";
 import { instrument } from "./instrument.ts";
 import { withoutSecrets } from "./redact.ts";
@@ -45,19 +47,44 @@ export async function startTracing(plan: TelemetryPlan, signal: SignalPlan): Pro
   propagation.setGlobalPropagator(new CompositePropagator({ propagators: [new W3CTraceContextPropagator(), new W3CBaggagePropagator()] }));
   trace.setGlobalTracerProvider(provider);
   onFlushTelemetry(() => provider.forceFlush());
+  const { parentBased, ratio } = plan.sampler;
+  if (parentBased) decideRoots(() => ratio >= 1 || systemRuntime.random() < ratio);
   instrument();
 }
 
 async function createExporter({ exporter, protocol }: SignalPlan): Promise<SpanExporter> {
   if (exporter === "console") return new ConsoleSpanExporter();
-  const { OTLPTraceExporter } =
-    protocol === "http/json"
-      ? await import("@opentelemetry/exporter-trace-otlp-http")
-      : await import("@opentelemetry/exporter-trace-otlp-proto");
-  return new OTLPTraceExporter();
+  switch (protocol) {
+    case "grpc":
+      return new (await import("@opentelemetry/exporter-trace-otlp-grpc")).OTLPTraceExporter();
+    case "http/json":
+      return new (await import("@opentelemetry/exporter-trace-otlp-http")).OTLPTraceExporter();
+    case "http/protobuf":
+      return new (await import("@opentelemetry/exporter-trace-otlp-proto")).OTLPTraceExporter();
+  }
 }
 
 function createSampler({ parentBased, ratio }: SamplerPlan): Sampler {
   const root = ratio >= 1 ? new AlwaysOnSampler() : ratio <= 0 ? new AlwaysOffSampler() : new TraceIdRatioBasedSampler(ratio);
-  return parentBased ? new ParentBasedSampler({ root }) : root;
+  return parentBased ? new ParentBasedSampler({ root: new AfterCore(root) }) : root;
 }
+
+/** Keeps the traces that core has chosen to begin; asks another one about the rest. */
+class AfterCore implements Sampler {
+  readonly #otherwise: Sampler;
+
+  constructor(otherwise: Sampler) {
+    this.#otherwise = otherwise;
+  }
+
+  shouldSample(within: Context, ...about: Tail<Parameters<Sampler["shouldSample"]>>): SamplingResult {
+    if (within.getValue(CHOSEN) === true) return { decision: SamplingDecision.RECORD_AND_SAMPLED };
+    return this.#otherwise.shouldSample(within, ...about);
+  }
+
+  toString(): string {
+    return this.#otherwise.toString();
+  }
+}
+
+type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Rest] ? Rest : never;

@@ -1,5 +1,4 @@
 import {
-  type Attributes,
   type Context,
   context,
   createContextKey,
@@ -10,21 +9,18 @@ import {
   type Span,
   SpanKind,
   type SpanOptions,
-  SpanStatusCode,
   TraceFlags,
   type Tracer,
   trace,
 } from "@opentelemetry/api";
-import type { Decision } from "../decide.ts";
 import type { Envelope } from "../envelope.ts";
-import type { Outcome } from "../execute.ts";
 import { DEFAULT_QUEUE } from "../message.ts";
 import { attemptOf, headers, messageId, queueName, redelivery } from "../stamps.ts";
 import type { Received } from "../transport.ts";
-import { errorTypeOf, outcomeErrorType } from "./error-type.ts";
-import { ATTRIBUTES, LOG_FIELDS, MESSAGING_SYSTEM, OPERATIONS, SCHEMA_URL, spanName } from "./names.ts";
-
-type Carrier = Record<string, string>;
+import { errorTypeOf } from "./error-type.ts";
+import { ATTRIBUTES, OPERATIONS, SCHEMA_URL, spanName } from "./names.ts";
+import { AttemptSpan, baseAttributes, type Carrier, fail, messageAttributes, type ProcessSpan } from "./process-span.ts";
+import { CHOSEN, isSampled, rootDecision, UnsampledAttempt } from "./sampling.ts";
 
 interface BatchItem {
   readonly type: { readonly queue: string };
@@ -32,7 +28,7 @@ interface BatchItem {
 }
 
 const SCOPE = "@symphony/core";
-const { send, create, receive, process: handle, settle } = OPERATIONS;
+const { send, create, receive, process: handle } = OPERATIONS;
 /** Links of one span at most, as the SDK keeps them by default. */
 const MAX_LINKS = 128;
 
@@ -44,6 +40,7 @@ const MAX_LINKS = 128;
  */
 export class Tracing {
   readonly #tracer: Tracer;
+  readonly #keepsRoot = rootDecision();
   readonly #perQueue = new Map<string, { readonly name: string; readonly options: SpanOptions }>();
 
   private constructor(tracer: Tracer) {
@@ -93,10 +90,11 @@ export class Tracing {
 
   /** One receive that has brought something; a span per queue, linked to where each message was sent. */
   received(messages: readonly Received[], startedAt: number, endedAt: number): void {
+    if (messages.length === 0 || this.#keepsRoot?.() === false) return;
     for (const [queue, some] of Map.groupBy(messages, (message) => message.queue)) {
       const attributes = { ...baseAttributes(receive, queue), [ATTRIBUTES.batchMessageCount]: some.length };
       const options = { kind: SpanKind.CLIENT, attributes, startTime: startedAt, root: true };
-      const span = this.#tracer.startSpan(spanName(receive, queue), options);
+      const span = this.#tracer.startSpan(spanName(receive, queue), options, this.#root());
       // Most are left out by the sampler, and for those nothing is looked up.
       if (span.isRecording()) span.addLinks(some.slice(0, MAX_LINKS).flatMap((message) => linkTo(creationOf(message))));
       span.end(endedAt);
@@ -108,10 +106,13 @@ export class Tracing {
    */
   process(received: Received): ProcessSpan {
     const { queue, envelope, receipt } = received;
+    const sent = envelope?.last(headers);
+    const decided = this.#keepsRoot === undefined ? true : isSampled(sent?.traceparent);
+    if (decided === false || (decided === undefined && this.#keepsRoot?.() === false)) return new UnsampledAttempt(sent);
     const creation = creationOf(received);
     const { name, options } = this.#handling(queue);
-    const span = this.#tracer.startSpan(name, options, creation);
-    // Most are left out by the sampler: what only a kept span shows is not put together for them.
+    const span = this.#tracer.startSpan(name, options, decided === undefined ? this.#root(creation) : creation);
+    // An SDK of somebody else has been asked just now: what only a kept span shows is not put together for others.
     if (span.isRecording()) {
       if (envelope !== undefined) span.setAttribute(ATTRIBUTES.messageType, envelope.message.type);
       span.setAttribute(ATTRIBUTES.messageId, receipt.id);
@@ -120,7 +121,33 @@ export class Tracing {
       span.addLinks(linkTo(creation));
       if (before !== undefined) span.addLinks(linkTo(propagation.extract(ROOT_CONTEXT, { traceparent: before })));
     }
-    return new ProcessSpan(this.#tracer, span, trace.setSpan(creation, span), received);
+    return new AttemptSpan(this.#tracer, span, trace.setSpan(creation, span), received);
+  }
+
+  /**
+   * Runs `work` for a whole batch under a span of its own, linked to those attempts that are kept; when none is, nothing
+   * below is.
+   *
+   * @param attempts - What ran when each message came.
+   */
+  batch<T>(o: { queue: string; type: string; attempts: readonly Context[] }, work: () => Promise<T>): Promise<T> {
+    const [first = ROOT_CONTEXT] = o.attempts;
+    const links = o.attempts.filter((attempt) => !(attempt instanceof UnsampledAttempt)).flatMap(linkTo);
+    const kept = links.filter((link) => (link.context.traceFlags & TraceFlags.SAMPLED) !== 0).slice(0, MAX_LINKS);
+    if (kept.length === 0) return context.with(first, work);
+    const attributes = {
+      ...baseAttributes(handle, o.queue),
+      [ATTRIBUTES.messageType]: o.type,
+      [ATTRIBUTES.batchMessageCount]: o.attempts.length,
+    };
+    const options = { kind: SpanKind.CONSUMER, attributes, links: kept };
+    const span = this.#tracer.startSpan(spanName(handle, o.queue), options, this.#root());
+    return ending(span, () => context.with(trace.setSpan(ROOT_CONTEXT, span), work));
+  }
+
+  /** For a trace that begins and is kept, unless the SDK is to decide that. */
+  #root(within: Context = ROOT_CONTEXT): Context {
+    return this.#keepsRoot === undefined ? within : within.setValue(CHOSEN, true);
   }
 
   /** The same for every message of a queue. */
@@ -137,95 +164,6 @@ export class Tracing {
 /** Whether this dispatch is part of a `dispatchMany`. */
 const IN_BATCH = createContextKey("symphony: one of a batch");
 
-/** One attempt, from its start to the settlement of the message. */
-export class ProcessSpan {
-  readonly #tracer: Tracer;
-  readonly #span: Span;
-  readonly #context: Context;
-  readonly #received: Received;
-  /** It is kept, and not left out by the sampler. */
-  readonly isRecorded: boolean;
-
-  constructor(tracer: Tracer, span: Span, under: Context, received: Received) {
-    this.#tracer = tracer;
-    this.#span = span;
-    this.#context = under;
-    this.#received = received;
-    this.isRecorded = span.isRecording() && (span.spanContext().traceFlags & TraceFlags.SAMPLED) !== 0;
-  }
-
-  /** For the history of the message, so that the next attempt can link to this one. Undefined when nobody would find it. */
-  get traceparent(): string | undefined {
-    if (!this.isRecorded) return undefined;
-    const carrier: Carrier = {};
-    propagation.inject(this.#context, carrier);
-    return carrier.traceparent;
-  }
-
-  /** Fields for log lines about this attempt. */
-  get logFields(): Readonly<Record<string, string>> {
-    return logFieldsOf(this.#span);
-  }
-
-  run<T>(work: () => Promise<T>): Promise<T> {
-    return context.with(this.#context, work);
-  }
-
-  /** `decision` is absent when the outcome does not count any more. */
-  end(outcome: Outcome, decision: Decision | undefined): void {
-    if (!this.#span.isRecording()) return;
-    const error =
-      decision === undefined || decision.kind === "release" || decision.kind === "acknowledge" ? undefined : outcomeErrorType(outcome);
-    this.#span.setAttribute(ATTRIBUTES.outcome, outcome.kind);
-    if (error !== undefined) fail(this.#span, error);
-    this.#span.end();
-  }
-
-  /** The decision is with the transport, or was refused: `lost`. Times are monotonic. */
-  settled(operation: string, startedAt: number, endedAt: number, lost: boolean): void {
-    const { queue, envelope, receipt } = this.#received;
-    const attributes = {
-      ...messageAttributes(settle, queue, envelope),
-      [ATTRIBUTES.operationName]: operation,
-      [ATTRIBUTES.messageId]: receipt.id,
-    };
-    const span = this.#tracer.startSpan(
-      spanName(settle, queue),
-      { kind: SpanKind.CLIENT, attributes, startTime: startedAt },
-      this.#context,
-    );
-    if (lost) fail(span, "LeaseLostError");
-    span.end(endedAt);
-  }
-}
-
-/** `message_id`… of whatever span runs at the moment: empty without one. */
-export function activeLogFields(): Readonly<Record<string, string>> {
-  const span = trace.getActiveSpan();
-  return span === undefined ? NOTHING : logFieldsOf(span);
-}
-
-/** The active context as text, for `continueTrace` in another thread; empty when there is none. */
-export function carryTrace(): string {
-  if (trace.getActiveSpan() === undefined) return "";
-  const carrier: Carrier = {};
-  propagation.inject(context.active(), carrier);
-  return JSON.stringify(carrier);
-}
-
-/** Runs `work` in the context that `carryTrace` has put into words. */
-export function continueTrace<T>(carried: string, work: () => T): T {
-  if (carried === "") return work();
-  return context.with(propagation.extract(ROOT_CONTEXT, JSON.parse(carried) as Carrier), work);
-}
-
-const NOTHING: Readonly<Record<string, string>> = Object.freeze({});
-
-function logFieldsOf(span: Span): Readonly<Record<string, string>> {
-  const { traceId, spanId } = span.spanContext();
-  return { [LOG_FIELDS.traceId]: traceId, [LOG_FIELDS.spanId]: spanId };
-}
-
 const creationOf = ({ envelope }: Received): Context => {
   const sent = envelope?.last(headers);
   return sent === undefined ? ROOT_CONTEXT : propagation.extract(ROOT_CONTEXT, sent);
@@ -236,18 +174,6 @@ function linkTo(creation: Context): Link[] {
   return found === undefined ? [] : [{ context: found }];
 }
 
-const baseAttributes = (operation: string, queue: string | undefined): Attributes => ({
-  [ATTRIBUTES.system]: MESSAGING_SYSTEM,
-  [ATTRIBUTES.operationName]: operation,
-  [ATTRIBUTES.operationType]: operation,
-  ...(queue === undefined ? {} : { [ATTRIBUTES.destinationName]: queue }),
-});
-
-const messageAttributes = (operation: string, queue: string, envelope: Envelope | undefined): Attributes => ({
-  ...baseAttributes(operation, queue),
-  ...(envelope === undefined ? {} : { [ATTRIBUTES.messageType]: envelope.message.type }),
-});
-
 async function ending<T>(span: Span, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -257,10 +183,4 @@ async function ending<T>(span: Span, work: () => Promise<T>): Promise<T> {
   } finally {
     span.end();
   }
-}
-
-/** Without the error's own words: they may quote what it was given. */
-function fail(span: Span, errorType: string): void {
-  span.setAttribute(ATTRIBUTES.errorType, errorType);
-  span.setStatus({ code: SpanStatusCode.ERROR });
 }
