@@ -75,4 +75,22 @@ export const BAD_VALUES: readonly BadValues[] = [
     values: "workers: { default: { podDisruptionBudget: { maxUnavailable: null, minAvailable: null } } }",
     where: /workers\.default\.podDisruptionBudget/,
   },
+  {
+    mistake: "keda asks the database and has no role for it",
+    values: "workers: { default: { autoscaling: { type: keda, keda: { trigger: postgresql } } } }",
+    where: /workers\.default\.autoscaling\.keda\.authenticationRef/,
+  },
+  {
+    mistake: "a pool that waits for an autoscaler which is off",
+    values: "{ autoscaler: { enabled: false }, workers: { default: { autoscaling: { type: symphony } } } }",
+    where: /workers\.default\.autoscaling\.type/,
+  },
+  { mistake: "two configurations, by the short name", values: "{ existingConfigMap: b, config: { inline: a } }", where: /config\.inline/ },
+  {
+    mistake: "more than all memory",
+    values: "workerDefaults: { recycle: { maxMemoryPercent: 101 } }",
+    where: at("/recycle/maxMemoryPercent"),
+  },
+  { mistake: "an alert for some time", values: "telemetry: { rules: { overrides: { A: { for: soon } } } }", where: at("/overrides/A/for") },
+  { mistake: "a schema in capitals", values: "database: { schema: Symphony }", where: at("/database/schema") },
 ];

@@ -3,8 +3,9 @@ import { fileURLToPath } from "node:url";
 import { Report } from "../support/report.ts";
 import { checkOnApiServer } from "./api-server.ts";
 import { BAD_VALUES } from "./bad-values.ts";
+import { POLARIS } from "./polaris.ts";
 import { POLICIES } from "./policy.ts";
-import { CI_FILES, type Manifest, render, specOf, template } from "./render.ts";
+import { CI_FILES, type Manifest, type PodSpec, render, specOf, template } from "./render.ts";
 import { CannotRunHere, CHART, installTools, KUBERNETES, run, type Tools } from "./tools.ts";
 
 /**
@@ -66,6 +67,7 @@ async function checkFile(tools: Tools, file: string, report: Report): Promise<vo
   });
   await report.step(`${file}: kubeconform, strictly`, () => conform(tools, text));
   await report.step(`${file}: ${Object.keys(POLICIES).length} policies`, () => policies(objects));
+  await report.step(`${file}: the rules of polaris`, () => policies(objects, POLARIS));
   await report.step(`${file}: kube-score`, () => score(tools, file, text));
 }
 
@@ -79,9 +81,9 @@ async function conform(tools: Tools, text: string): Promise<string> {
   return out.trim();
 }
 
-async function policies(objects: readonly Manifest[]): Promise<undefined> {
+async function policies(objects: readonly Manifest[], rules = POLICIES): Promise<undefined> {
   const ours = objects.filter(({ kind }) => kind !== "ExternalSecret");
-  const broken = Object.entries(POLICIES).flatMap(([name, check]) => {
+  const broken = Object.entries(rules).flatMap(([name, check]) => {
     try {
       check(ours);
       return [];
@@ -144,6 +146,35 @@ async function checkVariants(tools: Tools, report: Report): Promise<void> {
     const { out, err } = await run(tools.helm4, ["install", "r", CHART, ...set]);
     assert.match(out, /Connections to the database, at most: 22\./, err);
     assert.match(out, /kubectl -n \S+ scale deployment\/r-symphony-messenger-worker-default --replicas=3/);
+    return undefined;
+  });
+  await report.step("KEDA's postgresql trigger asks with a role of its own; no token is made", async () => {
+    const keda = "{ trigger: postgresql, authenticationRef: reader }";
+    const values = `workers: { default: { queues: [a, b], autoscaling: { type: keda, keda: ${keda} } } }`;
+    const { objects } = await render(tools.helm3, { files: minimal, values });
+    assert.deepEqual(
+      objects.filter(({ kind }) => kind === "TriggerAuthentication"),
+      [],
+    );
+    const [trigger] = specOf<{ triggers: { type: string; metadata: { query: string }; authenticationRef: unknown }[] }>(
+      objects.find(({ kind }) => kind === "ScaledObject"),
+    ).triggers;
+    assert.deepEqual([trigger?.type, trigger?.authenticationRef], ["postgresql", { name: "reader" }]);
+    assert.match(trigger?.metadata.query ?? "", /FROM symphony\.job .* AND name IN \('a', 'b'\)$/);
+    return undefined;
+  });
+  await report.step("a share of the memory limit is shared out to the processes; tests and alerts take what they are told", async () => {
+    const values = `
+      workerDefaults: { processes: 2, recycle: { maxMemoryPercent: 90 }, resources: { limits: { memory: 1Gi } } }
+      tests: { image: { tag: probe } }
+      telemetry: { rules: { enabled: true, overrides: { SymphonyQueueOld: { for: 15m, labels: { severity: info } } } } }`;
+    const { objects, text } = await render(tools.helm3, { files: minimal, values });
+    const worker = specOf<{ template: { spec: PodSpec } }>(objects.find(({ kind }) => kind === "Deployment")).template.spec;
+    const limit = worker.containers[0]?.env?.find(({ name }) => name === "SYMPHONY_WORKER_MEMORY_LIMIT");
+    assert.equal(limit?.value, String(Math.floor((1024 * 0.9) / 2)));
+    const images = objects.flatMap((object) => (object.kind === "Pod" ? (object.spec as unknown as PodSpec).containers : []));
+    assert.ok(images.length > 0 && images.every(({ image }) => image.endsWith(":probe")));
+    assert.match(text, /alert: SymphonyQueueOld[\s\S]{0,900}for: 15m\n\s+labels:\n\s+severity: info/);
     return undefined;
   });
   await report.step("every mode of migrations renders", async () => {

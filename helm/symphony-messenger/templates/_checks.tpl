@@ -3,7 +3,7 @@
 {{- if not .Values.database.existingSecret -}}
 {{- fail "database.existingSecret is not set. Make a Secret with the connection string and name it: kubectl create secret generic messenger-database --from-literal=url=postgresql://USER:PASSWORD@HOST:5432/DATABASE" -}}
 {{- end -}}
-{{- if and .Values.config.inline .Values.config.existingConfigMap -}}
+{{- if and .Values.config.inline (or .Values.config.existingConfigMap .Values.existingConfigMap) -}}
 {{- fail "config.inline and config.existingConfigMap are both set: choose one" -}}
 {{- end -}}
 {{- if and .Values.telemetry.otlp.enabled (not .Values.telemetry.otlp.endpoint) -}}
@@ -37,11 +37,18 @@
 {{- if and (eq $a.type "hpa") (lt (int $a.minReplicas) 1) -}}
 {{- fail (printf "%s.autoscaling.minReplicas is 0: a HorizontalPodAutoscaler does not come back from there" $path) -}}
 {{- end -}}
-{{- if eq $a.type "keda" -}}
+{{- if and (eq $a.type "symphony") (eq (toString .root.Values.autoscaler.enabled) "false") -}}
+{{- fail (printf "%s.autoscaling.type is symphony, and autoscaler.enabled false: nobody would scale it" $path) -}}
+{{- end -}}
+{{- if and (eq $a.type "keda") (eq $a.keda.trigger "postgresql") -}}
+{{- if not $a.keda.authenticationRef -}}
+{{- fail (printf "%s.autoscaling.keda.authenticationRef is not set: a TriggerAuthentication whose parameter connection is that of a role that may read" $path) -}}
+{{- end -}}
+{{- else if eq $a.type "keda" -}}
 {{- if not (include "symphony.apiEnabled" .root) -}}
 {{- fail (printf "%s.autoscaling.type is keda, whose trigger asks the admin API: configure api.auth" $path) -}}
 {{- end -}}
-{{- if not $a.keda.tokenSecret -}}
+{{- if not (or $a.keda.tokenSecret $a.keda.authenticationRef) -}}
 {{- fail (printf "%s.autoscaling.keda.tokenSecret is not set: a Secret with a token of scope symphony:read" $path) -}}
 {{- end -}}
 {{- end -}}

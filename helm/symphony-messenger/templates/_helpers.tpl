@@ -111,6 +111,44 @@ imagePullSecrets:
 {{- if kindIs "invalid" .terminationGracePeriodSeconds -}}{{- add .shutdownTimeoutSeconds 5 -}}{{- else -}}{{- int .terminationGracePeriodSeconds -}}{{- end -}}
 {{- end -}}
 
+{{/*
+dict root, name, pool: the number of pods. What kubectl scale has set stays as long as the value is the one that the
+Deployment was made with; rendered without a cluster, it is the value.
+*/}}
+{{- define "symphony.replicas" -}}
+{{- $live := lookup "apps/v1" "Deployment" (include "symphony.namespace" .root) .name -}}
+{{- $made := get (default dict (default dict $live.metadata).annotations) "symphony-messenger/replicas" -}}
+{{- if and $live (eq (toString $made) (toString (int .pool.replicas))) -}}{{- int $live.spec.replicas -}}{{- else -}}{{- int .pool.replicas -}}{{- end -}}
+{{- end -}}
+
+{{/* Bytes of a quantity such as 256Mi, 1Gi, 500M or 1000000. */}}
+{{- define "symphony.bytes" -}}
+{{- $text := toString . -}}
+{{- $units := dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "k" 1000 "M" 1000000 "G" 1000000000 -}}
+{{- $unit := regexFind "(Ki|Mi|Gi|k|M|G)$" $text -}}
+{{- if regexMatch "^[0-9.]+(Ki|Mi|Gi|k|M|G)?$" $text -}}
+{{- mulf (float64 (trimSuffix $unit $text)) (float64 (default 1 (get $units $unit))) | int64 -}}
+{{- else -}}
+{{- fail (printf "a memory limit of %s: write it in Ki, Mi, Gi, k, M, G or bytes" $text) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* MB that a worker process of a pool may take before it is replaced; 0: any number. */}}
+{{- define "symphony.recycleMemory" -}}
+{{- $limit := (default dict (default dict .resources).limits).memory -}}
+{{- if .recycle.maxMemoryMB -}}
+{{- int .recycle.maxMemoryMB -}}
+{{- else if and .recycle.maxMemoryPercent $limit -}}
+{{- div (mul (include "symphony.bytes" $limit | int64) (int .recycle.maxMemoryPercent)) (mul 104857600 (int (include "symphony.processes" .))) -}}
+{{- else -}}
+0
+{{- end -}}
+{{- end -}}
+
+{{- define "symphony.caSecret" -}}
+{{- default (ternary .Values.database.existingSecret "" (ne .Values.database.secretKeys.ca "")) .Values.database.tls.existingCaSecret -}}
+{{- end -}}
+
 {{/* Most pods of a pool. */}}
 {{- define "symphony.mostReplicas" -}}
 {{- if and (eq .autoscaling.type "none") (not (kindIs "invalid" .replicas)) -}}{{- int .replicas -}}{{- else -}}{{- int .autoscaling.maxReplicas -}}{{- end -}}
@@ -132,7 +170,7 @@ imagePullSecrets:
 
 {{- define "symphony.apiEnabled" -}}
 {{- $a := .Values.api -}}
-{{- $able := or (and $a.auth.existingSecret (or $a.auth.secretKeys.tokens $a.auth.secretKeys.token)) $a.auth.oidc.jwksUrl -}}
+{{- $able := or (and $a.auth.existingSecret (or $a.auth.secretKeys.tokens $a.auth.secretKeys.token)) $a.auth.oidc.jwksUrl $a.auth.oidc.jwksUri -}}
 {{- if and (eq (toString $a.enabled) "true") (not $able) -}}
 {{- fail "api.enabled: nobody would be let in. Set api.auth.existingSecret and api.auth.secretKeys.tokens or .token (symphony token create), or api.auth.oidc.jwksUrl" -}}
 {{- end -}}
@@ -155,8 +193,8 @@ imagePullSecrets:
 {{- end -}}
 
 {{- define "symphony.configMapName" -}}
-{{- if .Values.config.existingConfigMap -}}
-{{- .Values.config.existingConfigMap -}}
+{{- if or .Values.config.existingConfigMap .Values.existingConfigMap -}}
+{{- default .Values.existingConfigMap .Values.config.existingConfigMap -}}
 {{- else if .Values.config.inline -}}
 {{- include "symphony.objectName" (dict "root" . "suffix" "config") -}}
 {{- end -}}
@@ -180,4 +218,12 @@ scaleDown:
     - type: Percent
       value: 25
       periodSeconds: 60
+{{- end -}}
+
+{{/* dict schema, queues: ready and active messages. */}}
+{{- define "symphony.backlogQuery" -}}
+{{- $names := list -}}
+{{- range .queues }}{{ $names = append $names (squote .) }}{{ end -}}
+{{- $which := ternary "name NOT IN (SELECT dead_letter FROM SCHEMA.queue WHERE dead_letter IS NOT NULL)" (printf "name IN (%s)" (join ", " $names)) (eq (join "," .queues) "*") -}}
+{{- printf "SELECT count(*) FROM SCHEMA.job WHERE state < 'completed' AND start_after <= now() AND %s" $which | replace "SCHEMA" .schema -}}
 {{- end -}}

@@ -82,13 +82,13 @@ topologySpreadConstraints:
       - key: {{ .root.Values.database.secretKeys.url }}
         path: url
 {{- end }}
-{{- with .root.Values.database.tls.existingCaSecret }}
+{{- with include "symphony.caSecret" .root }}
 - name: database-ca
   secret:
     secretName: {{ . }}
     defaultMode: 0440
     items:
-      - key: {{ $.root.Values.database.tls.caKey }}
+      - key: {{ ternary $.root.Values.database.tls.caKey $.root.Values.database.secretKeys.ca (ne $.root.Values.database.tls.existingCaSecret "") }}
         path: ca.crt
 {{- end }}
 {{- with include "symphony.configMapName" .root }}
@@ -109,7 +109,7 @@ topologySpreadConstraints:
   mountPath: /etc/symphony/database
   readOnly: true
 {{- end }}
-{{- if .root.Values.database.tls.existingCaSecret }}
+{{- if include "symphony.caSecret" .root }}
 - name: database-ca
   mountPath: /etc/symphony/database-ca
   readOnly: true
@@ -137,15 +137,14 @@ topologySpreadConstraints:
       name: {{ .secret }}
       key: {{ .root.Values.database.secretKeys.url }}
 {{- end }}
-{{- with .root.Values.database.tls }}
-{{- if .existingCaSecret }}
+{{- $ca := include "symphony.caSecret" .root }}
+{{- if $ca }}
 - name: NODE_EXTRA_CA_CERTS
   value: /etc/symphony/database-ca/ca.crt
 {{- end }}
-{{- with default (ternary "verify-full" "" (ne .existingCaSecret "")) .mode }}
+{{- with default (ternary "verify-full" "" (ne $ca "")) .root.Values.database.tls.mode }}
 - name: PGSSLMODE
   value: {{ . }}
-{{- end }}
 {{- end }}
 - name: SYMPHONY_HEALTH_PORT
   value: "8081"
