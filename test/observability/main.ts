@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { validateConfigurations } from "./configs.ts";
 import { measureCost } from "./cost.ts";
 import { dashboards } from "./dashboards.ts";
 import { drawPanel } from "./picture.ts";
@@ -10,7 +11,7 @@ import { sloFiles } from "./slo-cases.ts";
 
 const root = join(import.meta.dirname, "../..");
 const USAGE = `npm run observability -- [options]
-  Checks the alerts with promtool, and a real Prometheus that scrapes a real fleet: its sums against what handlers wrote
+  Checks the alerts with promtool, the configurations in deploy/ with the programs they are for, and a real Prometheus that scrapes a real fleet: its sums against what handlers wrote
   down, after kills and replacements, and every query of every dashboard. Needs prometheus and promtool on the PATH
   (Debian: apt-get install prometheus).
   --rules-only     promtool only
@@ -68,6 +69,7 @@ async function main(): Promise<number> {
     console.log(USAGE);
     return 0;
   }
+  for (const line of validateConfigurations()) console.log(line);
   checkRules();
   if (values["rules-only"]) return 0;
   if (values.cost) return await cost(Number(values.count ?? 20_000), Number(values.pairs ?? 3));
