@@ -16,7 +16,7 @@ done
 kubeconfig=$(mktemp)
 trap 'rm -f "$kubeconfig"' EXIT
 export KUBECONFIG=$kubeconfig
-if kind get clusters | grep -qx "$name"; then kind export kubeconfig --name "$name"; else kind create cluster --name "$name" --wait 120s; fi
+if kind get clusters | grep -qx "$name"; then kind export kubeconfig --name "$name"; else kind create cluster --name "$name" --config deploy/kind/cluster.yaml --wait 180s; fi
 
 docker build -t symphony/messenger:test .
 docker pull postgres:17

@@ -160,7 +160,7 @@ async function checkVariants(tools: Tools, report: Report): Promise<void> {
       objects.find(({ kind }) => kind === "ScaledObject"),
     ).triggers;
     assert.deepEqual([trigger?.type, trigger?.authenticationRef], ["postgresql", { name: "reader" }]);
-    assert.match(trigger?.metadata.query ?? "", /FROM symphony\.job .* AND name IN \('a', 'b'\)$/);
+    assert.match(trigger?.metadata.query ?? "", /FROM symphony\.job .* AND name IN \('a', 'b'\) LIMIT 2000\) AS limited\)$/);
     return undefined;
   });
   await report.step("a share of the memory limit is shared out to the processes; tests and alerts take what they are told", async () => {

@@ -38,9 +38,7 @@ export class Cluster {
   /** Installs or upgrades the release with these values, and waits until it is there. */
   install(verb: "install" | "upgrade", values: string, set: readonly string[] = []): Promise<string> {
     const sets = set.flatMap((value) => ["--set", value]);
-    // Helm 4 will not take back a number that kubectl scale has set, unless it is told to.
-    const force = verb === "upgrade" ? ["--force-conflicts"] : [];
-    return this.helm([verb, RELEASE, CHART, "-f", values, ...sets, ...force, "--wait", "--timeout", "180s"]);
+    return this.helm([verb, RELEASE, CHART, "-f", values, ...sets, "--wait", "--timeout", "180s"]);
   }
 
   /** Names of the worker pods that are there, those that end included. */

@@ -23,6 +23,8 @@ const PAUSE_MS = 1_200;
 const DRAINED_WITHIN_MS = 180_000;
 const DELETIONS = 3;
 const GONE_WITHIN_MS = 60_000;
+const WORKERS = "app.kubernetes.io/component=worker-default";
+const ROLLED = ["workers.default.podLabels.rolled=yes"];
 
 export async function runScenario(cluster: Cluster, report: Report): Promise<void> {
   try {
@@ -79,9 +81,13 @@ async function underLoad(cluster: Cluster, load: Load, report: Report): Promise<
     return `${seconds(startedAt)}, ${load.sent} messages sent so far`;
   };
   await report.step("kubectl scale 1 → 4 under load", () => scale(4));
-  await report.step("a rolling upgrade under load", () =>
-    roll(cluster, () => cluster.install("upgrade", VALUES, ["workers.default.replicas=4", "workers.default.podLabels.rolled=yes"])),
-  );
+  await report.step("a rolling upgrade under load, which keeps what kubectl scale has set", async () => {
+    const took = await roll(cluster, () => cluster.install("upgrade", VALUES, ROLLED));
+    await cluster.scaled(4);
+    return took;
+  });
+  await report.step("kubectl drain: never more pods away than the disruption budget allows", () => drain(cluster));
+  // Here Helm 4 has to be told: what it goes back to has another number than kubectl scale has set.
   await report.step("helm rollback under load", () =>
     roll(cluster, () => cluster.helm(["rollback", RELEASE, "1", "--force-conflicts", "--wait", "--timeout", "180s"])),
   );
@@ -111,6 +117,55 @@ async function roll(cluster: Cluster, change: () => Promise<string>): Promise<st
   const isGone = (name: string): boolean => !after.includes(name) || before.length > after.length;
   assert.ok(before.some(isGone), "no pod was replaced");
   return seconds(startedAt);
+}
+
+/** With one node the evicted pod has nowhere to go, and the budget holds up the drain; with several it ends. */
+async function drain(cluster: Cluster): Promise<string> {
+  // The same pods; from two on there is a budget.
+  await cluster.install("upgrade", VALUES, [...ROLLED, "workers.default.replicas=4"]);
+  const nodes = (await cluster.kubectl(["get", "nodes", "-o", "name", "--selector=!node-role.kubernetes.io/control-plane"])).split("\n");
+  const [name = ""] = await cluster.pods();
+  const node = await cluster.kubectl(["-n", NAMESPACE, "get", "pod", name, "-o", "jsonpath={.spec.nodeName}"]);
+  const flags = [`--pod-selector=${WORKERS}`, "--delete-emptydir-data", "--ignore-daemonsets", "--force"];
+  let fewest = 4;
+  const watched = new AbortController();
+  const watching = watchReady(cluster, watched.signal, (ready) => {
+    fewest = Math.min(fewest, ready);
+  });
+  let left: number;
+  try {
+    const isAlone = nodes.length === 1;
+    const done = await cluster.try(["drain", node, ...flags, `--timeout=${isAlone ? 20 : 120}s`], { withinMs: 130_000 });
+    if (isAlone) assert.match(done.out + done.err, /would violate the pod's disruption budget/);
+    else assert.equal(done.code, 0, done.err);
+    const out = await cluster.kubectl([
+      "-n",
+      NAMESPACE,
+      "get",
+      "pods",
+      "-l",
+      WORKERS,
+      `--field-selector=spec.nodeName=${node}`,
+      "-o",
+      "name",
+    ]);
+    left = out.split("\n").filter((line) => line !== "").length;
+    if (!isAlone) assert.equal(left, 0);
+  } finally {
+    watched.abort();
+    await cluster.kubectl(["uncordon", node]);
+  }
+  await watching;
+  await cluster.scaled(4);
+  assert.ok(fewest >= 3, `only ${fewest} pods were ready`);
+  return `${nodes.length} nodes, ${fewest} of 4 pods ready at least, ${left} left on the node`;
+}
+
+async function watchReady(cluster: Cluster, signal: AbortSignal, see: (ready: number) => void): Promise<void> {
+  while (!signal.aborted) {
+    see(Number(await cluster.kubectl(["-n", NAMESPACE, "get", `deployment/${DEPLOYMENT}`, "-o", "jsonpath={.status.readyReplicas}"])));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
 }
 
 async function deletePod(cluster: Cluster, random: Random, flags: readonly string[]): Promise<string> {

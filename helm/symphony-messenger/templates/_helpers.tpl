@@ -220,10 +220,12 @@ scaleDown:
       periodSeconds: 60
 {{- end -}}
 
-{{/* dict schema, queues: ready and active messages. */}}
+{{/* dict schema, queues, most: ready and active messages; of each no more than a full fleet would be there for. */}}
 {{- define "symphony.backlogQuery" -}}
 {{- $names := list -}}
 {{- range .queues }}{{ $names = append $names (squote .) }}{{ end -}}
 {{- $which := ternary "name NOT IN (SELECT dead_letter FROM SCHEMA.queue WHERE dead_letter IS NOT NULL)" (printf "name IN (%s)" (join ", " $names)) (eq (join "," .queues) "*") -}}
-{{- printf "SELECT count(*) FROM SCHEMA.job WHERE state < 'completed' AND start_after <= now() AND %s" $which | replace "SCHEMA" .schema -}}
+{{- $some := "(SELECT count(*) FROM (SELECT 1 FROM SCHEMA.job WHERE %s AND %s LIMIT %d) AS limited)" -}}
+{{- $ready := printf $some "state < 'active' AND NOT blocked AND created_on <= now() AND start_after <= now()" $which (int .most) -}}
+{{- printf "SELECT %s + %s" $ready (printf $some "state = 'active'" $which (int .most)) | replace "SCHEMA" .schema -}}
 {{- end -}}
