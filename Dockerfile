@@ -47,7 +47,18 @@ RUN cd symphony/packages && rm -rf embedded-postgres */src */tsconfig.json \
   && printf '#!/usr/local/bin/node\nawait import("../dist/main.js");\n' > cli/bin/symphony \
   && find . '(' -name '*.d.ts' -o -name '*.d.ts.map' -o -path '*/dist/testing/*' ')' -a -type f -a -not -path './core/dist/testing/*' -delete
 
+# Before the labels, and other than in the last build: podman's cache does not see that the value of an ARG in a LABEL has
+# changed, and would keep the old ones.
+FROM ${NODE_IMAGE} AS release
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+ARG SOURCE=""
+RUN printf '%s %s %s %s\n' "${VERSION}" "${REVISION}" "${CREATED}" "${SOURCE}" > /release
+
 FROM scratch
+COPY --from=files /image /
+COPY --from=release /release /symphony/
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
@@ -59,7 +70,6 @@ LABEL org.opencontainers.image.title="symphony-messenger" \
   org.opencontainers.image.version="${VERSION}" \
   org.opencontainers.image.revision="${REVISION}" \
   org.opencontainers.image.created="${CREATED}"
-COPY --from=files /image /
 # A container that listens on its own loopback only is of no use to anybody.
 ENV PATH=/usr/local/bin NODE_ENV=production HOME=/tmp SYMPHONY_ADMIN_HOST=0.0.0.0
 WORKDIR /symphony/app
