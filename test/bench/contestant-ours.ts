@@ -49,7 +49,7 @@ const shape: Omit<Contestant, "candidates"> = {
     };
   },
 
-  unsettled: `SELECT EXISTS (SELECT 1 FROM symphony.job WHERE name = '${QUEUE}') AS left`,
+  unsettled: `SELECT EXISTS (SELECT 1 FROM symphony.job WHERE name = '${QUEUE}') OR EXISTS (SELECT 1 FROM symphony.messenger_bundle) AS left`,
 };
 
 export const inline: Contestant = {

@@ -6,6 +6,7 @@ import { installAudit, readSettlements } from "../support/audit-trigger.ts";
 import { check, type Verdict } from "../support/checker.ts";
 import type { Database } from "../support/database.ts";
 import type { Fault, JournalEntry, RunEntry } from "../support/journal.ts";
+import { allMessages, UNFINISHED } from "../support/messages.ts";
 import { type Random, seeded } from "../support/random.ts";
 import type { Report } from "../support/report.ts";
 import { type Cluster, DEPLOYMENT, NAMESPACE, RELEASE } from "./cluster.ts";
@@ -259,7 +260,7 @@ class Load {
     await this.#sending;
     const until = Date.now() + DRAINED_WITHIN_MS;
     const open = async (): Promise<number> => {
-      const sql = "SELECT count(*)::int AS n FROM symphony.job WHERE name = 'default' AND state IN ('created', 'retry', 'active')";
+      const sql = `SELECT count(*)::int AS n FROM ${allMessages()} WHERE name = 'default' AND ${UNFINISHED}`;
       return (await this.database.query<{ n: number }>(sql))[0]?.n ?? 0;
     };
     for (let n = await open(); n > 0; n = await open()) {

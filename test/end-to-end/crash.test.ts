@@ -4,6 +4,7 @@ import { waitFor } from "@symphony/core/testing";
 import { Effect, Note, Slow } from "../fixtures/messages.ts";
 import { testBed } from "../support/in-test.ts";
 import { now } from "../support/journal.ts";
+import { allMessages } from "../support/messages.ts";
 
 const ONE = ["--processes", "1", "--threads", "1"];
 
@@ -20,13 +21,13 @@ test("a fleet that is killed whole loses nothing: another one has its work withi
   first.process.signalGroup("SIGKILL");
   const killedAt = now();
   await first.process.waitForExit(5_000);
-  const held = await bed.database.query<{ id: string }>("SELECT id::text FROM symphony.job WHERE state = 'active'");
+  const held = await bed.database.query<{ id: string }>(`SELECT id::text FROM ${allMessages()} WHERE state = 'active'`);
   assert.ok(held.length > 0, "it was killed in mid-run");
   await bed.startFleet({ flags: [...ONE, "--concurrency", "10"] });
   const ids = held.map(({ id }) => id);
   await waitFor(
     async () => {
-      const left = await bed.database.query("SELECT 1 FROM symphony.job WHERE id = ANY($1::uuid[])", [ids]);
+      const left = await bed.database.query(`SELECT 1 FROM ${allMessages()} WHERE id = ANY($1::uuid[])`, [ids]);
       return left.length === 0;
     },
     { what: "the held messages settled elsewhere", timeoutMs: 25_000, intervalMs: 50 },

@@ -5,6 +5,7 @@ import { Note, Slow } from "../fixtures/messages.ts";
 import { readChanges } from "../support/audit-trigger.ts";
 import { testBed } from "../support/in-test.ts";
 import { now } from "../support/journal.ts";
+import { allMessages } from "../support/messages.ts";
 import { elapse, type TestBed } from "../support/test-bed.ts";
 
 const ONE = ["--processes", "1", "--threads", "1"];
@@ -105,7 +106,7 @@ test("a second SIGTERM hands back at once: exit within 2 s although handlers wou
   assert.equal(code, 0);
   assert.ok(afterMs < 2_000, `${afterMs} ms`);
   const rows = await bed.database.query<{ state: string; tries: unknown }>(
-    "SELECT state::text, data -> 'tries' AS tries FROM symphony.job WHERE name = 'slow'",
+    `SELECT state, data -> 'tries' AS tries FROM ${allMessages()} WHERE name = 'slow'`,
   );
   assert.equal(rows.length, 5);
   for (const { state, tries } of rows) {

@@ -15,6 +15,7 @@ import { installAudit, readSettlements } from "../support/audit-trigger.ts";
 import { check, type Verdict } from "../support/checker.ts";
 import { createDatabase, type Database } from "../support/database.ts";
 import { type Fault, type Journal, type JournalEntry, now, openJournal, type RunEntry, readJournal } from "../support/journal.ts";
+import { allMessages, UNFINISHED } from "../support/messages.ts";
 import type { PrivateServer } from "../support/private-server.ts";
 import { Processes } from "../support/processes.ts";
 import { type Random, seeded } from "../support/random.ts";
@@ -148,15 +149,13 @@ export class Arena {
 
   /** The stored record of a message, as PostgreSQL writes it; undefined when it is gone. */
   async record(id: string): Promise<string | undefined> {
-    const [row] = await this.database.query<{ data: string }>("SELECT data::text FROM symphony.job WHERE id = $1", [id]);
+    const [row] = await this.database.query<{ data: string }>(`SELECT data::text FROM ${allMessages()} WHERE id = $1`, [id]);
     return row?.data;
   }
 
   /** Messages that nobody has finished with. */
   async unfinished(): Promise<number> {
-    const rows = await this.database.query<{ n: number }>(
-      "SELECT count(*)::int AS n FROM symphony.job WHERE name <> 'failed' AND name NOT LIKE '\\_\\_pgboss%' AND state IN ('created', 'retry', 'active')",
-    );
+    const rows = await this.database.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${allMessages()} WHERE ${UNFINISHED}`);
     return rows[0]?.n ?? 0;
   }
 
@@ -166,9 +165,9 @@ export class Arena {
     } catch (error) {
       // Who holds what is left, and whether that worker is still known: tells stuck from slow.
       const left = await this.database.query(`
-        SELECT j.name, j.state::text, count(*)::int AS messages, w.pid, w.in_flight, w.last_beat_at FROM symphony.job j
-        LEFT JOIN symphony.messenger_worker w ON w.worker_id = j.output ->> 'claimedBy'
-        WHERE j.state IN ('created', 'retry', 'active') GROUP BY 1, 2, 4, 5, 6`);
+        SELECT name, state, count(*)::int AS messages, w.pid, w.in_flight, w.last_beat_at FROM ${allMessages()}
+        LEFT JOIN symphony.messenger_worker w ON w.worker_id = message.worker
+        WHERE ${UNFINISHED} GROUP BY 1, 2, 4, 5, 6`);
       throw new Error(`${(error as Error).message}; left: ${JSON.stringify(left)}`, { cause: error });
     }
   }
@@ -176,7 +175,7 @@ export class Arena {
   /** Those that a process of this name holds. */
   async heldBy(workerIds: readonly string[]): Promise<number> {
     const rows = await this.database.query<{ n: number }>(
-      "SELECT count(*)::int AS n FROM symphony.job WHERE state = 'active' AND output ->> 'claimedBy' = ANY($1)",
+      `SELECT count(*)::int AS n FROM ${allMessages()} WHERE state = 'active' AND worker = ANY($1)`,
       [workerIds],
     );
     return rows[0]?.n ?? 0;

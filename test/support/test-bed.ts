@@ -9,6 +9,7 @@ import { installAudit, readSettlements } from "./audit-trigger.ts";
 import { check, type Verdict } from "./checker.ts";
 import { createDatabase, type Database, type Server, sharedServer } from "./database.ts";
 import { type Fault, type Journal, type JournalEntry, now, openJournal, readJournal } from "./journal.ts";
+import { allMessages, UNFINISHED } from "./messages.ts";
 import { Processes, type Result, type RunningProcess } from "./processes.ts";
 
 const CONFIG = fileURLToPath(new URL("../fixtures/symphony.config.ts", import.meta.url));
@@ -187,9 +188,7 @@ export class TestBed {
 
   /** Messages that wait, run or will: everything but dead letters and remembered keys. */
   async unfinished(): Promise<number> {
-    const [row] = await this.database.query<{ n: number }>(
-      "SELECT count(*)::int AS n FROM symphony.job WHERE state < 'completed' AND name <> 'failed'",
-    );
+    const [row] = await this.database.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${allMessages()} WHERE ${UNFINISHED}`);
     return row?.n ?? 0;
   }
 

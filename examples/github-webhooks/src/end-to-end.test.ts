@@ -70,6 +70,7 @@ async function assertNothingLostNothingTwice(pool: pg.Pool): Promise<void> {
   );
   // What is done stays for the window of its idempotency key; nothing that is still to be done may be there.
   assert.equal(await one("select count(*) n from symphony.job where name like 'webhook-%' and state < 'completed'"), 0);
+  assert.equal(await one("select count(*) n from symphony.messenger_bundle"), 0);
   assert.equal(await one("select count(*) n from symphony.job where name = 'failed'"), FORGED);
 }
 
@@ -128,7 +129,9 @@ test("ends in order on SIGINT, and the next run finishes what was waiting", { ti
     first.child.kill("SIGINT");
     assert.equal(await first.ended, 0, first.output());
     assert.match(first.output(), /stopped: \d+ messages are waiting/);
-    const { rows } = await pool.query<{ n: number }>("select count(*)::int n from symphony.job where state = 'active'");
+    const { rows } = await pool.query<{ n: number }>(
+      "select (select count(*) from symphony.job where state = 'active')::int + (select count(*) from symphony.messenger_bundle)::int n",
+    );
     assert.equal(rows[0]?.n, 0, "a worker that ends in order hands back what it holds");
 
     const second = start(["--once", "--rate", "400"], connectionString);

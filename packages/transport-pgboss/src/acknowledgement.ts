@@ -1,5 +1,7 @@
+import { BundleAcknowledgements, BundleReceipt } from "./bundle.ts";
+import { BUNDLE_ACKNOWLEDGED } from "./claim-statement.ts";
 import type { Row } from "./connection.ts";
-import { nameOf, type QueueReceipts } from "./lane.ts";
+import type { QueueReceipts } from "./lane.ts";
 import type { QueueInfo } from "./queues.ts";
 import type { PgBossReceipt } from "./row-codec.ts";
 
@@ -9,49 +11,73 @@ interface Sorted {
   readonly kept: readonly PgBossReceipt[];
 }
 
+const NONE: readonly PgBossReceipt[] = [];
+
 /**
  * The acknowledgements of one claim statement: its parameters, and what its result says about them.
  *
- * @param sure - False: take the word of no receipt for whether its row has a key, but try both. A receipt may have lost
- *   its `kept` on the way, when a consumer copied only what the contract names.
+ * @param sure - False: take the word of no receipt for where its message is, or whether its row has a key, but try each
+ *   row in both ways. A receipt may have lost what it knew on the way, when a consumer copied only what the contract names.
  */
 export class Acknowledgements {
   readonly #sorted: readonly Sorted[];
+  readonly #inBundles: BundleAcknowledgements;
 
   constructor(queues: readonly QueueInfo[], groups: readonly QueueReceipts[], sure = true) {
+    const bundled: PgBossReceipt[] = [];
     this.#sorted = queues.map((queue) => {
-      const receipts = groups.find((each) => each.queue === queue)?.receipts ?? [];
+      const receipts = groups.find((each) => each.queue === queue)?.receipts ?? NONE;
       if (!sure) return { plain: receipts, kept: receipts };
-      return { plain: receipts.filter((receipt) => receipt.kept !== true), kept: receipts.filter((receipt) => receipt.kept === true) };
+      const sorted = { plain: [] as PgBossReceipt[], kept: [] as PgBossReceipt[] };
+      for (const receipt of receipts) {
+        if (BundleReceipt.bundleOf(receipt) !== undefined) bundled.push(receipt);
+        else if (receipt.kept === true) sorted.kept.push(receipt);
+        else sorted.plain.push(receipt);
+      }
+      return sorted;
     });
+    this.#inBundles = new BundleAcknowledgements(bundled);
+  }
+
+  get anyRows(): boolean {
+    return this.#sorted.some(({ plain, kept }) => plain.length > 0 || kept.length > 0);
   }
 
   get anyKept(): boolean {
     return this.#sorted.some(({ kept }) => kept.length > 0);
   }
 
-  /** Ids and fences, four arrays for each queue. */
+  /** Four arrays for bundles; when there are rows, ids and fences, four arrays for each queue. */
   get parameters(): unknown[] {
-    return this.#sorted.flatMap(({ plain, kept }) =>
+    const { parameters } = this.#inBundles;
+    if (!this.anyRows) return [...parameters];
+    const ofQueues = this.#sorted.flatMap(({ plain, kept }) =>
       [plain, kept].flatMap((some) => [some.map((receipt) => receipt.id), some.map((receipt) => receipt.fence)]),
     );
+    return [...parameters, ...ofQueues];
   }
 
-  /** Names of those that took effect. */
-  settled(rows: readonly Row[]): Set<string> {
-    const names = new Set<string>();
+  /** Those that took effect. */
+  settled(rows: readonly Row[]): Set<PgBossReceipt> {
+    const settled = new Set<PgBossReceipt>();
+    const found = rows.flatMap(([block, number, , , , , late]) =>
+      block === BUNDLE_ACKNOWLEDGED ? [[number as number, late as string | null] as const] : [],
+    );
+    this.#inBundles.addSettled(found, settled);
     for (const [k, { plain, kept }] of this.#sorted.entries()) {
-      for (const receipt of [...effective(rows, -1 - 2 * k, plain), ...effective(rows, -2 - 2 * k, kept)]) names.add(nameOf(receipt));
+      for (const receipt of effective(rows, -1 - 2 * k, plain)) settled.add(receipt);
+      for (const receipt of effective(rows, -2 - 2 * k, kept)) settled.add(receipt);
     }
-    return names;
+    return settled;
   }
 }
 
 /** The last column of a negative block: null when all took effect, else their positions from 1, as `{1,3}`. */
 function effective(rows: readonly Row[], block: number, receipts: readonly PgBossReceipt[]): readonly PgBossReceipt[] {
+  if (receipts.length === 0) return NONE;
   const row = rows.find((each) => each[0] === block);
-  if (receipts.length === 0 || row === undefined) return [];
-  const positions = row[5] as string | null;
+  if (row === undefined) return NONE;
+  const positions = row[6] as string | null;
   if (positions === null) return receipts;
   return positions
     .slice(1, -1)
@@ -60,9 +86,9 @@ function effective(rows: readonly Row[], block: number, receipts: readonly PgBos
 }
 
 /** What is left of groups without those that are settled. */
-export function unsettled(groups: readonly QueueReceipts[], settled: ReadonlySet<string>): QueueReceipts[] {
+export function unsettled(groups: readonly QueueReceipts[], settled: ReadonlySet<PgBossReceipt>): QueueReceipts[] {
   return groups.flatMap(({ queue, receipts }) => {
-    const left = receipts.filter((receipt) => !settled.has(nameOf(receipt)));
+    const left = receipts.filter((receipt) => !settled.has(receipt));
     return left.length === 0 ? [] : [{ queue, receipts: left }];
   });
 }

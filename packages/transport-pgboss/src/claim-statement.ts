@@ -1,4 +1,5 @@
 import pg from "pg";
+import { BUNDLES, bundleAcknowledgements, bundled, GATHERED_TEXT, gathered } from "./bundle-statements.ts";
 import { type Statement, statement } from "./connection.ts";
 import { controlEpoch } from "./pause-statements.ts";
 import type { QueueInfo } from "./queues.ts";
@@ -10,53 +11,75 @@ export interface ClaimNeeds {
   readonly queues: readonly QueueInfo[];
   /** Claim nothing, only acknowledge. */
   readonly acknowledgeOnly: boolean;
-  /** Some receipts are of messages with an idempotency key: those are kept as completed. */
+  /** Some receipts are of messages that have rows of their own. */
+  readonly rows: boolean;
+  /** Some of those are of messages with an idempotency key: they are kept as completed. */
   readonly kept: boolean;
   /** Stop at a number of bytes. */
   readonly bounded: boolean;
   readonly commit: Durability;
 }
 
-/** $1 worker, $2 how many, $3 number of the claim, $4 bytes; then 4 per queue: ids and fences to delete, ids and fences to complete. */
-const FIRST_QUEUE_PARAMETER = 5;
+/** $1 worker, $2 how many, $3 number of the claim, $4 bytes, $5 to $8 acknowledgements in bundles; then, with `rows`, 4 per queue: ids and fences to delete, ids and fences to complete. */
+const FIRST_QUEUE_PARAMETER = 9;
 const PARAMETERS_PER_QUEUE = 4;
 
+/** Blocks of the result: see `claimStatement`. */
+export const BUNDLE_ACKNOWLEDGED = -1_000;
+export const FIRST_BUNDLE = 1_000;
+export const SETTINGS = -1_001;
+
 /**
- * Acknowledges and claims in one round trip and one commit.
+ * Acknowledges and claims in one round trip and one commit. Rows of the result are `[block, number, id, fence, priority, kept, body]`.
  *
- * A row of the result is `[block, id, retry_count, priority, kept, body]`. Block 0, 1, …: a message claimed from that
- * queue, in order of delivery. Block -1, -3, …: acknowledgements by deletion of queue 0, 1, …; block -2, -4, …: those
- * by completion. Their `body` is null when all took effect, else the positions (from 1) that did. Their `priority` is
- * the epoch of control: so whoever claims learns, without asking, that something was paused or resumed.
+ * - Block 0, 1, …: a message claimed from that queue as a row of its own, in order of delivery.
+ * - Block 1000, 1001, …: the messages claimed from queue 0, 1, … as a bundle: `number` of them, with ids, fences, priorities
+ *   and bodies as lists (see `bundle-statements.ts`). A claim takes rows or a bundle of a queue, so their order needs no mending.
+ * - Block -1, -3, …: acknowledgements by deletion of queue 0, 1, …; block -2, -4, …: those by completion. `body` is null when
+ *   all took effect, else the positions (from 1) that did.
+ * - Block -1000: one for each bundle that was found, by its position (`number`, from 1); `body`: the bits that came too late.
+ * - Block -1001: `number` is the epoch of control: so whoever claims learns, without asking, that something was paused or resumed.
  */
 export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
-  const parts: string[] = [];
-  const results: string[] = [];
+  const inBundles = bundleAcknowledgements(schema);
+  const parts: string[] = [...inBundles.parts];
+  const results: string[] = [
+    `SELECT ${SETTINGS} AS block, pauses AS number, NULL::text AS id, NULL::text AS fence, NULL::text AS priority, NULL::bool AS kept, NULL::text AS body,
+       NULL::int AS urgency, NULL::timestamptz AS created_on FROM settings`,
+    `SELECT ${BUNDLE_ACKNOWLEDGED}, r.i, NULL, NULL, NULL, NULL, r.late, NULL, NULL FROM (${inBundles.result}) AS r(i, late)`,
+  ];
   for (const [k, queue] of needs.queues.entries()) {
     const table = `${schema}.${queue.table}`;
     const name = pg.escapeLiteral(queue.name);
     const parameter = FIRST_QUEUE_PARAMETER + k * PARAMETERS_PER_QUEUE;
-    parts.push(receipts(`r${k}`, table, name, parameter), `ack${k} AS (${deletion(table, `r${k}`)})`);
-    results.push(acknowledged(-1 - 2 * k, `ack${k}`, parameter));
+    if (needs.rows) {
+      parts.push(receipts(`r${k}`, table, name, parameter), `ack${k} AS (${deletion(table, `r${k}`)})`);
+      results.push(acknowledged(-1 - 2 * k, `ack${k}`, parameter));
+    }
     if (needs.kept) {
       parts.push(receipts(`s${k}`, table, name, parameter + 2), `kept${k} AS (${completion(table, `s${k}`)})`);
       results.push(acknowledged(-2 - 2 * k, `kept${k}`, parameter + 2));
     }
     if (needs.acknowledgeOnly) continue;
-    parts.push(...claim(k, table, name, needs.bounded));
-    results.push(`SELECT ${k}, id, retry_count, priority, singleton_key IS NOT NULL, data::text, created_on FROM c${k}`);
+    parts.push(...claim(k, schema, queue, needs.bounded));
+    results.push(
+      `SELECT ${k}, NULL, id::text, retry_count::text, priority::text, singleton_key IS NOT NULL, data::text, priority, created_on FROM c${k}`,
+    );
+    if (!queue.keyed)
+      results.push(
+        `SELECT ${FIRST_BUNDLE + k}, n, ${GATHERED_TEXT}, false, records, NULL, NULL FROM o${k}, (SELECT count(*) FROM i${k}) AS stored`,
+      );
   }
-  const parameters = Math.max(0, needs.queues.length) * PARAMETERS_PER_QUEUE;
+  const parameters = needs.rows ? needs.queues.length * PARAMETERS_PER_QUEUE : 0;
   const label = needs.acknowledgeOnly ? "acknowledge" : "claim";
   return statement(
     label,
     `WITH settings AS MATERIALIZED (SELECT ${setCommit(needs.commit)}, ${needs.acknowledgeOnly ? "NULL::int" : controlEpoch(schema)} AS pauses
        WHERE ($1::text, $2::int, $3::bigint, $4::bigint) IS NOT NULL${typed(parameters)}),
      ${parts.join(",\n     ")}
-     SELECT block, id, retry_count, priority, kept, body
-     FROM (${results.join("\n       UNION ALL ")}) AS r(block, id, retry_count, priority, kept, body, created_on),
-       (SELECT count(*) FROM settings) AS s
-     ORDER BY block, priority DESC, created_on, id`,
+     SELECT block, number, id, fence, priority, kept, body
+     FROM (${results.join("\n       UNION ALL ")}) AS r
+     ORDER BY block, urgency DESC, created_on, id`,
   );
 }
 
@@ -99,8 +122,8 @@ const completion = (table: string, cte: string): string =>
        WHERE ${fence("j", "r")} AND j.singleton_key IS NOT NULL RETURNING r.i`;
 
 function acknowledged(block: number, cte: string, parameter: number): string {
-  return `SELECT ${block}, NULL::uuid, NULL::int, (SELECT pauses FROM settings), NULL::bool,
-         CASE WHEN count(*) = cardinality($${parameter}::uuid[]) THEN NULL ELSE coalesce(array_agg(i), '{}')::text END, NULL::timestamptz FROM ${cte}`;
+  return `SELECT ${block}, NULL, NULL, NULL, NULL, NULL,
+         CASE WHEN count(*) = cardinality($${parameter}::uuid[]) THEN NULL ELSE coalesce(array_agg(i), '{}')::text END, NULL, NULL FROM ${cte}`;
 }
 
 /**
@@ -125,35 +148,57 @@ function ready(table: string, name: string, columns: string, limit: string, lock
 }
 
 /**
+ * Claims from queue k: `p`, the rows, and then `c`, which makes them active, or `d`, which takes them out, and `i`, which
+ * stores them as a bundle.
+ *
  * `ctid = ANY (ARRAY (…))`: the only form that no planner turns into a comparison of the batch with the whole backlog.
  * It is right because the rows are locked by this very statement. Started before: this is another delivery, and the
  * fence rises. `claimedBy` is what a reaper looks for, `claim` what we look for when the answer to this one is lost.
  */
-function claim(k: number, table: string, name: string, bounded: boolean): string[] {
-  const update = (rows: string): string =>
-    `c${k} AS (UPDATE ${table} SET state = 'active', started_on = now(), heartbeat_on = now(),
-         retry_count = CASE WHEN started_on IS NULL THEN retry_count ELSE retry_count + 1 END,
+function claim(k: number, schema: string, queue: QueueInfo, bounded: boolean): string[] {
+  const table = `${schema}.${queue.table}`;
+  const name = pg.escapeLiteral(queue.name);
+  const fence = "CASE WHEN started_on IS NULL THEN retry_count ELSE retry_count + 1 END";
+  // Turns are kept by the rows of a queue: where there are any, every message in flight stays one.
+  const bundles = queue.keyed ? "false" : BUNDLES;
+  const picked = (condition: string): string => `ctid = ANY (ARRAY (SELECT tid FROM p${k} WHERE ${condition}))`;
+  const parts = [
+    ...pick(k, table, name, bundles, bounded),
+    `g${k} AS MATERIALIZED (SELECT coalesce(bool_and(small), false) AS small FROM p${k})`,
+    `c${k} AS (UPDATE ${table} SET state = 'active', started_on = now(), heartbeat_on = now(), retry_count = ${fence},
          output = jsonb_build_object('claimedBy', $1::text, 'claim', $3::bigint)
-       WHERE ctid = ANY (ARRAY (${rows}))
-       RETURNING id, retry_count, priority, singleton_key, data, created_on${bounded ? `, ${SIZE} AS size` : ""})`;
+       WHERE ${picked(`NOT (SELECT small FROM g${k})`)}
+       RETURNING id, retry_count, priority, singleton_key, data, created_on)`,
+  ];
+  if (queue.keyed) return parts;
+  return [
+    ...parts,
+    `d${k} AS (DELETE FROM ${table} WHERE ${picked(`(SELECT small FROM g${k})`)}
+       RETURNING id, ${fence} AS fence, priority, created_on, data::text AS record)`,
+    `o${k} AS MATERIALIZED (${gathered(`d${k}`)})`,
+    `i${k} AS (${bundled(schema, name, `o${k}`)} RETURNING 1)`,
+  ];
+}
+
+/** The rows to claim from queue k, in `p`: where they are, and whether they are small. */
+function pick(k: number, table: string, name: string, bundles: string, bounded: boolean): string[] {
   const earlier = Array.from({ length: k }, (_, j) => j);
-  const taken = earlier.map((j) => `(SELECT count(*) FROM c${j})`);
+  const taken = earlier.map((j) => `(SELECT count(*) FROM p${j})`);
   if (!bounded) {
     const limit = k === 0 ? "$2" : `(SELECT $2 - (${taken.join(" + ")}))`;
-    return [update(ready(table, name, "ctid", limit))];
+    return [`p${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid, ${bundles} AS small`, limit)})`];
   }
   // An earlier queue that was cut off by the bytes still has messages: nothing of a later one may be taken then.
-  const cut = earlier.map((j) => `(SELECT count(*) FROM l${j}) > (SELECT count(*) FROM c${j})`);
+  const cut = earlier.map((j) => `(SELECT count(*) FROM l${j}) > (SELECT count(*) FROM p${j})`);
   const limit = k === 0 ? "$2" : `(SELECT CASE WHEN ${cut.join(" OR ")} THEN 0 ELSE $2 - (${taken.join(" + ")}) END)`;
-  const spent = k === 0 ? "0" : earlier.map((j) => `(SELECT coalesce(sum(size), 0) FROM c${j})`).join(" + ");
+  const spent = k === 0 ? "0" : earlier.map((j) => `(SELECT coalesce(sum(size), 0) FROM p${j})`).join(" + ");
   const first = k === 0 ? "i = 1" : `(i = 1 AND ${taken.join(" + ")} = 0)`;
   return [
-    `l${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid, priority, created_on, id, ${SIZE} AS size`, limit)})`,
-    `b${k} AS (SELECT tid FROM (
-         SELECT tid, row_number() OVER w AS i, sum(size) OVER w AS total FROM l${k}
+    `l${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid, priority, created_on, id, ${SIZE} AS size, ${bundles} AS small`, limit)})`,
+    `p${k} AS MATERIALIZED (SELECT tid, size, small FROM (
+         SELECT tid, size, small, row_number() OVER w AS i, sum(size) OVER w AS total FROM l${k}
          WINDOW w AS (ORDER BY priority DESC, created_on, id ROWS UNBOUNDED PRECEDING)) AS s
        WHERE ${first} OR total + ${spent} <= $4)`,
-    update(`SELECT tid FROM b${k}`),
   ];
 }
 

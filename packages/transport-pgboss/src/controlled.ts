@@ -1,4 +1,5 @@
 import type { Cancellable, Findable, Logger, Pausable, PauseTarget, Purgeable, PurgeOptions, Receipt, Runtime } from "@symphony/core";
+import type { Bundles } from "./bundles.ts";
 import type { Database } from "./connection.ts";
 import type { Lane } from "./lane.ts";
 import { MessageControl } from "./message-control.ts";
@@ -12,6 +13,7 @@ export interface ControlInput {
   readonly database: Database;
   readonly queues: QueueDirectory;
   readonly laneOf: (queue: QueueInfo) => Lane;
+  readonly bundles: Bundles;
   readonly notifier: Notifier;
   readonly runtime: Runtime;
   readonly logger: Logger;

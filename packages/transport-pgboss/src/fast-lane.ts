@@ -1,8 +1,10 @@
 import type { Receipt, Received, Serializer } from "@symphony/core";
 import { Acknowledgements, unsettled } from "./acknowledgement.ts";
-import { type ClaimNeeds, claimStatement, readyStatement } from "./claim-statement.ts";
+import { fromBundle } from "./bundle.ts";
+import type { Bundles } from "./bundles.ts";
+import { type ClaimNeeds, claimStatement, FIRST_BUNDLE, readyStatement, SETTINGS } from "./claim-statement.ts";
 import type { Database, Row, Statement } from "./connection.ts";
-import { type Burial, type Claimed, type ClaimRequest, type GiveBack, type Lane, nameOf, type QueueReceipts } from "./lane.ts";
+import type { Burial, Claimed, ClaimRequest, GiveBack, Lane, QueueReceipts, Settlements } from "./lane.ts";
 import type { LostClaims } from "./lost-claims.ts";
 import type { PgBossOptions } from "./options.ts";
 import type { QueueInfo } from "./queues.ts";
@@ -19,9 +21,11 @@ export class FastLane implements Lane {
   readonly #options: PgBossOptions;
   readonly #serializer: Serializer;
   readonly #lost: LostClaims;
+  readonly #bundles: Bundles;
   readonly #statements = new Map<string, Statement>();
 
-  constructor(database: Database, options: PgBossOptions, serializer: Serializer, lost: LostClaims) {
+  constructor(database: Database, options: PgBossOptions, serializer: Serializer, lost: LostClaims, bundles: Bundles) {
+    this.#bundles = bundles;
     this.#database = database;
     this.#options = options;
     this.#serializer = serializer;
@@ -33,26 +37,24 @@ export class FastLane implements Lane {
     const candidates = queues.length <= QUEUES_PER_CLAIM ? queues : await this.#readyAmong(queues);
     const groups = inGroups(candidates, QUEUES_PER_CLAIM);
     const first = new Set(groups[0] ?? []);
-    const settled = new Set(await this.acknowledge(request.acknowledge.filter((each) => !first.has(each.queue))));
+    const settled = new Set<Receipt>(await this.acknowledge(request.acknowledge.filter((each) => !first.has(each.queue))));
     let riding = request.acknowledge.filter((each) => first.has(each.queue));
     let left = request.max;
     let controlEpoch: number | null | undefined;
     for (const group of groups) {
       const acknowledgements = new Acknowledgements(group, riding);
-      const rows = await this.#runClaim(group, { ...request, max: left }, acknowledgements).catch((error: unknown) => {
+      const claimed = await this.#runClaim(group, { ...request, max: left }, acknowledgements).catch((error: unknown) => {
         // What the groups before it gave is in flight, and must not be forgotten for the sake of this one.
         if (received.length === 0) throw error;
         return undefined;
       });
-      if (rows === undefined) break;
-      for (const name of await this.#lookAgain(riding, acknowledgements.settled(rows))) settled.add(name);
+      if (claimed === undefined) break;
+      const { rows } = claimed;
+      for (const receipt of await this.#lookAgain(riding, acknowledgements.settled(rows))) settled.add(receipt);
       riding = [];
-      // Acknowledgements come first, whether there were any or not.
-      controlEpoch = rows[0]?.[3] as number | null | undefined;
-      for (const row of rows) {
-        const queue = group[row[0] as number];
-        if (queue !== undefined) received.push(toReceived(row, queue.name, this.#serializer));
-      }
+      // The settings come first.
+      controlEpoch = rows[0]?.[0] === SETTINGS ? (rows[0][1] as number | null) : undefined;
+      received.push(...this.#received(group, rows, { workerId: request.workerId, claim: claimed.claim }));
       left = request.max - received.length;
       // With a limit of bytes it is not known which of the two ran out: then nothing of a later queue may be taken.
       if (left <= 0 || (received.length > 0 && Number.isFinite(request.maxBytes))) break;
@@ -60,54 +62,83 @@ export class FastLane implements Lane {
     return controlEpoch === undefined ? { received, settled } : { received, settled, controlEpoch };
   }
 
-  async acknowledge(groups: readonly QueueReceipts[]): Promise<ReadonlySet<string>> {
-    const settled = new Set<string>();
+  async acknowledge(groups: readonly QueueReceipts[]): Promise<Settlements> {
+    const settled = new Set<Receipt>();
     for (const some of inGroups(groups, QUEUES_PER_CLAIM)) {
-      for (const name of await this.#lookAgain(some, await this.#acknowledge(some, true))) settled.add(name);
+      for (const receipt of await this.#lookAgain(some, await this.#acknowledge(some, true))) settled.add(receipt);
     }
     return settled;
   }
 
-  giveBack(queue: QueueInfo, items: readonly GiveBack[]): Promise<ReadonlySet<string>> {
+  async giveBack(queue: QueueInfo, items: readonly GiveBack[]): Promise<Settlements> {
     const sql = this.#statement(`give back ${queue.name}`, () => giveBack(this.#options.schema, queue, this.#options.synchronousCommit));
+    await this.#bundles.open(
+      queue,
+      items.map(({ receipt }) => receipt),
+    );
     return twice(items, async (some) => {
       const rows = some.map(({ receipt, delayMs, patch }, i) => ({ i, id: receipt.id, rc: receipt.fence, delay: delayMs, patch }));
       return this.#database.run(sql, [JSON.stringify(rows)], "giving messages back");
     });
   }
 
-  deadLetter(queue: QueueInfo, dead: QueueInfo, items: readonly Burial[]): Promise<ReadonlySet<string>> {
+  async deadLetter(queue: QueueInfo, dead: QueueInfo, items: readonly Burial[]): Promise<Settlements> {
     const sql = this.#statement(`dead letter ${queue.name}`, () => deadLetter(this.#options.schema, queue, dead));
+    await this.#bundles.open(
+      queue,
+      items.map(({ receipt }) => receipt),
+    );
     return twice(items, async (some) => {
       const rows = some.map(({ receipt, failure, patch }, i) => ({ i, id: receipt.id, rc: receipt.fence, failure, patch }));
       return this.#database.run(sql, [JSON.stringify(rows)], "dead-lettering messages");
     });
   }
 
-  async #runClaim(queues: readonly QueueInfo[], request: ClaimRequest, acknowledgements: Acknowledgements): Promise<Row[]> {
-    const { workerId, max, maxBytes } = request;
-    const bounded = Number.isFinite(maxBytes);
-    const sql = this.#claimStatement(queues, { acknowledgeOnly: false, kept: acknowledgements.anyKept, bounded });
-    const values = (claim: number) => [workerId, max, claim, bounded ? Math.floor(maxBytes) : 0, ...acknowledgements.parameters];
-    return this.#lost.watch(workerId, queues, (claim) => this.#database.run(sql, values(claim), "receiving messages"));
+  #received(queues: readonly QueueInfo[], rows: readonly Row[], by: { readonly workerId: string; readonly claim: number }): Received[] {
+    const received: Received[][] = [];
+    for (const row of rows) {
+      const block = row[0] as number;
+      const bundled = queues[block - FIRST_BUNDLE];
+      if (bundled !== undefined) received[block - FIRST_BUNDLE] = fromBundle(row, { ...by, queue: bundled.name }, this.#serializer);
+      const queue = queues[block];
+      if (queue === undefined) continue;
+      received[block] ??= [];
+      received[block].push(toReceived(row, queue.name, this.#serializer));
+    }
+    // In the order of the queues: each has given rows, or a bundle.
+    return received.flat();
   }
 
-  async #acknowledge(groups: readonly QueueReceipts[], sure: boolean): Promise<Set<string>> {
+  async #runClaim(queues: readonly QueueInfo[], request: ClaimRequest, acknowledgements: Acknowledgements) {
+    const { workerId, max, maxBytes } = request;
+    const bounded = Number.isFinite(maxBytes);
+    const { anyRows: rows, anyKept: kept, parameters } = acknowledgements;
+    const sql = this.#claimStatement(queues, { acknowledgeOnly: false, rows, kept, bounded });
+    return this.#lost.watch(workerId, queues, async (claim) => {
+      const values = [workerId, max, claim, bounded ? Math.floor(maxBytes) : 0, ...parameters];
+      return { claim, rows: await this.#database.run(sql, values, "receiving messages") };
+    });
+  }
+
+  async #acknowledge(groups: readonly QueueReceipts[], sure: boolean): Promise<Set<Receipt>> {
     const queues = groups.map((each) => each.queue);
     const acknowledgements = new Acknowledgements(queues, groups, sure);
-    const sql = this.#claimStatement(queues, { acknowledgeOnly: true, kept: acknowledgements.anyKept, bounded: false });
-    const rows = await this.#database.run(sql, ["", 0, 0, 0, ...acknowledgements.parameters], "acknowledging messages");
-    return acknowledgements.settled(rows);
+    const { anyRows: rows, anyKept: kept, parameters } = acknowledgements;
+    const sql = this.#claimStatement(queues, { acknowledgeOnly: true, rows, kept, bounded: false });
+    return acknowledgements.settled(await this.#database.run(sql, ["", 0, 0, 0, ...parameters], "acknowledging messages"));
   }
 
   /**
    * Asks once more for receipts that took no effect, before anybody is told that a lease is lost: a row that somebody
-   * else changed in the same moment, without taking the message over, is not found where it was; and a row with an
-   * idempotency key is not found by a receipt that does not tell.
+   * else changed in the same moment, without taking the message over, is not found where it was; a row with an
+   * idempotency key is not found by a receipt that does not tell; and a message may be in a bundle that its receipt does
+   * not know, or not be in the one that it knows.
    */
-  async #lookAgain(groups: readonly QueueReceipts[], settled: Set<string>): Promise<Set<string>> {
+  async #lookAgain(groups: readonly QueueReceipts[], settled: Set<Receipt>): Promise<Set<Receipt>> {
     const left = unsettled(groups, settled);
-    if (left.length > 0) for (const name of await this.#acknowledge(left, false)) settled.add(name);
+    if (left.length === 0) return settled;
+    for (const { queue, receipts } of left) await this.#bundles.open(queue, receipts);
+    for (const receipt of await this.#acknowledge(left, false)) settled.add(receipt);
     return settled;
   }
 
@@ -120,10 +151,12 @@ export class FastLane implements Lane {
   }
 
   #claimStatement(queues: readonly QueueInfo[], needs: Omit<ClaimNeeds, "queues" | "commit">): Statement {
-    const { acknowledgeOnly, kept, bounded } = needs;
+    const { acknowledgeOnly, rows, kept, bounded } = needs;
     const { schema, synchronousCommit } = this.#options;
-    const key = `${acknowledgeOnly} ${kept} ${bounded} ${queues.map((queue) => queue.name).join()}`;
-    return this.#statement(key, () => claimStatement(schema, { ...needs, queues, commit: synchronousCommit }));
+    // Without rows, an acknowledgement says nothing of any queue.
+    const named = acknowledgeOnly && !rows ? [] : queues;
+    const key = `${acknowledgeOnly} ${rows} ${kept} ${bounded} ${named.map((queue) => `${queue.name}${queue.keyed ? " in turn" : ""}`).join()}`;
+    return this.#statement(key, () => claimStatement(schema, { ...needs, queues: named, commit: synchronousCommit }));
   }
 
   #statement(key: string, make: () => Statement): Statement {
@@ -139,12 +172,11 @@ export class FastLane implements Lane {
 async function twice<T extends { readonly receipt: Receipt }>(
   items: readonly T[],
   run: (some: readonly T[]) => Promise<Row[]>,
-): Promise<ReadonlySet<string>> {
-  const settled = new Set<string>();
-  const names = (some: readonly T[], rows: readonly Row[]): string[] => rows.map((row) => nameOf((some[row[0] as number] as T).receipt));
-  for (const name of names(items, await run(items))) settled.add(name);
-  const left = items.filter((item) => !settled.has(nameOf(item.receipt)));
-  if (left.length > 0) for (const name of names(left, await run(left))) settled.add(name);
+): Promise<Settlements> {
+  const receipts = (some: readonly T[], rows: readonly Row[]): Receipt[] => rows.map((row) => (some[row[0] as number] as T).receipt);
+  const settled = new Set<Receipt>(receipts(items, await run(items)));
+  const left = items.filter((item) => !settled.has(item.receipt));
+  if (left.length > 0) for (const receipt of receipts(left, await run(left))) settled.add(receipt);
   return settled;
 }
 

@@ -36,6 +36,7 @@ test("estimates a long queue instead of counting it, and comes near", async () =
   const depth = await transport.getQueueDepth();
   assert.ok(Math.abs(depth - 15_000) < 1_000, `a depth of ${depth}`);
   await schema.query("DELETE FROM $schema.job WHERE name = 'alpha'");
+  await schema.query("DELETE FROM $schema.messenger_bundle");
 });
 
 test("tells a long queue from what is for later and from what only remembers keys", async () => {
@@ -56,6 +57,7 @@ test("tells a long queue from what is for later and from what only remembers key
     { what: "counts of 20,000 ready and 30,000 scheduled", timeoutMs: 20_000, intervalMs: 500 },
   );
   await schema.query("DELETE FROM $schema.job WHERE name = 'alpha'");
+  await schema.query("DELETE FROM $schema.messenger_bundle");
 });
 
 test("totals dead letters exactly up to ten thousand, and says when it does not", async () => {

@@ -1,5 +1,6 @@
 import type { QueueCounts } from "@symphony/core";
 import pg from "pg";
+import { countBundled } from "./bundle-statements.ts";
 import { type Database, type Statement, statement } from "./connection.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
 import { COUNTER_TABLE } from "./statements.ts";
@@ -159,7 +160,7 @@ function countsOf(schema: string, queue: QueueInfo, dead: QueueInfo): string {
   const later = perPriority(table, name, "1", "created_on > now()", `LIMIT ${COUNTED + 1}`);
   const first = perPriority(table, name, "created_on", "created_on <= now() AND start_after <= now()", "ORDER BY created_on LIMIT 1");
   return `SELECT ${name}::text, h.due, h.waiting, ${capped(`SELECT * FROM (${later}) AS x`)},
-     ${capped(`SELECT 1 FROM ${table} WHERE name = ${name} AND state = 'active'`)},
+     ${capped(`SELECT 1 FROM ${table} WHERE name = ${name} AND state = 'active'`)} + ${countBundled(schema, name)},
      ${capped(`SELECT 1 FROM ${schema}.${dead.table} WHERE name = ${pg.escapeLiteral(dead.name)} AND source_name = ${name} AND state::text IN ('created', 'retry', 'failed')`)},
      coalesce((SELECT handled FROM ${schema}.${COUNTER_TABLE} WHERE queue = ${name}), 0),
      (SELECT extract(epoch FROM now() - min(created_on))::float8 * 1000 FROM (${first}) AS x),

@@ -8,9 +8,6 @@ export interface QueueReceipts {
   readonly receipts: readonly PgBossReceipt[];
 }
 
-/** Tells one delivery from every other. */
-export const nameOf = (receipt: Receipt): string => `${receipt.queue}/${receipt.id}#${receipt.fence}`;
-
 export interface ClaimRequest {
   readonly workerId: string;
   readonly max: number;
@@ -22,11 +19,14 @@ export interface ClaimRequest {
 
 export interface Claimed {
   readonly received: readonly Received[];
-  /** Names of the riding receipts that took effect. */
-  readonly settled: ReadonlySet<string>;
+  /** Those riding receipts that took effect. */
+  readonly settled: Settlements;
   /** The epoch of control at the time of the claim; absent when nobody told it. */
   readonly controlEpoch?: number | null;
 }
+
+/** Receipts that took effect: of those that were given, the same objects. */
+export type Settlements = ReadonlySet<Receipt>;
 
 /** A message to give back: after a delay, or (null) released to the head of its queue. */
 export interface GiveBack {
@@ -43,14 +43,14 @@ export interface Burial {
 
 /**
  * One way to work on the rows of queues: by our own statements, or through pg-boss's public API. Both leave rows that
- * the other one can go on with. Settling resolves with the names of the receipts that took effect.
+ * the other one can go on with. Settling resolves with the receipts that took effect.
  */
 export interface Lane {
   /** Its claims tell the epoch of control. */
   readonly tellsEpoch: boolean;
   /** In order of the queues; nothing of a later one while an earlier one has ready messages. */
   claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed>;
-  acknowledge(groups: readonly QueueReceipts[]): Promise<ReadonlySet<string>>;
-  giveBack(queue: QueueInfo, items: readonly GiveBack[]): Promise<ReadonlySet<string>>;
-  deadLetter(queue: QueueInfo, dead: QueueInfo, items: readonly Burial[]): Promise<ReadonlySet<string>>;
+  acknowledge(groups: readonly QueueReceipts[]): Promise<Settlements>;
+  giveBack(queue: QueueInfo, items: readonly GiveBack[]): Promise<Settlements>;
+  deadLetter(queue: QueueInfo, dead: QueueInfo, items: readonly Burial[]): Promise<Settlements>;
 }

@@ -1,5 +1,6 @@
 import type { Logger, Runtime, Serializer } from "@symphony/core";
 import { BOSS_SCHEMA_VERSION } from "./boss.ts";
+import type { Bundles } from "./bundles.ts";
 import type { Database } from "./connection.ts";
 import { FastLane } from "./fast-lane.ts";
 import type { RowStore } from "./inserter.ts";
@@ -21,6 +22,7 @@ export interface LanesInput {
   readonly runtime: Runtime;
   readonly logger: Logger;
   readonly notifier: Notifier;
+  readonly bundles: Bundles;
 }
 
 /** Chooses the way for each queue: our own statements only where they are known to fit. */
@@ -39,8 +41,8 @@ export class Lanes {
     this.#api = new PublicApi(database, options.schema, logger);
     const { schema, statementTimeoutMs } = options;
     const lost = new LostClaims({ database, schema, statementTimeoutMs, runtime, logger });
-    this.#fast = new FastLane(database, options, serializer, lost);
-    this.#portable = new PortableLane(this.#api, database, schema, serializer, lost);
+    this.#fast = new FastLane(database, options, serializer, lost, input.bundles);
+    this.#portable = new PortableLane(this.#api, database, schema, serializer, lost, input.bundles);
     const inTurn = (lane: Lane): Lane => new TurnLane(lane, { database, notifier: input.notifier, schema: options.schema });
     this.#inTurn = new Map([this.#fast, this.#portable].map((lane) => [lane, inTurn(lane)]));
     const [fast, portable] = [createFastRowStore(database, options.schema), createPortableRowStore(this.#api, database, options.schema)];

@@ -1,7 +1,7 @@
 import { type Logger, MessengerError, type Runtime, type Timer } from "@symphony/core";
 import type { Database } from "./connection.ts";
 import type { QueueInfo } from "./queues.ts";
-import { forgetClaims } from "./statements.ts";
+import { forgetClaims } from "./worker-statements.ts";
 
 export interface LostClaimsInput {
   readonly database: Database;

@@ -1,5 +1,7 @@
 import type { Cancellable, Cancellation, Findable, MessageState, MessageWhereabouts, Receipt } from "@symphony/core";
 import pg from "pg";
+import { memberOf } from "./bundle-statements.ts";
+import type { Bundles } from "./bundles.ts";
 import { type Database, type Row, type Statement, statement } from "./connection.ts";
 import type { Notifier } from "./notifier.ts";
 import { bump } from "./pause-statements.ts";
@@ -10,6 +12,7 @@ import { CANCELLED, type WakeUp } from "./wakeup.ts";
 export interface MessageControlInput {
   readonly database: Database;
   readonly queues: QueueDirectory;
+  readonly bundles: Bundles;
   readonly notifier: Notifier;
   readonly wakeUp: WakeUp;
   readonly schema: string;
@@ -17,6 +20,13 @@ export interface MessageControlInput {
 
 /** Queues that one statement looks into. */
 const TOGETHER = 20;
+
+interface Place {
+  readonly queue: QueueInfo;
+  readonly found: MessageWhereabouts;
+  /** Of a message in a bundle. */
+  readonly fence: number | null;
+}
 
 /** Finds single messages, and cancels them. */
 export class MessageControl implements Findable, Cancellable {
@@ -31,12 +41,13 @@ export class MessageControl implements Findable, Cancellable {
   }
 
   async cancelMessage(id: string, by?: string): Promise<Cancellation> {
-    const { database, schema, notifier } = this.#input;
+    const { database, schema, notifier, bundles } = this.#input;
     for (let tries = 0; ; tries++) {
       const place = await this.#find(id);
       if (place === undefined) return { kind: "unknown" };
       const { queue, state } = place.found;
       if (state === "failed" || state === "handled" || state === "cancelled") return { kind: "over", queue, state };
+      if (place.fence !== null) await bundles.open(place.queue, [{ id, fence: place.fence }]);
       const [row] = await database.run(cancelIn(schema, place.queue), [id, by ?? null], "cancelling a message");
       const [was, workerId] = (row ?? []) as [string?, (string | null)?];
       if (was === "active") {
@@ -67,18 +78,18 @@ export class MessageControl implements Findable, Cancellable {
   }
 
   /** In its queue first: a row that stayed behind for its idempotency key comes after the dead letter it belongs to. */
-  async #find(id: string): Promise<{ queue: QueueInfo; found: MessageWhereabouts } | undefined> {
+  async #find(id: string): Promise<Place | undefined> {
     if (!UUID_PATTERN.test(id)) return undefined;
     const { database, queues, schema } = this.#input;
     const dead = await queues.deadLetters();
     const all = [...(await queues.all()), dead];
-    const places: { queue: QueueInfo; found: MessageWhereabouts }[] = [];
+    const places: Place[] = [];
     for (let i = 0; i < all.length; i += TOGETHER) {
       const some = all.slice(i, i + TOGETHER);
       const rows = await database.run(findIn(schema, some, dead), [id.toLowerCase()], "looking for a message");
       for (const row of rows) {
         const queue = some[row[0] as number];
-        if (queue !== undefined) places.push({ queue, found: toWhereabouts(row, queue) });
+        if (queue !== undefined) places.push({ queue, found: toWhereabouts(row, queue), fence: row[9] as number | null });
       }
     }
     const order: readonly MessageState[] = ["active", "waiting", "scheduled", "failed", "cancelled", "handled"];
@@ -88,17 +99,20 @@ export class MessageControl implements Findable, Cancellable {
 
 const TIME = (time: string): string => `to_char(${time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
-/** `[position of the queue, id, type, priority, state, source queue, time, worker, cancelled by]` */
+/** `[position of the queue, id, type, priority, state, source queue, time, worker, cancelled by, fence in a bundle]` */
 function findIn(schema: string, queues: readonly QueueInfo[], dead: QueueInfo): Statement {
   const state = `CASE WHEN t.state::text = 'active' THEN 'active'
       WHEN t.state::text IN ('created', 'retry') THEN CASE WHEN t.start_after > now() THEN 'scheduled' ELSE 'waiting' END
       WHEN t.state::text = 'completed' THEN 'handled' WHEN t.state::text = 'cancelled' THEN 'cancelled' ELSE 'failed' END`;
   const at = `CASE WHEN t.state::text = 'active' THEN t.started_on WHEN t.state::text IN ('created', 'retry') THEN t.start_after ELSE t.completed_on END`;
-  const arms = queues.map((queue, k) => {
+  const arms = queues.flatMap((queue, k) => {
     const isDead = queue === dead;
-    return `SELECT ${k}, t.id::text, t.data ->> 'type', t.priority, ${isDead ? "'failed'" : state}, ${isDead ? "t.source_name" : "NULL::text"},
-        ${TIME(isDead ? "t.created_on" : at)}, t.output ->> 'claimedBy', t.output ->> 'cancelledBy'
+    const inBundle = `SELECT ${k}, $1::uuid::text, t.data ->> 'type', t.priority, 'active', NULL::text, ${TIME("t.claimed_at")}, t.worker_id, NULL, t.fence
+      FROM (${memberOf(schema, pg.escapeLiteral(queue.name), "$1::uuid")}) t`;
+    const row = `SELECT ${k}, t.id::text, t.data ->> 'type', t.priority, ${isDead ? "'failed'" : state}, ${isDead ? "t.source_name" : "NULL::text"},
+        ${TIME(isDead ? "t.created_on" : at)}, t.output ->> 'claimedBy', t.output ->> 'cancelledBy', NULL::int
       FROM ${schema}.${queue.table} t WHERE t.name = ${pg.escapeLiteral(queue.name)} AND t.id = $1::uuid${isDead ? " AND t.state::text <> 'completed'" : ""}`;
+    return isDead || queue.keyed ? [row] : [row, inBundle];
   });
   return statement("find", arms.join("\n UNION ALL "));
 }

@@ -1,6 +1,7 @@
-import type { Logger, Pause, Received, Runtime } from "@symphony/core";
+import type { Logger, Pause, Receipt, Received, Runtime } from "@symphony/core";
+import type { Bundles } from "./bundles.ts";
 import type { Database } from "./connection.ts";
-import { type Lane, nameOf } from "./lane.ts";
+import type { Lane } from "./lane.ts";
 import { holdBack, readPauses } from "./pause-statements.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
 
@@ -12,6 +13,7 @@ export interface PausesInput {
   readonly database: Database;
   readonly queues: QueueDirectory;
   readonly laneOf: (queue: QueueInfo) => Lane;
+  readonly bundles: Bundles;
   readonly runtime: Runtime;
   readonly logger: Logger;
   readonly schema: string;
@@ -87,21 +89,21 @@ export class Pauses {
     try {
       await this.heard(epoch);
       if (this.#known.size === 0 || received.length === 0) return received;
-      const withheld = new Set<string>();
+      const withheld = new Set<Receipt>();
       for (const [name, some] of Map.groupBy(received, (each) => each.queue)) {
         const types = this.#known.get(name);
         const queue = types === undefined ? undefined : await this.#input.queues.find(name);
         if (types === undefined || queue === undefined) continue;
         for (const receipt of await this.#giveBack(queue, types, some)) withheld.add(receipt);
       }
-      return withheld.size === 0 ? received : received.filter(({ receipt }) => !withheld.has(nameOf(receipt)));
+      return withheld.size === 0 ? received : received.filter(({ receipt }) => !withheld.has(receipt));
     } catch (error) {
       this.#input.logger.warn({ err: error }, "messages that are paused could not be held back");
       return received;
     }
   }
 
-  async #giveBack(queue: QueueInfo, types: ReadonlySet<string>, received: readonly Received[]): Promise<readonly string[]> {
+  async #giveBack(queue: QueueInfo, types: ReadonlySet<string>, received: readonly Received[]): Promise<readonly Receipt[]> {
     if (types.has(WHOLE)) {
       const items = received.map(({ receipt }) => ({ receipt, delayMs: null, patch: undefined }));
       return [...(await this.#input.laneOf(queue).giveBack(queue, items))];
@@ -110,7 +112,9 @@ export class Pauses {
     if (paused.length === 0) return [];
     const rows = paused.map(({ receipt, envelope }, i) => ({ i, id: receipt.id, rc: receipt.fence, type: envelope?.message.type }));
     const { database, schema } = this.#input;
+    const receipts = paused.map(({ receipt }) => receipt);
+    await this.#input.bundles.open(queue, receipts);
     const held = await database.run(holdBack(schema, queue), [JSON.stringify(rows)], "holding messages back");
-    return held.map((row) => nameOf((paused[row[0] as number] as Received).receipt));
+    return held.map((row) => receipts[row[0] as number] as Receipt);
   }
 }

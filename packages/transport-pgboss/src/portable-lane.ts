@@ -1,8 +1,9 @@
 import type { Receipt, Received, RecordPatch, Serializer } from "@symphony/core";
 import pg from "pg";
 import type { JobWithMetadata } from "pg-boss";
+import type { Bundles } from "./bundles.ts";
 import type { Database } from "./connection.ts";
-import { type Burial, type Claimed, type ClaimRequest, type GiveBack, type Lane, nameOf, type QueueReceipts } from "./lane.ts";
+import type { Burial, Claimed, ClaimRequest, GiveBack, Lane, QueueReceipts, Settlements } from "./lane.ts";
 import type { LostClaims } from "./lost-claims.ts";
 import { bossDatabase, type PublicApi, rawBossDatabase } from "./public-api.ts";
 import type { QueueInfo } from "./queues.ts";
@@ -35,8 +36,10 @@ export class PortableLane implements Lane {
   readonly #schema: string;
   readonly #serializer: Serializer;
   readonly #lost: LostClaims;
+  readonly #bundles: Bundles;
 
-  constructor(api: PublicApi, database: Database, schema: string, serializer: Serializer, lost: LostClaims) {
+  constructor(api: PublicApi, database: Database, schema: string, serializer: Serializer, lost: LostClaims, bundles: Bundles) {
+    this.#bundles = bundles;
     this.#api = api;
     this.#database = database;
     this.#schema = schema;
@@ -56,22 +59,25 @@ export class PortableLane implements Lane {
     return { received, settled };
   }
 
-  async acknowledge(groups: readonly QueueReceipts[]): Promise<ReadonlySet<string>> {
-    const settled = new Set<string>();
+  async acknowledge(groups: readonly QueueReceipts[]): Promise<Settlements> {
+    const settled = new Set<Receipt>();
     for (const { queue, receipts } of groups) {
+      await this.#bundles.open(queue, receipts);
       for (const round of unambiguous(receipts)) {
         const kept = await this.#keyed(queue, round);
         const [keep, remove] = partition(round, (receipt) => kept.has(receipt.id));
-        for (const receipt of await this.#settle(queue, remove, "deleteJob")) settled.add(nameOf(receipt));
-        for (const receipt of await this.#settle(queue, keep, "complete")) settled.add(nameOf(receipt));
+        for (const receipt of await this.#settle(queue, remove, "deleteJob")) settled.add(receipt);
+        for (const receipt of await this.#settle(queue, keep, "complete")) settled.add(receipt);
       }
     }
     return settled;
   }
 
-  async giveBack(queue: QueueInfo, items: readonly GiveBack[]): Promise<ReadonlySet<string>> {
-    const settled = new Set<string>();
-    for (const round of unambiguous(items.map((item) => item.receipt))) {
+  async giveBack(queue: QueueInfo, items: readonly GiveBack[]): Promise<Settlements> {
+    const settled = new Set<Receipt>();
+    const receipts = items.map((item) => item.receipt);
+    await this.#bundles.open(queue, receipts);
+    for (const round of unambiguous(receipts)) {
       const some = items.filter((item) => round.includes(item.receipt));
       const ids = await this.#database.inTransaction("giving messages back", async (client) => {
         const db = bossDatabase(client);
@@ -88,16 +94,18 @@ export class PortableLane implements Lane {
         }
         return done;
       });
-      for (const receipt of round) if (ids.has(receipt.id)) settled.add(nameOf(receipt));
+      for (const receipt of round) if (ids.has(receipt.id)) settled.add(receipt);
     }
     return settled;
   }
 
-  async deadLetter(queue: QueueInfo, dead: QueueInfo, items: readonly Burial[]): Promise<ReadonlySet<string>> {
-    const settled = new Set<string>();
-    for (const round of unambiguous(items.map((item) => item.receipt))) {
+  async deadLetter(queue: QueueInfo, dead: QueueInfo, items: readonly Burial[]): Promise<Settlements> {
+    const settled = new Set<Receipt>();
+    const receipts = items.map((item) => item.receipt);
+    await this.#bundles.open(queue, receipts);
+    for (const round of unambiguous(receipts)) {
       const some = items.filter((item) => round.includes(item.receipt));
-      for (const receipt of await this.#bury(queue, dead, some)) settled.add(nameOf(receipt));
+      for (const receipt of await this.#bury(queue, dead, some)) settled.add(receipt);
     }
     return settled;
   }

@@ -1,7 +1,9 @@
+import { BUNDLE_COLUMNS } from "./bundle-statements.ts";
 import type { IndexLayout } from "./index-layout.ts";
 import type { PgBossOptions } from "./options.ts";
 import {
   AUDIT_TABLE,
+  BUNDLE_TABLE,
   COUNTER_TABLE,
   PAUSE_TABLE,
   REDRIVE_TABLE,
@@ -53,6 +55,7 @@ export const OWN_TABLES: Readonly<Record<string, string>> = {
   in_flight int NOT NULL, started_at timestamptz NOT NULL DEFAULT now(), last_beat_at timestamptz NOT NULL DEFAULT now()`,
   [COUNTER_TABLE]:
     "queue text PRIMARY KEY, handled bigint NOT NULL DEFAULT 0, failed bigint NOT NULL DEFAULT 0, retried bigint NOT NULL DEFAULT 0",
+  [BUNDLE_TABLE]: BUNDLE_COLUMNS,
   [SIGNAL_TABLE]: "name text PRIMARY KEY, at timestamptz NOT NULL",
   // Ids rise with time: the primary key is the order of the list, and the oldest are found in it.
   [AUDIT_TABLE]: `id uuid PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), actor jsonb NOT NULL, action text NOT NULL, target text,

@@ -8,10 +8,11 @@ import {
   type Settled,
   TransportError,
 } from "@symphony/core";
+import type { Bundles } from "./bundles.ts";
 import { anyReadyStatement } from "./claim-statement.ts";
 import type { Database, Statement } from "./connection.ts";
 import type { Counter } from "./counter.ts";
-import { type Burial, type Claimed, type ClaimRequest, type GiveBack, type Lane, nameOf, type QueueReceipts } from "./lane.ts";
+import type { Burial, Claimed, ClaimRequest, GiveBack, Lane, QueueReceipts, Settlements } from "./lane.ts";
 import type { Notifier } from "./notifier.ts";
 import type { Pauses } from "./pauses.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
@@ -28,6 +29,7 @@ export interface ReceiverInput {
   readonly queues: QueueDirectory;
   /** Which lane works on a queue. */
   readonly laneOf: (queue: QueueInfo) => Lane;
+  readonly bundles: Bundles;
   readonly counter: Counter;
   readonly notifier: Notifier;
   readonly pauses: Pauses;
@@ -57,18 +59,18 @@ export class PgBossReceiver {
       onSettled?.(report);
       return [];
     }
-    const settled = new Set<string>();
+    const settled = new Set<Receipt>();
     let received: readonly Received[] = [];
     let waiting: readonly QueueReceipts[] = await this.#grouped(acknowledge);
     // What is free lies behind what is paused: each round takes some of that out of the way.
     for (let round = 0; round < ROUNDS && received.length === 0; round++) {
       const claimed = await this.#claim(pauses.open(named), { workerId, max, maxBytes, acknowledge: waiting });
-      for (const name of claimed.settled) settled.add(name);
+      for (const receipt of claimed.settled) settled.add(receipt);
       waiting = claimed.waiting;
       received = await pauses.withhold(claimed.received, claimed.controlEpoch);
       if (received.length === claimed.received.length) break;
     }
-    for (const name of await this.#acknowledge(waiting)) settled.add(name);
+    for (const receipt of await this.#acknowledge(waiting)) settled.add(receipt);
     if (acknowledge.length > 0) {
       const report = this.#report(acknowledge, settled);
       onSettled?.(report);
@@ -81,7 +83,7 @@ export class PgBossReceiver {
   }
 
   async reject(rejections: readonly Rejection[]): Promise<readonly Settled[]> {
-    const settled = new Set<string>();
+    const settled = new Set<Receipt>();
     const groups = Map.groupBy(
       rejections.filter(({ receipt }) => isPlausible(receipt)),
       ({ receipt }) => receipt.queue,
@@ -89,9 +91,9 @@ export class PgBossReceiver {
     for (const [name, some] of groups) {
       const queue = await this.#input.queues.find(name);
       if (queue === undefined) continue;
-      for (const name of await this.#rejectIn(queue, some)) settled.add(name);
+      for (const receipt of await this.#rejectIn(queue, some)) settled.add(receipt);
     }
-    return rejections.map(({ receipt }) => ({ receipt, status: settled.has(nameOf(receipt)) ? "settled" : "lease_lost" }));
+    return rejections.map(({ receipt }) => ({ receipt, status: settled.has(receipt) ? "settled" : "lease_lost" }));
   }
 
   /** Passes deliveries to another worker; those that are not current are left out. */
@@ -99,6 +101,7 @@ export class PgBossReceiver {
     const { database, schema, serializer } = this.#input;
     const adopted: Received[] = [];
     for (const { queue, receipts: some } of await this.#grouped(receipts)) {
+      await this.#input.bundles.open(queue, some);
       const values = [workerId, some.map((receipt) => receipt.id), some.map((receipt) => receipt.fence)];
       const rows = await database.run(adopt(schema, queue), values, "passing messages on");
       adopted.push(...rows.map((row) => toReceived(row, queue.name, serializer)));
@@ -125,7 +128,7 @@ export class PgBossReceiver {
   /** From queue after queue; `waiting`: acknowledgements that found no claim to ride with. */
   async #claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed & { readonly waiting: readonly QueueReceipts[] }> {
     const { workerId, max, maxBytes } = request;
-    const settled = new Set<string>();
+    const settled = new Set<Receipt>();
     const received: Received[] = [];
     let waiting = request.acknowledge;
     let left = max;
@@ -134,7 +137,7 @@ export class PgBossReceiver {
       const riding = waiting.filter((each) => some.includes(each.queue));
       waiting = waiting.filter((each) => !some.includes(each.queue));
       const claimed = await lane.claim(some, { workerId, max: left, maxBytes, acknowledge: riding });
-      for (const name of claimed.settled) settled.add(name);
+      for (const receipt of claimed.settled) settled.add(receipt);
       received.push(...claimed.received);
       left -= claimed.received.length;
       if (claimed.controlEpoch !== undefined) told = { controlEpoch: claimed.controlEpoch };
@@ -144,7 +147,7 @@ export class PgBossReceiver {
     return { received, settled, waiting, ...told };
   }
 
-  async #rejectIn(queue: QueueInfo, rejections: readonly Rejection[]): Promise<string[]> {
+  async #rejectIn(queue: QueueInfo, rejections: readonly Rejection[]): Promise<Receipt[]> {
     const lane = this.#input.laneOf(queue);
     const back: GiveBack[] = [];
     const burials: Burial[] = [];
@@ -153,13 +156,13 @@ export class PgBossReceiver {
       if ("deadLetter" in rejection) burials.push({ receipt, failure: rejection.deadLetter, patch });
       else back.push({ receipt, delayMs: "release" in rejection ? null : Math.max(0, rejection.retryInMs), patch });
     }
-    const settled: string[] = [];
+    const settled: Receipt[] = [];
     if (back.length > 0) {
       const given = await lane.giveBack(queue, back);
       settled.push(...given);
-      const retried = back.filter((each) => each.delayMs !== null && given.has(nameOf(each.receipt)));
+      const retried = back.filter((each) => each.delayMs !== null && given.has(each.receipt));
       this.#input.counter.add(queue.name, "retried", retried.length);
-      if (back.some((each) => (each.delayMs ?? 0) === 0 && given.has(nameOf(each.receipt)))) this.#input.notifier.notify([queue.name]);
+      if (back.some((each) => (each.delayMs ?? 0) === 0 && given.has(each.receipt))) this.#input.notifier.notify([queue.name]);
     }
     if (burials.length > 0) {
       const buried = await lane.deadLetter(queue, await this.#input.queues.deadLetters(), burials);
@@ -169,10 +172,10 @@ export class PgBossReceiver {
     return settled;
   }
 
-  async #acknowledge(groups: readonly QueueReceipts[]): Promise<ReadonlySet<string>> {
-    const settled = new Set<string>();
+  async #acknowledge(groups: readonly QueueReceipts[]): Promise<Settlements> {
+    const settled = new Set<Receipt>();
     for (const [lane, some] of Map.groupBy(groups, (each) => this.#input.laneOf(each.queue))) {
-      for (const name of await lane.acknowledge(some)) settled.add(name);
+      for (const receipt of await lane.acknowledge(some)) settled.add(receipt);
     }
     return settled;
   }
@@ -187,10 +190,10 @@ export class PgBossReceiver {
     return groups;
   }
 
-  #report(receipts: readonly Receipt[], settled: ReadonlySet<string>): Settled[] {
+  #report(receipts: readonly Receipt[], settled: Settlements): Settled[] {
     const handled = new Map<string, number>();
     const report = receipts.map((receipt): Settled => {
-      if (!settled.has(nameOf(receipt))) return { receipt, status: "lease_lost" };
+      if (!settled.has(receipt)) return { receipt, status: "lease_lost" };
       handled.set(receipt.queue, (handled.get(receipt.queue) ?? 0) + 1);
       return { receipt, status: "settled" };
     });

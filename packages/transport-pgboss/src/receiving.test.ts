@@ -34,6 +34,11 @@ async function plan(t: TestContext, sql: Statement, args: string): Promise<() =>
   };
 }
 
+async function clear(): Promise<void> {
+  await schema.query("DELETE FROM $schema.job");
+  await schema.query("DELETE FROM $schema.messenger_bundle");
+}
+
 async function queueOf(name: string): Promise<QueueInfo> {
   const [row] = await schema.query<{ table: string }>("SELECT table_name AS table FROM $schema.queue WHERE name = $1", [name]);
   return { name, table: row?.table ?? "", policy: "standard", partitioned: true, keyed: false };
@@ -41,16 +46,20 @@ async function queueOf(name: string): Promise<QueueInfo> {
 
 test("reads as many pages as there are messages to work on, whatever else is there, by plans from when nothing was", async (t) => {
   const [queue, dead] = [await queueOf("beta"), await queueOf("failed")];
-  const claim = { queues: [queue], acknowledgeOnly: false, kept: true, bounded: false, commit: "on" } as const;
+  const claim = { queues: [queue], acknowledgeOnly: false, rows: true, kept: true, bounded: false, commit: "on" } as const;
   const ids = Array.from({ length: 10 }, (_, n) => `00000000-0000-7000-8000-00000000000${n}`);
   const uuids = `'{${ids.join()}}'`;
   const fences = `'{${ids.map(() => 0).join()}}'`;
   const rows = `'${JSON.stringify(ids.map((id, i) => ({ i, id, rc: 0, delay: 0, failure: {} })))}'`;
-  const noReceipts = "'{}', '{}', '{}', '{}'";
+  const none = "'{}', '{}', '{}', '{}'";
   const plans = {
-    claim: await plan(t, claimStatement(schema.name, claim), `'w', 10, 1, 0, ${noReceipts}`),
-    "bounded claim": await plan(t, claimStatement(schema.name, { ...claim, bounded: true }), `'w', 10, 1, 100000, ${noReceipts}`),
-    "acknowledge and claim": await plan(t, claimStatement(schema.name, claim), `'w', 10, 1, 0, ${uuids}, ${fences}, ${uuids}, ${fences}`),
+    claim: await plan(t, claimStatement(schema.name, claim), `'w', 10, 1, 0, ${none}, ${none}`),
+    "bounded claim": await plan(t, claimStatement(schema.name, { ...claim, bounded: true }), `'w', 10, 1, 100000, ${none}, ${none}`),
+    "acknowledge and claim": await plan(
+      t,
+      claimStatement(schema.name, claim),
+      `'w', 10, 1, 0, ${none}, ${uuids}, ${fences}, ${uuids}, ${fences}`,
+    ),
     "give back": await plan(t, giveBack(schema.name, queue, "on"), rows),
     "dead-letter": await plan(t, deadLetter(schema.name, queue, dead), rows),
     adopt: await plan(t, adopt(schema.name, queue), `'w', ${uuids}, ${fences}`),
@@ -64,7 +73,7 @@ test("reads as many pages as there are messages to work on, whatever else is the
     assert.ok(read < 400, `${what} of 10 reads ${read} pages with 24,000 messages`);
   }
   assert.equal((await receive(transport, "beta", 10)).length, 10);
-  await schema.query("DELETE FROM $schema.job WHERE name = 'beta'");
+  await clear();
 });
 
 test("keeps messages that wait for a retry out of the way as well", async () => {
@@ -75,7 +84,7 @@ test("keeps messages that wait for a retry out of the way as well", async () => 
     "SELECT bool_and(created_on = start_after) AS same FROM $schema.job WHERE name = 'alpha'",
   );
   assert.equal(rows[0]?.same, true, "they lie where they become due");
-  await schema.query("DELETE FROM $schema.job WHERE name = 'alpha'");
+  await clear();
 });
 
 test("takes from many queues in the given order, whichever of them have messages", async () => {
@@ -107,24 +116,24 @@ test("acknowledges and claims in one transaction of one statement", async () => 
   await schema.query("CREATE TABLE $schema.seen (what text, transaction text)");
   await schema.query(
     `CREATE FUNCTION $schema.see() RETURNS trigger LANGUAGE plpgsql AS
-     $$ BEGIN INSERT INTO $schema.seen VALUES (TG_OP, pg_current_xact_id()::text || ' ' || statement_timestamp()::text); RETURN NULL; END $$`,
+     $$ BEGIN INSERT INTO $schema.seen VALUES (TG_TABLE_NAME || ' ' || TG_OP, pg_current_xact_id()::text || ' ' || statement_timestamp()::text); RETURN NULL; END $$`,
   );
-  await schema.query(
-    `CREATE TRIGGER see AFTER UPDATE OR DELETE ON $schema.${row?.table} FOR EACH STATEMENT EXECUTE FUNCTION $schema.see()`,
-  );
+  const tables = [`${row?.table}`, "messenger_bundle"];
+  for (const table of tables)
+    await schema.query(
+      `CREATE TRIGGER see AFTER INSERT OR UPDATE OR DELETE ON $schema.${table} FOR EACH ROW EXECUTE FUNCTION $schema.see()`,
+    );
   await send(transport, ...messages("alpha", 4));
   const first = await receive(transport, "alpha", 2);
   await schema.query("TRUNCATE $schema.seen");
   await transport.receive(2, { workerId: WORKER, queues: ["alpha"], acknowledge: first.map((each) => each.receipt) });
-  const seen = await schema.query<{ what: string; transaction: string }>("SELECT what, transaction FROM $schema.seen ORDER BY what");
-  assert.deepEqual(
-    seen.map((each) => each.what),
-    ["DELETE", "UPDATE"],
-  );
-  assert.equal(seen[0]?.transaction, seen[1]?.transaction);
-  await schema.query(`DROP TRIGGER see ON $schema.${row?.table}`);
-  assert.equal((await schema.query("SELECT 1 FROM $schema.job WHERE name = 'alpha'")).length, 2);
-  await schema.query("DELETE FROM $schema.job WHERE name = 'alpha'");
+  const seen = await schema.query<{ what: string; transaction: string }>("SELECT what, transaction FROM $schema.seen");
+  const expected = [...new Array(2).fill(`${row?.table} DELETE`), "messenger_bundle DELETE", "messenger_bundle INSERT"];
+  assert.deepEqual(seen.map((each) => each.what).sort(), expected.sort());
+  assert.equal(new Set(seen.map((each) => each.transaction)).size, 1);
+  for (const table of tables) await schema.query(`DROP TRIGGER see ON $schema.${table}`);
+  assert.equal((await transport.getCounts()).find(({ queue }) => queue === "alpha")?.active, 2);
+  await clear();
 });
 
 test("does not deliver dead letters as messages", async () => {

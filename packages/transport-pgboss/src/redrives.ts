@@ -12,6 +12,7 @@ import {
   type RedriveStore,
   type Runtime,
 } from "@symphony/core";
+import { memberOf } from "./bundle-statements.ts";
 import type { Database, Row } from "./connection.ts";
 import { whereOf } from "./filter.ts";
 import type { QueueDirectory } from "./queues.ts";
@@ -158,7 +159,8 @@ export class Redrives implements RedriveStore {
     const letters = `SELECT 1 FROM ${schema}.${dead.table} t WHERE t.name = $5 AND t.created_on >= $4::timestamptz`;
     const [facts] = await this.#run(
       `SELECT (SELECT count(*)::int FROM unnest($1::uuid[], $2::text[]) AS c(id, name)
-           WHERE EXISTS (SELECT 1 FROM ${schema}.job j WHERE j.name = c.name AND j.id = c.id AND j.state::text IN ('created', 'retry', 'active'))),
+           WHERE EXISTS (SELECT 1 FROM ${schema}.job j WHERE j.name = c.name AND j.id = c.id AND j.state::text IN ('created', 'retry', 'active'))
+             OR EXISTS (${memberOf(schema, "c.name", "c.id")})),
          EXISTS (${letters} AND t.id = ANY ($1::uuid[])) OR EXISTS (${letters} AND t.source_output ->> 'fingerprint' = ANY ($3::text[])),
          extract(epoch FROM now() - $4::timestamptz)::float8 * 1000`,
       [ids, names, fingerprints, at, dead.name],

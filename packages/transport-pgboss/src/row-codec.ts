@@ -74,11 +74,12 @@ function renamed(envelope: Envelope, from: string, to: string): Envelope {
   return line?.root === from ? renamedEnvelope.with(stamps.lineage({ ...line, root: to })) : renamedEnvelope;
 }
 
-/** A delivery from a row of a claim: `[block, id, retry_count, priority, kept, body]`. */
+/** A delivery from a row of a claim: `[block, number, id, fence, priority, kept, body]`. */
 export function toReceived(row: Row, queue: string, serializer: Serializer): Received {
-  const [, id, fence, priority, kept, body] = row as [number, string, number, number, boolean, string | null];
+  const [, , id, retryCount, priority, kept, body] = row as [number, null, string, string, string, boolean, string | null];
+  const fence = Number(retryCount);
   const receipt: PgBossReceipt = kept ? { id, queue, fence, kept } : { id, queue, fence };
-  return decode({ receipt, queue, priority, body: body ?? "null" }, serializer);
+  return decode({ receipt, queue, priority: Number(priority), body: body ?? "null" }, serializer);
 }
 
 export function decode(delivery: Omit<Received, "envelope" | "decodeError">, serializer: Serializer): Received {

@@ -16,6 +16,7 @@ async function commits(queue: string): Promise<number> {
 
 async function clear(...queues: string[]): Promise<void> {
   await schema.query("DELETE FROM $schema.job WHERE name = ANY ($1)", [queues]);
+  await schema.query("DELETE FROM $schema.messenger_bundle");
 }
 
 test("makes few commits of many sends at the same time, over all queues", async () => {

@@ -3,6 +3,7 @@ import { type Logger, type Runtime, TransportError } from "@symphony/core";
 import pg from "pg";
 import { getConstructionPlans, getMigrationPlans, type PgBoss } from "pg-boss";
 import { BOSS_SCHEMA_VERSION, createBoss } from "./boss.ts";
+import { BUNDLE_STORAGE } from "./bundle-statements.ts";
 import type { Database } from "./connection.ts";
 import { toTransportError } from "./driver-errors.ts";
 import type { IndexLayout } from "./index-layout.ts";
@@ -10,6 +11,7 @@ import { KEYED_INDEXES, keyedTriggers } from "./keyed-queues.ts";
 import type { PgBossOptions } from "./options.ts";
 import { indexes, OWN_TABLES, queueOptions, STORAGE } from "./queue-layout.ts";
 import { type QueueState, readSchemaState, type SchemaState } from "./schema-state.ts";
+import { BUNDLE_TABLE } from "./statements.ts";
 
 /** One thing that is missing. */
 export interface Step {
@@ -250,11 +252,18 @@ function installStep(schema: string, version: number | null): Step {
   };
 }
 
-/** Half-filled pages: every beat and every count finds room beside the row and needs no new index entry. */
+/**
+ * Half-filled pages: every beat, every count and every acknowledgement in a bundle finds room beside the row and needs no
+ * new index entry. Bundles come and go by the hundred in a second, so they are vacuumed by their number, and what they
+ * leave free is kept: giving it back to the disk would lock out everybody.
+ */
 const tableStep = (schema: string, name: string, columns: string): Step => ({
   kind: "schema",
   title: `create the table ${name}`,
-  sql: [`CREATE TABLE IF NOT EXISTS ${schema}.${name} (${columns}) WITH (fillfactor = 50)`],
+  sql: [
+    `CREATE TABLE IF NOT EXISTS ${schema}.${name} (${columns}) WITH (fillfactor = 50)`,
+    ...(name === BUNDLE_TABLE ? [`ALTER TABLE ${schema}.${name} ${BUNDLE_STORAGE}`] : []),
+  ],
 });
 
 /**

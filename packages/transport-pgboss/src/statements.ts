@@ -11,6 +11,7 @@ export const AUDIT_TABLE = "messenger_audit";
 export const TRASH_TABLE = "messenger_trash";
 export const SCHEDULE_TABLE = "messenger_schedule";
 export const PAUSE_TABLE = "messenger_pause";
+export const BUNDLE_TABLE = "messenger_bundle";
 
 /** What a row needs to be inserted; columns of the JSON recordset that insert, revive and compare take. */
 const rowsWith = (more: string): string =>
@@ -181,16 +182,6 @@ export function deadLetter(schema: string, queue: QueueInfo, dead: QueueInfo): S
          d.name, d.id, d.created_on, d.retry_count, d.failure, coalesce(d.source_root_id, d.id), ${optionsOf("q")}
        FROM d LEFT JOIN ${schema}.queue q ON q.name = ${name})
      SELECT i FROM d`,
-  );
-}
-
-/** Takes back claims of ours whose answers were lost: nobody has their messages. $1 worker, $2 numbers of the claims. */
-export function forgetClaims(schema: string, queue: QueueInfo): Statement {
-  return statement(
-    "forget_claims",
-    `UPDATE ${table(schema, queue)} SET state = 'retry', start_after = now(), heartbeat_on = NULL, output = NULL
-     WHERE name = ${pg.escapeLiteral(queue.name)} AND state = 'active' AND output ->> 'claimedBy' = $1::text AND (output ->> 'claim')::bigint = ANY ($2::bigint[])
-     RETURNING id::text`,
   );
 }
 

@@ -1,37 +1,36 @@
 import { LeaseLostError, type Receipt, TransportError } from "@symphony/core";
 import type { PoolClient, QueryConfig } from "pg";
+import type { Bundles } from "./bundles.ts";
 import { type Database, type Statement, statement } from "./connection.ts";
 import type { Counter } from "./counter.ts";
 import { toTransportError } from "./driver-errors.ts";
 import type { Notifier } from "./notifier.ts";
 import { type QueueDirectory, type QueueInfo, queueNotFound } from "./queues.ts";
 
-/** Milliseconds for one of our own statements around the work; the work's own may take as long as they like. */
-interface OwnStatements {
+export interface TransactorInput {
+  readonly database: Database;
+  readonly queues: QueueDirectory;
+  readonly bundles: Bundles;
+  readonly counter: Counter;
+  readonly notifier: Notifier;
+  readonly schema: string;
+  /** Milliseconds for one of our own statements around the work; the work's own may take as long as they like. */
   readonly timeoutMs: number;
 }
 
 /** One commit for the work of a handler, what it dispatches, and the acknowledgement. */
 export class Transactor {
-  readonly #database: Database;
-  readonly #queues: QueueDirectory;
-  readonly #counter: Counter;
-  readonly #schema: string;
-  readonly #own: OwnStatements;
-  readonly #notifier: Notifier;
+  readonly #o: TransactorInput;
 
-  constructor(database: Database, queues: QueueDirectory, counter: Counter, notifier: Notifier, schema: string, own: OwnStatements) {
-    this.#notifier = notifier;
-    this.#database = database;
-    this.#queues = queues;
-    this.#counter = counter;
-    this.#schema = schema;
-    this.#own = own;
+  constructor(input: TransactorInput) {
+    this.#o = input;
   }
 
   async transaction<T>(receipt: Receipt, work: (client: unknown) => Promise<T>): Promise<T> {
-    const queue = await this.#queues.find(receipt.queue);
+    const queue = await this.#o.queues.find(receipt.queue);
     if (queue === undefined) throw queueNotFound(receipt.queue);
+    // In a commit of its own: inside of the handler's transaction it would hold up whoever settles messages of the same bundle.
+    await this.#o.bundles.open(queue, [receipt]);
     const client = await this.#connect();
     let broken: Error | undefined;
     // A client that is checked out has no listener of the pool: a lost connection would end the process.
@@ -41,9 +40,9 @@ export class Transactor {
     client.on("error", onError);
     try {
       const result = await this.#run(client, queue, receipt, work);
-      this.#counter.add(queue.name, "handled", 1);
+      this.#o.counter.add(queue.name, "handled", 1);
       // It may have let the next one of its partition key in.
-      if (queue.keyed) this.#notifier.notify([queue.name]);
+      if (queue.keyed) this.#o.notifier.notify([queue.name]);
       return result;
     } catch (error) {
       broken ??= await this.#rollback(client);
@@ -57,7 +56,7 @@ export class Transactor {
 
   async #connect(): Promise<PoolClient> {
     try {
-      return await this.#database.transactions.connect();
+      return await this.#o.database.transactions.connect();
     } catch (error) {
       throw toTransportError(error, "beginning a transaction");
     }
@@ -79,9 +78,9 @@ export class Transactor {
   /** Waits for another settlement of the same delivery, if one is under way, and then finds nothing. */
   async #acknowledge(client: PoolClient, queue: QueueInfo, receipt: Receipt): Promise<boolean> {
     const values = [queue.name, receipt.id, receipt.fence];
-    for (const sql of acknowledgeOne(this.#schema, queue)) {
+    for (const sql of acknowledgeOne(this.#o.schema, queue)) {
       try {
-        if ((await client.query(this.#bounded(this.#database.query(sql, values)))).rowCount === 1) return true;
+        if ((await client.query(this.#bounded(this.#o.database.query(sql, values)))).rowCount === 1) return true;
       } catch (error) {
         throw toTransportError(error, "acknowledging a message in its transaction");
       }
@@ -101,7 +100,7 @@ export class Transactor {
 
   /** A statement of ours, which must not wait for ever on a dead connection. The driver knows it; its types do not. */
   #bounded(config: QueryConfig): QueryConfig {
-    return Object.assign(config, { query_timeout: this.#own.timeoutMs });
+    return Object.assign(config, { query_timeout: this.#o.timeoutMs });
   }
 
   /** Resolves with the error if not even that was possible. */

@@ -20,6 +20,7 @@ import {
   type WorkerPulse,
 } from "@symphony/core";
 import { AuditLog } from "./audit-log.ts";
+import { Bundles } from "./bundles.ts";
 import { Database } from "./connection.ts";
 import { Control, Controlled } from "./controlled.ts";
 import { Counter } from "./counter.ts";
@@ -129,18 +130,15 @@ class Opened extends Controlled implements PgBossTransport {
   constructor(input: OpenInput, options: PgBossOptions, database: Database, release: (() => Promise<void>) | undefined) {
     super();
     const [{ serializer, runtime, logger }, { schema }] = [input, options];
-    this.#options = options;
-    this.#database = database;
-    this.#release = release;
-    this.#logger = logger;
-    this.#runtime = runtime;
+    [this.#options, this.#database, this.#release, this.#logger, this.#runtime] = [options, database, release, logger, runtime];
     this.#names = new Set(input.queues);
     const keyed = new Set(input.keyedQueues);
     this.#setUp = new SetUp(database, options, runtime, logger, keyed);
     this.#queues = new QueueDirectory(database, runtime, schema, options.deadLetterQueue, input.queues);
     this.#notifier = new Notifier({ database, runtime, logger, schema, enabled: options.notify });
     this.#counter = new Counter(database, runtime, logger, schema);
-    this.#lanes = new Lanes({ database, options, serializer, runtime, logger, notifier: this.#notifier });
+    const bundles = new Bundles(database, schema);
+    this.#lanes = new Lanes({ database, options, serializer, runtime, logger, notifier: this.#notifier, bundles });
     this.#sender = new PgBossSender({
       transport: input.name,
       options,
@@ -152,11 +150,12 @@ class Opened extends Controlled implements PgBossTransport {
       maker: new QueueMaker({ options, setUp: this.#setUp, queues: this.#queues, names: this.#names, keyed }),
     });
     const laneOf = (queue: QueueInfo): Lane => this.#lanes.of(queue);
-    this.control = new Control({ database, queues: this.#queues, laneOf, notifier: this.#notifier, runtime, logger, schema });
+    this.control = new Control({ database, queues: this.#queues, laneOf, bundles, notifier: this.#notifier, runtime, logger, schema });
     this.#receiver = new PgBossReceiver({
       queues: this.#queues,
       laneOf,
       pauses: this.control.pauses,
+      bundles,
       database,
       schema,
       serializer,
@@ -170,7 +169,13 @@ class Opened extends Controlled implements PgBossTransport {
     this.#reaper = new Reaper({ ...shared, notifier: this.#notifier, control: this.control });
     this.#audit = new AuditLog({ database, notifier: this.#notifier, runtime, schema });
     this.schedules = new Schedules(database, schema);
-    this.#transactor = new Transactor(database, this.#queues, this.#counter, this.#notifier, schema, {
+    this.#transactor = new Transactor({
+      database,
+      queues: this.#queues,
+      bundles,
+      counter: this.#counter,
+      notifier: this.#notifier,
+      schema,
       timeoutMs: options.statementTimeoutMs,
     });
   }

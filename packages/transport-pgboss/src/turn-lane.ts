@@ -1,6 +1,6 @@
 import { anyReadyStatement } from "./claim-statement.ts";
 import type { Database, Statement } from "./connection.ts";
-import type { Burial, Claimed, ClaimRequest, GiveBack, Lane, QueueReceipts } from "./lane.ts";
+import type { Burial, Claimed, ClaimRequest, GiveBack, Lane, QueueReceipts, Settlements } from "./lane.ts";
 import type { Notifier } from "./notifier.ts";
 import type { QueueInfo } from "./queues.ts";
 
@@ -38,18 +38,18 @@ export class TurnLane implements Lane {
     }
   }
 
-  async acknowledge(groups: readonly QueueReceipts[]): Promise<ReadonlySet<string>> {
+  async acknowledge(groups: readonly QueueReceipts[]): Promise<Settlements> {
     if (groups.length === 0) return new Set();
     const settled = await this.#lane.acknowledge(groups);
     if (settled.size > 0) this.#notifier.notify(groups.map((each) => each.queue.name));
     return settled;
   }
 
-  giveBack(queue: QueueInfo, items: readonly GiveBack[]): Promise<ReadonlySet<string>> {
+  giveBack(queue: QueueInfo, items: readonly GiveBack[]): Promise<Settlements> {
     return this.#lane.giveBack(queue, items);
   }
 
-  async deadLetter(queue: QueueInfo, dead: QueueInfo, items: readonly Burial[]): Promise<ReadonlySet<string>> {
+  async deadLetter(queue: QueueInfo, dead: QueueInfo, items: readonly Burial[]): Promise<Settlements> {
     const settled = await this.#lane.deadLetter(queue, dead, items);
     if (settled.size > 0) this.#notifier.notify([queue.name]);
     return settled;

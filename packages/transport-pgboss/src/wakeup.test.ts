@@ -71,6 +71,7 @@ test("wakes for a message of the caller's transaction when it has been committed
 
 test("wakes for what is released, retried at once, taken back and redriven", async () => {
   await schema.query("DELETE FROM $schema.job");
+  await schema.query("DELETE FROM $schema.messenger_bundle");
   await send(transport, message("alpha"));
   const { heard, stop } = await eavesdrop();
   const next = async (act: () => Promise<unknown>, what: string): Promise<void> => {

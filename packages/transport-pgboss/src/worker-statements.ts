@@ -1,4 +1,5 @@
 import pg from "pg";
+import { takeBackBundles } from "./bundle-statements.ts";
 import { type Statement, statement } from "./connection.ts";
 import { controlEpoch } from "./pause-statements.ts";
 import type { QueueInfo } from "./queues.ts";
@@ -110,24 +111,44 @@ export function reap(schema: string, dead: QueueInfo): Statement {
   const held = `(j.output ->> 'claimedBy' IN (SELECT worker_id FROM stale)
            OR (j.started_on < now() - $1::float8 * interval '1 ms'
              AND NOT EXISTS (SELECT 1 FROM ${schema}.${WORKER_TABLE} w WHERE w.worker_id = j.output ->> 'claimedBy')))`;
+  const heldBundle = `(b.worker_id IN (SELECT worker_id FROM stale)
+           OR (b.claimed_at < now() - $1::float8 * interval '1 ms'
+             AND NOT EXISTS (SELECT 1 FROM ${schema}.${WORKER_TABLE} w WHERE w.worker_id = b.worker_id)))`;
   return statement(
     "reap",
     `WITH stale AS MATERIALIZED (
        DELETE FROM ${schema}.${WORKER_TABLE} WHERE worker_id IN (
          SELECT worker_id FROM ${schema}.${WORKER_TABLE} WHERE last_beat_at < now() - $1::float8 * interval '1 ms' FOR UPDATE SKIP LOCKED)
        RETURNING worker_id),
-     ${takeBack(schema, dead, held, INTERRUPTED)}
-     SELECT worker_id, NULL::text FROM stale UNION ALL SELECT NULL, name FROM taken`,
+     ${takeBack(schema, dead, held, INTERRUPTED)},
+     ${takeBackBundles(schema, heldBundle, INTERRUPTED)}
+     SELECT worker_id, NULL::text FROM stale UNION ALL SELECT NULL, name FROM taken UNION ALL SELECT NULL, name FROM returned`,
   );
 }
 
 /** The same for one worker ($1) that is known to have ended; its messages are interrupted, or suspects of its death. */
 export function retire(schema: string, dead: QueueInfo, how: "interrupted" | "suspected"): Statement {
+  const data = how === "suspected" ? SUSPECTED : INTERRUPTED;
   return statement(
     `retire_${how}`,
     `WITH gone AS (DELETE FROM ${schema}.${WORKER_TABLE} WHERE worker_id = $1::text),
-     ${takeBack(schema, dead, "j.output ->> 'claimedBy' = $1::text", how === "suspected" ? SUSPECTED : INTERRUPTED)}
-     SELECT name FROM taken`,
+     ${takeBack(schema, dead, "j.output ->> 'claimedBy' = $1::text", data)},
+     ${takeBackBundles(schema, "b.worker_id = $1::text", data)}
+     SELECT name FROM taken UNION ALL SELECT name FROM returned`,
+  );
+}
+
+/** Takes back claims of ours whose answers were lost: nobody has their messages. $1 worker, $2 numbers of the claims. */
+export function forgetClaims(schema: string, queue: QueueInfo): Statement {
+  const name = pg.escapeLiteral(queue.name);
+  return statement(
+    "forget_claims",
+    `WITH ${takeBackBundles(schema, `b.worker_id = $1::text AND b.claim = ANY ($2::bigint[]) AND b.queue = ${name}`, "j.data")},
+     taken AS (
+       UPDATE ${schema}.${queue.table} SET state = 'retry', start_after = now(), heartbeat_on = NULL, output = NULL
+       WHERE name = ${name} AND state = 'active' AND output ->> 'claimedBy' = $1::text AND (output ->> 'claim')::bigint = ANY ($2::bigint[])
+       RETURNING id)
+     SELECT id::text FROM taken UNION ALL SELECT id::text FROM returned`,
   );
 }
 
@@ -142,7 +163,7 @@ export function adopt(schema: string, queue: QueueInfo): Statement {
          output = jsonb_build_object('claimedBy', $1::text)
        FROM r WHERE ${fence("j", "r")}
        RETURNING j.id, j.retry_count, j.priority, j.singleton_key, j.data, j.created_on)
-     SELECT 0, id, retry_count, priority, singleton_key IS NOT NULL, data::text FROM adopted ORDER BY priority DESC, created_on, id`,
+     SELECT 0, NULL, id::text, retry_count, priority, singleton_key IS NOT NULL, data::text FROM adopted ORDER BY priority DESC, created_on, id`,
   );
 }
 

@@ -136,7 +136,8 @@ describe("threads with a database", () => {
       waitFor(
         async () => {
           const [row] = await database.query<{ n: number }>(
-            "SELECT count(*)::int AS n FROM $schema.job WHERE name = 'default' AND state < 'completed'",
+            `SELECT (SELECT count(*) FROM $schema.job WHERE name = 'default' AND state < 'completed')::int
+               + (SELECT count(*) FROM $schema.messenger_bundle)::int AS n`,
           );
           return row?.n === 0;
         },

@@ -135,7 +135,8 @@ async function rollBackAtRandom(arena: Arena): Promise<Figures> {
       IF random() < (CASE TG_OP WHEN 'INSERT' THEN 0.002 ELSE 0.03 END) THEN RAISE EXCEPTION 'as if by chance' USING ERRCODE = CASE WHEN random() < 0.5 THEN '40P01' ELSE '40001' END; END IF;
       RETURN coalesce(NEW, OLD);
     END $$;
-    CREATE TRIGGER unlucky BEFORE INSERT OR UPDATE OR DELETE ON symphony.job FOR EACH ROW EXECUTE FUNCTION unlucky()`);
+    CREATE TRIGGER unlucky BEFORE INSERT OR UPDATE OR DELETE ON symphony.job FOR EACH ROW EXECUTE FUNCTION unlucky();
+    CREATE TRIGGER unlucky BEFORE INSERT OR UPDATE OR DELETE ON symphony.messenger_bundle FOR EACH ROW EXECUTE FUNCTION unlucky()`);
   const fleet = await arena.fleet({ processes: 3, concurrency: 10 });
   const pids = fleet.workers().join();
   for (let i = 0; i < arena.n / 50; i++) await arena.sendMany(50, Note, () => ({ sleepMs: arena.random.integer(0, 20) }));

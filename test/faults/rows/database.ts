@@ -2,6 +2,7 @@ import { pause, waitFor } from "@symphony/core/testing";
 import { Note, Slow } from "../../fixtures/messages.ts";
 import { withAddress } from "../../support/database.ts";
 import { now } from "../../support/journal.ts";
+import { allMessages } from "../../support/messages.ts";
 import { startTcpProxy } from "../../support/tcp-proxy.ts";
 import { type Arena, summary } from "../arena.ts";
 import { quantile, round, spread } from "../figures.ts";
@@ -172,7 +173,9 @@ async function loseSettleReply(arena: Arena): Promise<Figures> {
       await waitFor(() => arena.entries().some((entry) => entry.kind === "start" && entry.value === value), {
         what: "the handler to begin",
       });
-      proxy.dropReplies({ marker: id });
+      // An acknowledgement names the worker in a list, as no other statement does.
+      const [held] = await arena.database.query<{ worker: string }>(`SELECT worker FROM ${allMessages()} WHERE id = $1`, [id]);
+      proxy.dropReplies({ marker: `{"${held?.worker}"}` });
       await arena.drain();
     }
     await fleet.stop();

@@ -96,6 +96,7 @@ test("finds dead rows that nobody removes", async (t) => {
   // The server counts no fewer than zero live rows: were the deletion reported first, these would count as alive for good.
   await waitFor(reported, { what: "a report of 200 rows", timeoutMs: 20_000, intervalMs: 200 });
   await schema.query("DELETE FROM $schema.job WHERE name = 'alpha'");
+  await schema.query("DELETE FROM $schema.messenger_bundle");
   const found = async (): Promise<boolean> => {
     await schema.query("SELECT 1");
     return has(await transport.diagnose({ limits: { deadRows: 100 } }), "dead-rows alpha");
@@ -125,7 +126,7 @@ test("finds queues that nobody takes from, and messages that wait or run for too
   await beat(transport);
   assert.ok(!has(await transport.diagnose(), "queue-without-worker alpha"), "somebody is there");
   await receive(transport, "alpha", 1);
-  await schema.query("UPDATE $schema.job SET started_on = now() - interval '2 hours' WHERE state = 'active'");
+  await schema.query("UPDATE $schema.messenger_bundle SET claimed_at = now() - interval '2 hours'");
   await schema.query("UPDATE $schema.job SET created_on = now() - interval '2 hours' WHERE state < 'active'");
   const slow = await transport.diagnose();
   assert.ok(has(slow, "deliveries-slow alpha"));

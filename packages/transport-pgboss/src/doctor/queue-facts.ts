@@ -1,7 +1,8 @@
 import pg from "pg";
+import { LEFT } from "../bundle-statements.ts";
 import type { Database } from "../connection.ts";
 import type { QueueInfo } from "../queues.ts";
-import { WORKER_TABLE } from "../statements.ts";
+import { BUNDLE_TABLE, WORKER_TABLE } from "../statements.ts";
 
 /** What the catalogues and statistics say of the table of one queue. */
 export interface QueueTable {
@@ -84,7 +85,7 @@ export async function readBadIndexes(database: Database, schema: string): Promis
   });
 }
 
-/** Reads the index of what is in flight, and of it no more than a thousand entries per queue. */
+/** Reads the bundles, and the index of what else is in flight, of it no more than a thousand entries per queue. */
 export async function readStuck(
   database: Database,
   schema: string,
@@ -93,10 +94,14 @@ export async function readStuck(
 ): Promise<readonly StuckDeliveries[]> {
   const found: StuckDeliveries[] = [];
   for (const queue of queues) {
-    const text = `SELECT count(*) FILTER (WHERE NOT known)::int, count(*) FILTER (WHERE known AND ms > $1::float8)::int, coalesce(max(ms), 0)::float8
-      FROM (SELECT EXISTS (SELECT 1 FROM ${schema}.${WORKER_TABLE} w WHERE w.worker_id = j.output ->> 'claimedBy') AS known,
-          extract(epoch FROM clock_timestamp() - started_on)::float8 * 1000 AS ms
-        FROM ${schema}.${queue.table} j WHERE name = ${pg.escapeLiteral(queue.name)} AND state = 'active' ORDER BY started_on LIMIT ${COUNTED}) AS a
+    const known = (worker: string): string => `EXISTS (SELECT 1 FROM ${schema}.${WORKER_TABLE} w WHERE w.worker_id = ${worker}) AS known`;
+    const age = (time: string): string => `extract(epoch FROM clock_timestamp() - ${time})::float8 * 1000 AS ms`;
+    const name = pg.escapeLiteral(queue.name);
+    const text = `SELECT coalesce(sum(n) FILTER (WHERE NOT known), 0)::int, coalesce(sum(n) FILTER (WHERE known AND ms > $1::float8), 0)::int,
+        coalesce(max(ms), 0)::float8
+      FROM ((SELECT 1 AS n, ${known("j.output ->> 'claimedBy'")}, ${age("started_on")}
+          FROM ${schema}.${queue.table} j WHERE name = ${name} AND state = 'active' ORDER BY started_on LIMIT ${COUNTED})
+        UNION ALL (SELECT ${LEFT}, ${known("b.worker_id")}, ${age("b.claimed_at")} FROM ${schema}.${BUNDLE_TABLE} b WHERE b.queue = ${name} LIMIT ${COUNTED})) AS a
       WHERE known OR ms > 30000`;
     const [row] = await database.run({ name: "", text }, [limits.handlingMs], "looking for stuck messages");
     const [abandoned, slow, oldestMs] = row as [number, number, number];

@@ -111,6 +111,10 @@ export async function contractFixture(
         "UPDATE $schema.job SET started_on = started_on - $2::float8 * interval '1 ms' WHERE output ->> 'claimedBy' = $1",
         ago,
       );
+      await schema.query(
+        "UPDATE $schema.messenger_bundle SET claimed_at = claimed_at - $2::float8 * interval '1 ms' WHERE worker_id = $1",
+        ago,
+      );
     },
     beginTransaction: () => begin(schema.url),
   };
@@ -132,6 +136,7 @@ async function empty(schema: TestSchema): Promise<void> {
   const queues = await schema.query<{ name: string }>("SELECT name FROM $schema.queue WHERE dead_letter IS NOT NULL");
   for (const { name } of queues) await schema.query("SELECT $schema.delete_queue($1)", [name]);
   await schema.query("DELETE FROM $schema.job");
+  await schema.query("DELETE FROM $schema.messenger_bundle");
   await schema.query(
     "TRUNCATE $schema.messenger_worker, $schema.messenger_counter, $schema.messenger_signal, $schema.messenger_audit, $schema.messenger_trash, $schema.messenger_schedule, $schema.messenger_pause, $schema.messenger_redrive",
   );

@@ -1,0 +1,25 @@
+import type { Receipt } from "@symphony/core";
+import { unbundle } from "./bundle-statements.ts";
+import type { Database, Statement } from "./connection.ts";
+import type { QueueInfo } from "./queues.ts";
+
+/** Makes rows of messages that are in bundles, for everything that works on rows. */
+export class Bundles {
+  readonly #database: Database;
+  readonly #schema: string;
+  readonly #statements = new Map<string, Statement>();
+
+  constructor(database: Database, schema: string) {
+    this.#database = database;
+    this.#schema = schema;
+  }
+
+  /** Afterwards the deliveries of these receipts are active rows, as far as they are current. True: some were not before. */
+  async open(queue: QueueInfo, receipts: readonly Pick<Receipt, "id" | "fence">[]): Promise<boolean> {
+    if (queue.keyed || receipts.length === 0) return false;
+    const sql = this.#statements.get(queue.name) ?? unbundle(this.#schema, queue);
+    this.#statements.set(queue.name, sql);
+    const values = [receipts.map(({ id }) => id), receipts.map(({ fence }) => fence)];
+    return (await this.#database.run(sql, values, "looking for messages in flight")).length > 0;
+  }
+}
