@@ -12,47 +12,61 @@ export type AbortCause =
   | { readonly kind: "timedOut"; readonly timeoutMs: number }
   | { readonly kind: "interrupted"; readonly reason: AbortReason };
 
+/** What all attempts of an executor have in common. */
+export interface AttemptHost {
+  readonly transport: string;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Milliseconds between the abort of the signal and giving the attempt up. */
+  readonly graceMs: number;
+  readonly maxRetriesOf: (received: Received) => number;
+  /** Called when the timeout of an attempt starts, and again with each `context.heartbeat()`. */
+  readonly onArm: ((received: Received, timeoutMs: number) => void) | undefined;
+  /** Sees to it that `timeOut` is called on an attempt that is past this deadline. */
+  readonly watch: (deadline: number) => void;
+}
+
 /**
  * One run of the handlers of one message in this process: its signal, its timeout and what its context needs.
  * The controller is made when somebody asks for the signal: most handlers of small messages never do.
  */
 export class Attempt implements Holder {
   readonly received: Received;
-  readonly transport: string;
-  readonly logger: Logger;
-  readonly maxRetries: number;
   /** The open client of a transactional attempt. */
   db: unknown;
   cause: AbortCause | undefined;
   /** Dispatches that wait for the handlers to succeed. */
   held: HeldDispatch[] | undefined;
   isOver = false;
+  /** Monotonic milliseconds; infinite before the start and after the abort. */
+  deadline = Number.POSITIVE_INFINITY;
   #controller: AbortController | undefined;
+  /** Of the grace. */
   #timer: Timer | undefined;
   #ended: ((cause: AbortCause) => void) | undefined;
-  readonly clock: Clock;
-  readonly #graceMs: number;
+  readonly #host: AttemptHost;
   readonly #timeoutMs: number;
-  readonly #onArm: ((timeoutMs: number) => void) | undefined;
 
-  constructor(o: {
-    received: Received;
-    transport: string;
-    logger: Logger;
-    maxRetries: number;
-    clock: Clock;
-    timeoutMs: number;
-    graceMs: number;
-    onArm?: ((timeoutMs: number) => void) | undefined;
-  }) {
-    this.received = o.received;
-    this.transport = o.transport;
-    this.logger = o.logger;
-    this.maxRetries = o.maxRetries;
-    this.clock = o.clock;
-    this.#graceMs = o.graceMs;
-    this.#timeoutMs = o.timeoutMs;
-    this.#onArm = o.onArm;
+  constructor(received: Received, host: AttemptHost, timeoutMs: number) {
+    this.received = received;
+    this.#host = host;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  get transport(): string {
+    return this.#host.transport;
+  }
+
+  get logger(): Logger {
+    return this.#host.logger;
+  }
+
+  get clock(): Clock {
+    return this.#host.clock;
+  }
+
+  get maxRetries(): number {
+    return this.#host.maxRetriesOf(this.received);
   }
 
   get signal(): AbortSignal {
@@ -73,12 +87,17 @@ export class Attempt implements Holder {
     if (this.cause === undefined) this.#arm();
   }
 
+  /** Past its deadline. */
+  timeOut(): void {
+    this.abort({ kind: "timedOut", timeoutMs: this.#timeoutMs });
+  }
+
   abort(cause: AbortCause): void {
     if (this.cause !== undefined) return;
     this.cause = cause;
+    this.deadline = Number.POSITIVE_INFINITY;
     this.#controller?.abort(abortReason(cause, this.received.receipt.id));
-    this.#timer?.cancel();
-    this.#timer = this.clock.schedule(this.#graceMs, () => this.#ended?.(cause));
+    this.#timer = this.#host.clock.schedule(this.#host.graceMs, () => this.#ended?.(cause));
   }
 
   /** The handlers came back, or nobody waits for them any more. */
@@ -88,9 +107,9 @@ export class Attempt implements Holder {
   }
 
   #arm(): void {
-    this.#timer?.cancel();
-    this.#onArm?.(this.#timeoutMs);
-    this.#timer = this.clock.schedule(this.#timeoutMs, () => this.abort({ kind: "timedOut", timeoutMs: this.#timeoutMs }));
+    this.#host.onArm?.(this.received, this.#timeoutMs);
+    this.deadline = this.#host.clock.monotonic() + this.#timeoutMs;
+    this.#host.watch(this.deadline);
   }
 }
 

@@ -37,10 +37,15 @@ export class MessageBus {
   readonly allowNoHandlers: boolean;
   readonly #run: Next;
 
-  constructor(name: string, middleware: readonly Middleware[], options: { readonly allowNoHandlers?: boolean } = {}) {
+  /** @param options.steps - The library's own, after all middleware. */
+  constructor(
+    name: string,
+    middleware: readonly Middleware[],
+    options: { readonly allowNoHandlers?: boolean; readonly steps?: readonly Middleware[] } = {},
+  ) {
     this.name = name;
     this.allowNoHandlers = options.allowNoHandlers ?? false;
-    this.#run = compose(middleware);
+    this.#run = compose(middleware, options.steps);
   }
 
   /** Resolves with the envelope and the stamps that it got on its way. Rejects with what a step threw. */

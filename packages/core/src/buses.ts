@@ -13,8 +13,8 @@ export class Buses {
   /** @param steps - The steps of the library for one bus, after all own middleware. */
   constructor(config: ParsedConfig, steps: (bus: Required<BusConfig>) => readonly Middleware[]) {
     for (const [name, bus] of Object.entries(config.buses)) {
-      const middleware = [...config.middleware, ...bus.middleware, ...steps(bus)];
-      this.#buses.set(name, new MessageBus(name, middleware, { allowNoHandlers: bus.allowNoHandlers }));
+      const middleware = [...config.middleware, ...bus.middleware];
+      this.#buses.set(name, new MessageBus(name, middleware, { allowNoHandlers: bus.allowNoHandlers, steps: steps(bus) }));
     }
     this.default = this.get(config.defaultBus);
   }
@@ -29,6 +29,7 @@ export class Buses {
 
   /** The bus that a message names; the default one when it names none, or one that only the program that sent it knew. */
   of(envelope: Envelope): MessageBus {
+    if (this.#buses.size === 1) return this.default;
     const name = envelope.last(busName)?.bus;
     return (name === undefined ? undefined : this.#buses.get(name)) ?? this.default;
   }

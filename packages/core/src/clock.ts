@@ -33,18 +33,34 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** `performance.now` counts from the start of the process, or of the thread; this is where that lies on the machine's clock. */
 const ORIGIN_MS = Number(process.hrtime.bigint()) / 1e6 - performance.now();
 
+class SystemTimer implements Timer {
+  readonly #run: () => void;
+  readonly #unref: boolean;
+  #handle: NodeJS.Timeout | undefined;
+
+  constructor(run: () => void, unref: boolean) {
+    this.#run = run;
+    this.#unref = unref;
+  }
+
+  arm(leftMs: number): void {
+    const stepMs = Math.min(Math.max(leftMs, 0), LONGEST_TIMER_MS);
+    this.#handle = setTimeout(leftMs > stepMs ? () => this.arm(leftMs - stepMs) : this.#run, stepMs);
+    if (this.#unref) this.#handle.unref();
+  }
+
+  cancel(): void {
+    clearTimeout(this.#handle);
+  }
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => ORIGIN_MS + performance.now(),
   schedule(delayMs, run, options) {
-    let handle: NodeJS.Timeout | undefined;
-    const arm = (leftMs: number): void => {
-      const stepMs = Math.min(Math.max(leftMs, 0), LONGEST_TIMER_MS);
-      handle = setTimeout(() => (leftMs > stepMs ? arm(leftMs - stepMs) : run()), stepMs);
-      if (options?.unref === true) handle.unref();
-    };
-    arm(delayMs);
-    return { cancel: () => clearTimeout(handle) };
+    const timer = new SystemTimer(run, options?.unref === true);
+    timer.arm(delayMs);
+    return timer;
   },
 };
 

@@ -1,7 +1,7 @@
 import { backoffMs } from "./backoff.ts";
 import { CancelWatch } from "./cancel-watch.ts";
 import type { Clock } from "./clock.ts";
-import { type Decision, decide, type StrategyLookup, toDecisionInput } from "./decide.ts";
+import { acknowledged, type Decision, decide, type StrategyLookup, toDecisionInput } from "./decide.ts";
 import { NO_TRIES } from "./delivery.ts";
 import { toErrorRecord } from "./error-record.ts";
 import { LeaseLostError, MessengerError } from "./errors.ts";
@@ -15,6 +15,7 @@ import { RejectionWriter } from "./rejection-writer.ts";
 import { Settler } from "./settle.ts";
 import { redelivery, suspect } from "./stamps.ts";
 import { OPERATIONS } from "./telemetry/names.ts";
+import type { ProcessSpan } from "./telemetry/process-span.ts";
 import { Tracing } from "./telemetry/tracing.ts";
 import type { Received } from "./transport.ts";
 import type { ParsedWorkerOptions } from "./worker-options.ts";
@@ -292,7 +293,7 @@ export class ConsumeLoop {
     const startedAt = this.#clock.monotonic();
     this.#report.emit("message_received", { received });
     const span = this.#tracing?.process(received);
-    const outcome = await (span === undefined ? this.#execute(received) : span.run(() => this.#execute(received)));
+    const outcome = await this.#execute(received, span);
     // Gone from the map: the lease was lost or the shutdown handed it back, and the outcome does not count any more.
     if (!this.#inFlight.delete(received)) return span?.end(outcome, undefined);
     if (this.#cancelWatch?.has(received) === true) {
@@ -312,16 +313,18 @@ export class ConsumeLoop {
     this.#gate.open();
   }
 
-  async #execute(received: Received): Promise<Outcome> {
+  #execute(received: Received, span: ProcessSpan | undefined): Promise<Outcome> {
+    const { signal } = this.#abort;
     try {
-      return await this.#executor.execute(received, this.#abort.signal);
+      if (span === undefined) return this.#executor.execute(received, signal).catch(failed);
+      return span.run(() => this.#executor.execute(received, signal)).catch(failed);
     } catch (error) {
-      // An executor must not throw; if one does all the same, its message must not hang.
-      return { kind: "failed", failure: { error: toErrorRecord(error) } };
+      return Promise.resolve(failed(error));
     }
   }
 
   #decide(received: Received, outcome: Outcome, trace?: string): Decision {
+    if (outcome.kind === "handled") return acknowledged(outcome);
     const { random } = this.#o.runtime;
     return decide(
       outcome,
@@ -345,6 +348,9 @@ export class ConsumeLoop {
     }
   }
 }
+
+/** An executor must not throw; if one does all the same, its message must not hang. */
+const failed = (error: unknown): Outcome => ({ kind: "failed", failure: { error: toErrorRecord(error) } });
 
 /**
  * It was in flight when a process died, or has killed one: the next time it may not have company. So may one that was

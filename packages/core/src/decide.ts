@@ -70,7 +70,7 @@ const FALLBACK_STRATEGY = multiplierRetry();
 export function decide(outcome: Outcome, input: DecisionInput): Decision {
   switch (outcome.kind) {
     case "handled":
-      return { kind: "acknowledge", alreadySettled: outcome.settled === true };
+      return acknowledged(outcome);
     case "failed":
       return afterFailure(outcome.failure, outcome.handled, "retries_exhausted", input);
     case "timedOut":
@@ -91,6 +91,15 @@ export function decide(outcome: Outcome, input: DecisionInput): Decision {
       return deadLetter("no_handler", outcome.error, input.tries, input);
   }
 }
+
+const [ACKNOWLEDGE, SETTLED] = [false, true].map((alreadySettled) => ({ kind: "acknowledge", alreadySettled }) as const) as [
+  Decision,
+  Decision,
+];
+
+/** The decision about a message that was handled: it needs to know nothing else. */
+export const acknowledged = (outcome: Extract<Outcome, { kind: "handled" }>): Decision =>
+  outcome.settled === true ? SETTLED : ACKNOWLEDGE;
 
 function afterFailure(
   report: FailureReport,

@@ -101,9 +101,13 @@ export function defineHandler<Input, Output, Result>(
   return Object.freeze({ ...parsed, name, message, handle: handle as HandlerFunction<unknown> });
 }
 
+const NO_HANDLERS: readonly HandlerDescriptor[] = [];
+
 /** Message name → handlers, in the order in which they run. */
 export class HandlerRegistry {
   readonly #byType = new Map<string, readonly HandlerDescriptor[]>();
+  /** Types with a handler that is not for every transport and bus. */
+  readonly #restricted = new Set<string>();
 
   constructor(handlers: readonly HandlerDescriptor[]) {
     for (const handler of handlers) {
@@ -113,6 +117,7 @@ export class HandlerRegistry {
           handler: handler.name,
         });
       }
+      if (handler.fromTransport !== undefined || handler.bus !== undefined) this.#restricted.add(handler.message.name);
       this.#byType.set(
         handler.message.name,
         [...others, handler].sort((a, b) => b.priority - a.priority),
@@ -122,7 +127,8 @@ export class HandlerRegistry {
 
   /** Handlers for a message of this type that came from `transport` over `bus`. */
   for(type: string, where: { transport?: string; bus?: string } = {}): readonly HandlerDescriptor[] {
-    const all = this.#byType.get(type) ?? [];
+    const all = this.#byType.get(type) ?? NO_HANDLERS;
+    if (!this.#restricted.has(type)) return all;
     const fits = (handler: HandlerDescriptor): boolean =>
       (handler.fromTransport === undefined || handler.fromTransport === where.transport) &&
       (handler.bus === undefined || handler.bus === where.bus);

@@ -1,5 +1,6 @@
-import { type AbortCause, Attempt, currentAttempt, execution } from "./attempt.ts";
+import { type AbortCause, Attempt, type AttemptHost, currentAttempt, execution } from "./attempt.ts";
 import { Snooze } from "./context.ts";
+import { Deadlines } from "./deadlines.ts";
 import type { Envelope } from "./envelope.ts";
 import { toErrorRecord } from "./error-record.ts";
 import { LeaseLostError, MessengerError, ValidationError } from "./errors.ts";
@@ -42,30 +43,42 @@ class InProcessExecutor implements Executor {
   readonly size: number;
   readonly #messenger: Messenger;
   readonly #transport: string;
-  readonly #logger: Logger;
-  readonly #graceMs: number;
-  readonly #onArm: ((received: Received, timeoutMs: number) => void) | undefined;
+  readonly #host: AttemptHost;
+  readonly #deadlines: Deadlines;
   readonly #running = new Map<AbortSignal, Set<Attempt>>();
+  #attempts = 0;
   readonly #closing = new AbortController();
 
   constructor(options: InProcessExecutorOptions) {
     this.size = options.size;
     this.#messenger = options.messenger;
     this.#transport = options.transport;
-    this.#logger = options.logger ?? options.messenger.logger;
-    this.#graceMs = options.graceMs ?? DEFAULT_GRACE_MS;
-    this.#onArm = options.onArm;
+    const { messenger, transport } = options;
+    const { clock } = messenger.runtime;
+    this.#deadlines = new Deadlines(clock, (now) => this.#timeOut(now));
+    this.#host = {
+      transport,
+      clock,
+      logger: options.logger ?? messenger.logger,
+      graceMs: options.graceMs ?? DEFAULT_GRACE_MS,
+      maxRetriesOf: ({ envelope, queue }) => {
+        const type = envelope === undefined ? undefined : messenger.registry.typeOf(envelope);
+        return messenger.retryStrategy(type?.name ?? "", transport, queue).maxRetries;
+      },
+      onArm: options.onArm,
+      watch: (deadline) => this.#deadlines.watch(deadline),
+    };
   }
 
-  async execute(received: Received, signal: AbortSignal): Promise<Outcome> {
+  execute(received: Received, signal: AbortSignal): Promise<Outcome> {
     const { envelope, decodeError } = received;
     if (envelope === undefined) {
       const error = toErrorRecord(decodeError ?? new MessengerError("RECORD_UNDECODABLE", "the record was not decoded"));
-      return { kind: decodeError?.code === "RECORD_TOO_NEW" ? "tooNew" : "undecodable", error };
+      return Promise.resolve({ kind: decodeError?.code === "RECORD_TOO_NEW" ? "tooNew" : "undecodable", error });
     }
-    const prepared = this.#prepare(received, envelope);
-    if ("kind" in prepared) return prepared;
-    if (signal.aborted) return { kind: "interrupted", reason: interruption(signal) };
+    const prepared = this.#prepare(envelope);
+    if ("kind" in prepared) return Promise.resolve(prepared);
+    if (signal.aborted) return Promise.resolve({ kind: "interrupted", reason: interruption(signal) });
     return this.#attempt(received, prepared, signal);
   }
 
@@ -80,13 +93,23 @@ class InProcessExecutor implements Executor {
     for (const attempts of this.#running.values())
       for (const attempt of attempts) attempt.abort({ kind: "interrupted", reason: "shutdown" });
     this.#running.clear();
+    this.#deadlines.clear();
+  }
+
+  /** Aborts what is past its deadline; the next one. */
+  #timeOut(now: number): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const attempts of this.#running.values()) {
+      for (const attempt of attempts) {
+        if (attempt.deadline <= now) attempt.timeOut();
+        else next = Math.min(next, attempt.deadline);
+      }
+    }
+    return next;
   }
 
   /** Type, version and handlers: what can end a message before any of its handlers runs. */
-  #prepare(
-    received: Received,
-    envelope: Envelope,
-  ): Outcome | { envelope: Envelope; handlers: readonly HandlerDescriptor[]; type: AnyMessageType } {
+  #prepare(envelope: Envelope): Outcome | { envelope: Envelope; handlers: readonly HandlerDescriptor[]; type: AnyMessageType } {
     const name = envelope.message.type;
     const type = this.#messenger.registry.typeOf(envelope);
     const bus = this.#messenger.buses.of(envelope);
@@ -105,20 +128,20 @@ class InProcessExecutor implements Executor {
     const late = expired(envelope, this.#messenger.runtime.clock.now());
     if (late !== undefined) return { kind: "expired", error: toErrorRecord(late) };
     try {
-      return { envelope: this.#adapt(received, envelope, type, version), handlers, type };
+      return { envelope: this.#adapt(envelope, type, version), handlers, type };
     } catch (error) {
       return { kind: "undecodable", error: toErrorRecord(error) };
     }
   }
 
-  #adapt(received: Received, envelope: Envelope, type: AnyMessageType, version: number): Envelope {
+  #adapt(envelope: Envelope, type: AnyMessageType, version: number): Envelope {
     let payload = envelope.message.payload;
     for (let from = version; from < type.version; from++) payload = type.upcast[from]?.(payload) ?? payload;
     const current =
       payload === envelope.message.payload && type.name === envelope.message.type
         ? envelope
         : envelope.withMessage({ type: type.name, payload });
-    return current.with(receivedStamp({ transport: this.#transport, queue: received.queue, receipt: received.receipt }));
+    return current;
   }
 
   #attempt(
@@ -127,24 +150,21 @@ class InProcessExecutor implements Executor {
     signal: AbortSignal,
   ): Promise<Outcome> {
     const { envelope, handlers, type } = prepared;
-    const attempt = new Attempt({
-      received,
-      transport: this.#transport,
-      logger: this.#logger,
-      maxRetries: this.#messenger.retryStrategy(type.name, this.#transport, received.queue).maxRetries,
-      clock: this.#messenger.runtime.clock,
-      timeoutMs: timeoutOf(handlers, type, this.#messenger.config.defaults.timeoutMs),
-      graceMs: this.#graceMs,
-      onArm: this.#onArm === undefined ? undefined : (timeoutMs) => this.#onArm?.(received, timeoutMs),
-    });
+    const attempt = new Attempt(received, this.#host, timeoutOf(handlers, type, this.#messenger.config.defaults.timeoutMs));
     const running = this.#followers(signal);
     running.add(attempt);
+    this.#attempts += 1;
     return new Promise<Outcome>((resolve) => {
-      attempt.start((cause) => resolve(abandoned(cause)));
-      void currentAttempt.run(attempt, () => this.#run(attempt, envelope, handlers)).then(resolve);
-    }).finally(() => {
-      attempt.finish();
-      running.delete(attempt);
+      const end = (outcome: Outcome): void => {
+        // The handlers came back after they were given up.
+        if (!running.delete(attempt)) return;
+        this.#attempts -= 1;
+        if (this.#attempts === 0) this.#deadlines.clear();
+        attempt.finish();
+        resolve(outcome);
+      };
+      attempt.start((cause) => end(abandoned(cause)));
+      void currentAttempt.run(attempt, runIn, this, attempt, envelope, handlers).then(end);
     });
   }
 
@@ -166,14 +186,18 @@ class InProcessExecutor implements Executor {
     return attempts;
   }
 
-  async #run(attempt: Attempt, envelope: Envelope, handlers: readonly HandlerDescriptor[]): Promise<Outcome> {
-    const stamped = envelope.with(execution({ attempt }));
+  /** Never rejects. */
+  async run(attempt: Attempt, envelope: Envelope, handlers: readonly HandlerDescriptor[]): Promise<Outcome> {
+    const { receipt, queue } = attempt.received;
+    const stamped = envelope.with(receivedStamp({ transport: this.#transport, queue, receipt }), execution({ attempt }));
     try {
-      const done = envelope.last(redelivery)?.handled ?? [];
-      if (handlers.some((handler) => handler.transactional && !done.includes(handler.name)))
-        return await this.#runTransactional(attempt, stamped);
+      if (handlers.some(isTransactionalHandler)) {
+        const done = envelope.last(redelivery)?.handled ?? [];
+        if (handlers.some((handler) => handler.transactional && !done.includes(handler.name)))
+          return await this.#runTransactional(attempt, stamped);
+      }
       await this.#messenger.buses.of(stamped).dispatch(stamped);
-      return { kind: "handled" };
+      return HANDLED;
     } catch (error) {
       return classify(error, attempt.cause);
     }
@@ -195,6 +219,17 @@ class InProcessExecutor implements Executor {
     return { kind: "handled", settled: true };
   }
 }
+
+const HANDLED: Outcome = { kind: "handled" };
+
+const isTransactionalHandler = (handler: HandlerDescriptor): boolean => handler.transactional;
+
+const runIn = (
+  executor: InProcessExecutor,
+  attempt: Attempt,
+  envelope: Envelope,
+  handlers: readonly HandlerDescriptor[],
+): Promise<Outcome> => executor.run(attempt, envelope, handlers);
 
 /** Once it was started, a message has the time that its attempts take. */
 function expired(envelope: Envelope, now: number): MessengerError | undefined {

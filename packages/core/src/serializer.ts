@@ -188,11 +188,13 @@ function checkRecord(value: unknown): WireRecord {
       details: { v: value.v },
     });
   }
-  for (const field of ["id", "type", "root"] as const) {
-    if (typeof value[field] !== "string" || value[field] === "") throw undecodable(`${field} is not a string`);
-  }
+  needText("id", value.id);
+  needText("type", value.type);
+  needText("root", value.root);
   if (value.suspect !== undefined && !isCount(value.suspect)) throw undecodable("suspect is not a whole number");
-  for (const field of ["tv", "depth", "at"] as const) if (!isCount(value[field])) throw undecodable(`${field} is not a whole number`);
+  needCount("tv", value.tv);
+  needCount("depth", value.depth);
+  needCount("at", value.at);
   if (!("payload" in value)) throw undecodable("payload is missing");
   if (value.headers !== undefined && !(isObject(value.headers) && Object.values(value.headers).every((h) => typeof h === "string")))
     throw undecodable("headers are not strings by name");
@@ -213,19 +215,34 @@ function checkRecord(value: unknown): WireRecord {
     throw undecodable("was is not a list of names");
   if (value.stamps !== undefined && !(isObject(value.stamps) && Object.values(value.stamps).every(Array.isArray)))
     throw undecodable("stamps are not lists by name");
-  for (const field of ["parent", "bus", "key", "part"] as const)
-    if (value[field] !== undefined && typeof value[field] !== "string") throw undecodable(`${field} is not a string`);
+  allowText("parent", value.parent);
+  allowText("bus", value.bus);
+  allowText("key", value.key);
+  allowText("part", value.part);
   return value as unknown as WireRecord;
+}
+
+function needText(field: keyof WireRecord, value: unknown): void {
+  if (typeof value !== "string" || value === "") throw undecodable(`${field} is not a string`);
+}
+
+function allowText(field: keyof WireRecord, value: unknown): void {
+  if (value !== undefined && typeof value !== "string") throw undecodable(`${field} is not a string`);
+}
+
+function needCount(field: keyof WireRecord, value: unknown): void {
+  if (!isCount(value)) throw undecodable(`${field} is not a whole number`);
 }
 
 const undecodable = (what: string): DecodeError => new DecodeError("RECORD_UNDECODABLE", `the record cannot be read: ${what}`);
 
 function toEnvelope(record: WireRecord): Envelope {
+  const { root, parent, depth } = record;
   const stamps: Stamp[] = [
     messageId({ id: record.id }),
     typeVersion({ version: record.tv }),
     dispatched({ at: record.at }),
-    lineage({ root: record.root, ...(record.parent === undefined ? {} : { parent: record.parent }), depth: record.depth }),
+    lineage(parent === undefined ? { root, depth } : { root, parent, depth }),
   ];
   if (record.was !== undefined) stamps.push(olderNames({ names: record.was }));
   if (record.exp !== undefined) stamps.push(expiry({ at: record.exp }));

@@ -12,20 +12,26 @@ export type Middleware = (envelope: Envelope, next: Next) => Promise<Envelope>;
 /**
  * Composes middleware into one function; the last step gets a `next` that returns the envelope.
  *
+ * @param steps - The library's own, after all others; they are trusted to call `next` once.
  * @throws {MessengerError} `MIDDLEWARE_MISUSED` when a middleware calls `next` twice: the rest of the chain would run twice.
  */
-export function compose(middleware: readonly Middleware[]): Next {
-  return middleware.reduceRight<Next>(
-    (next, step) => (envelope) => {
-      try {
-        return step(envelope, once(next));
-      } catch (error) {
-        // A step that is no async function and throws: the caller of a chain has to look in one place only.
-        return Promise.reject(error);
-      }
-    },
-    (envelope) => Promise.resolve(envelope),
-  );
+export function compose(middleware: readonly Middleware[], steps: readonly Middleware[] = []): Next {
+  const inner = steps.reduceRight<Next>((next, step) => guarded(step, () => next), END);
+  return middleware.reduceRight<Next>((next, step) => guarded(step, () => once(next)), inner);
+}
+
+/** The end of every chain. */
+export const END: Next = (envelope) => Promise.resolve(envelope);
+
+function guarded(step: Middleware, next: () => Next): Next {
+  return (envelope) => {
+    try {
+      return step(envelope, next());
+    } catch (error) {
+      // A step that is no async function and throws: the caller of a chain has to look in one place only.
+      return Promise.reject(error);
+    }
+  };
 }
 
 function once(next: Next): Next {

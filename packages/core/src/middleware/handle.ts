@@ -4,7 +4,7 @@ import { MessengerError } from "../errors.ts";
 import type { HandlerContext, HandlerDescriptor, HandlerRegistry } from "../handlers.ts";
 import { type HeldDispatch, type Holder, inPlaceRun, sendHeld } from "../held-dispatches.ts";
 import { handled, received, redelivery } from "../stamps.ts";
-import type { Middleware } from "./chain.ts";
+import { END, type Middleware } from "./chain.ts";
 
 /** A chain of causes may be a circle. */
 const DEEPEST_CAUSE = 16;
@@ -53,24 +53,25 @@ export function handle(
   busOf: (envelope: Envelope) => string,
   allowNoHandlers: boolean,
 ): Middleware {
-  return async (envelope, next) => {
+  const run = (envelope: Envelope): Promise<Envelope> => {
     const origin = envelope.last(received);
     const bus = busOf(envelope);
     const all = handlers.for(envelope.message.type, { bus, ...(origin === undefined ? {} : { transport: origin.transport }) });
     if (all.length === 0) {
-      if (allowNoHandlers) return next(envelope);
+      if (allowNoHandlers) return Promise.resolve(envelope);
       throw new MessengerError("HANDLER_NOT_FOUND", `no handler for message "${envelope.message.type}"`, {
         details: { type: envelope.message.type },
       });
     }
     const attempt = envelope.last(execution)?.attempt;
-    if (attempt !== undefined) return next(await runAll(envelope, all, createContext, attempt));
+    if (attempt !== undefined) return runAll(envelope, all, createContext, attempt);
     const around = currentAttempt.getStore() ?? inPlaceRun.getStore();
     // Within another handler, whose success decides about what is held back here.
-    if (around !== undefined) return next(await runAll(envelope, all, createContext, around, { isInner: true }));
-    const run: Holder = { held: undefined, isOver: false };
-    return next(await inPlaceRun.run(run, () => runAll(envelope, all, createContext, run)));
+    if (around !== undefined) return runAll(envelope, all, createContext, around, { isInner: true });
+    const holder: Holder = { held: undefined, isOver: false };
+    return inPlaceRun.run(holder, () => runAll(envelope, all, createContext, holder));
   };
+  return (envelope, next) => (next === END ? run(envelope) : run(envelope).then(next));
 }
 
 /** @throws {HandlerFailedError} */
@@ -82,29 +83,34 @@ async function runAll(
   { isInner } = OUTERMOST,
 ): Promise<Envelope> {
   const before = envelope.last(redelivery)?.handled;
-  const failures: { handler: string; error: unknown }[] = [];
-  const waiting: { readonly handler: string; readonly result: unknown; readonly held: readonly HeldDispatch[] }[] = [];
+  // Made when they are needed, which is seldom.
+  let failures: { handler: string; error: unknown }[] | undefined;
+  let waiting: { readonly handler: string; readonly result: unknown; readonly held: readonly HeldDispatch[] }[] | undefined;
   let result = envelope;
   for (const handler of handlers) {
     if (before?.includes(handler.name) === true) continue;
     const from = holder.held?.length ?? 0;
     try {
       const value: unknown = await handler.handle(envelope.message.payload, createContext(envelope, handler));
-      const held = isInner || holder.held === undefined || holder.held.length === from ? [] : holder.held.splice(from);
-      if (held.length === 0) result = result.with(handled({ handler: handler.name, result: value }));
-      else waiting.push({ handler: handler.name, result: value, held });
+      if (isInner || holder.held === undefined || holder.held.length === from)
+        result = result.with(handled({ handler: handler.name, result: value }));
+      else {
+        waiting ??= [];
+        waiting.push({ handler: handler.name, result: value, held: holder.held.splice(from) });
+      }
     } catch (error) {
       holder.held?.splice(from);
+      failures ??= [];
       failures.push({ handler: handler.name, error });
     }
   }
   if (!isInner) holder.isOver = true;
-  for (const { handler, result: value, held } of waiting) {
+  for (const { handler, result: value, held } of waiting ?? []) {
     const unsent = await release(envelope, held);
     if (unsent.length === 0) result = result.with(handled({ handler, result: value }));
-    for (const error of unsent) failures.push({ handler, error });
+    else failures = [...(failures ?? []), ...unsent.map((error) => ({ handler, error }))];
   }
-  if (failures.length === 0) return result;
+  if (failures === undefined) return result;
   const done = result.all(handled).map((stamp) => stamp.handler);
   throw new HandlerFailedError(envelope.message.type, failures, done);
 }

@@ -21,8 +21,7 @@ export interface SendObserver {
  * @throws {MessengerError} `ROUTE_NOT_FOUND`, `TRANSPORT_NOT_FOUND`, or what the transport refused the message with.
  */
 export function route(router: Router, sender: (name: string) => Sender, observe: SendObserver, unrouted?: Sender): Middleware {
-  return async (envelope, next) => {
-    if (envelope.last(received) !== undefined) return next(envelope);
+  const send: Middleware = async (envelope) => {
     const chosen = envelope.last(transportNames)?.names;
     if (unrouted !== undefined && chosen === undefined && router.find(envelope.message.type) === undefined)
       return envelope.with(sent(await sendTo("", unrouted, envelope)));
@@ -31,6 +30,7 @@ export function route(router: Router, sender: (name: string) => Sender, observe:
     for (const name of names) result = result.with(sent(await observed(envelope, observe, () => sendTo(name, sender(name), envelope))));
     return result;
   };
+  return (envelope, next) => (envelope.last(received) === undefined ? send(envelope, next) : next(envelope));
 }
 
 async function observed<T extends { readonly queue: string }>(envelope: Envelope, o: SendObserver, send: () => Promise<T>): Promise<T> {
