@@ -36,7 +36,13 @@ export const COMMANDS = [
     ...cli("settings", "queues come as a list, comma separated or repeated, in order and once each"),
     ...contract("receiving", "receives only from the queues that were asked for"),
   ]),
-  line("`--no-reset`", "", [], "resettable services"),
+  line("`--no-reset`", "Services of `resettable` are reset after each message; `--no-reset` never, `--no-reset=N` after every N.", [
+    ...core("resets", "happen after every message, after so many, or never"),
+    ...cli(
+      "resets",
+      "consume resets services between messages, in threads as in the process; --no-reset does not, --no-reset=N after every N",
+    ),
+  ]),
   line(
     "`--all`",
     "Without names it is all transports that can be consumed.",

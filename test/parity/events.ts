@@ -47,7 +47,24 @@ export const EVENTS = [
     ],
     "an exception that stops the worker",
   ),
-  line("ResetServices, ResetMemoryUsage", "", [], "as `--no-reset`"),
+  line(
+    "ResetServices, ResetMemoryUsage",
+    "In the thread or process that ran the handler; when a reset fails, it is replaced.",
+    [
+      ...core(
+        "resets",
+        "no message meets what an earlier one left behind, whether that one was handled or failed",
+        "no reset meets a running handler, and messages that run together share their state",
+        "that fail leave the message handled, the others reset, and stop the worker before it handles another one",
+      ),
+      ...runner(
+        "resets",
+        "are reset in the thread that ran the handler, before the next message there",
+        "that fail: the message stays handled, the thread is replaced, and no other message is lost or accused",
+      ),
+    ],
+    "peak memory per message",
+  ),
   line(
     "DispatchPcntlSignal",
     "The supervisor has the signals and passes them on.",

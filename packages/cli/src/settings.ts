@@ -116,6 +116,13 @@ export const SETTINGS = {
     parser: integer({ min: 1, max: 256 }),
   }),
   queues: define<QueueSelection>({ environment: "SYMPHONY_WORKER_QUEUES", flag: "queues", config: "queues", parser: queues }),
+  resetEvery: define<number>({
+    environment: "SYMPHONY_WORKER_RESET_EVERY",
+    flag: "no-reset",
+    config: "resetEvery",
+    parser: integer({ min: 0 }),
+    default: 1,
+  }),
   /** Seconds, everywhere. */
   shutdownTimeout: define<number>({
     environment: "SYMPHONY_SHUTDOWN_TIMEOUT",

@@ -4,6 +4,7 @@ import { type AnyMessageType, NAME_PATTERN, parseRetry, type RetryOptions } from
 import type { Middleware } from "./middleware/chain.ts";
 import { anything, boolean, integer, listOf, object, optional, parseOptions, record, string } from "./options.ts";
 import { type QueueSelection, queueSelection } from "./queue-order.ts";
+import { type Resettable, resettable } from "./resets.ts";
 import type { RetryFunction } from "./retry/function.ts";
 import type { RetryStrategy } from "./retry/strategy.ts";
 import { Router } from "./routing.ts";
@@ -41,6 +42,8 @@ export interface WorkerConfig {
   readonly recycleTime?: number;
   /** Seconds, as in `SYMPHONY_SHUTDOWN_TIMEOUT`. */
   readonly shutdownTimeout?: number;
+  /** Messages between two resets of `resettable`; 0: never. Default 1. */
+  readonly resetEvery?: number;
 }
 
 /** One bus: a chain of middleware that some messages pass through and others do not. */
@@ -66,6 +69,8 @@ export interface MessengerConfig {
   readonly buses?: Readonly<Record<string, BusConfig>>;
   /** The bus of messages that name none. Needed when there are several and none is called "default". */
   readonly defaultBus?: string;
+  /** What keeps state between messages, by name: reset in the thread or process that ran a handler, before the next message there. */
+  readonly resettable?: Readonly<Record<string, Resettable>>;
   /** Recurring messages, from `defineSchedule`; every worker process sees to them. */
   readonly schedules?: readonly Schedule[];
   /** Queues to set up beside those that message types name. */
@@ -88,6 +93,7 @@ export interface ParsedConfig {
   readonly handlers: readonly HandlerDescriptor[];
   readonly messages: readonly AnyMessageType[];
   readonly middleware: readonly Middleware[];
+  readonly resettable: Readonly<Record<string, Resettable>>;
   readonly schedules: readonly Schedule[];
   /** At least one. */
   readonly buses: Readonly<Record<string, Required<BusConfig>>>;
@@ -140,6 +146,7 @@ export const workerConfigSchema = object({
   recycleMessages: optional(integer({ min: 1 })),
   recycleTime: optional(integer({ min: 1 })),
   shutdownTimeout: optional(integer({ min: 0, max: 86_400 })),
+  resetEvery: optional(integer({ min: 0 })),
 });
 
 const handlerParser = {
@@ -178,6 +185,7 @@ const configSchema = object({
   middleware: listOf(anything<Middleware>(), { default: [] }),
   buses: record(busSchema, { default: {} }),
   defaultBus: optional(string()),
+  resettable: record(resettable, { default: {} }),
   schedules: listOf(scheduleParser, { default: [] }),
   queues: listOf(string({ pattern: NAME_PATTERN }), { default: [] }),
   keyedQueues: listOf(string({ pattern: NAME_PATTERN }), { default: [] }),

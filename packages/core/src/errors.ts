@@ -27,6 +27,7 @@ export const ERROR_CODES = {
   HANDLER_FAILED: "one or more handlers of a message threw",
   RESULT_INVALID: "what the handler of a query returned does not match its schema",
   HANDLER_TIMED_OUT: "a handler ran longer than its limit",
+  RESET_FAILED: "a service could not be reset between two messages",
   HANDLER_CRASHED: "the thread or process died while it ran a handler",
   UNRECOVERABLE: "the handler declared the failure final",
   RECOVERABLE: "the handler asked for another attempt",

@@ -10,6 +10,7 @@ import type { Logger } from "./logger.ts";
 import type { AnyMessageType } from "./message.ts";
 import type { Messenger } from "./messenger.ts";
 import { HandlerFailedError } from "./middleware/handle.ts";
+import { GatedExecutor, type ResetError } from "./resets.ts";
 import { expiry, NO_TRIES, received as receivedStamp, redelivery, typeVersion } from "./stamps.ts";
 import { isTransactional, type Received } from "./transport.ts";
 
@@ -24,6 +25,8 @@ export interface InProcessExecutorOptions {
   readonly graceMs?: number;
   /** Called when the timeout of an attempt starts, and again with each `context.heartbeat()`: for a watchdog outside the thread. */
   readonly onArm?: (received: Received, timeoutMs: number) => void;
+  /** A service could not be reset: nothing should be handled here any more. What waits was given back. */
+  readonly onResetFailed?: (error: ResetError) => void;
 }
 
 const DEFAULT_GRACE_MS = 1_000;
@@ -36,7 +39,9 @@ const KEPT_SIGNALS = 16;
  * the grace. The thread pool ends the thread instead.
  */
 export function createInProcessExecutor(options: InProcessExecutorOptions): Executor {
-  return new InProcessExecutor(options);
+  const executor = new InProcessExecutor(options);
+  const gate = options.messenger.resets;
+  return gate === undefined ? executor : new GatedExecutor(executor, gate, options.onResetFailed ?? (() => undefined));
 }
 
 class InProcessExecutor implements Executor {

@@ -33,6 +33,7 @@ export * from "./redrive/canary.ts";
 export * from "./redrive/redrive-runner.ts";
 export * from "./redrive/redrives.ts";
 export * from "./redrive/run-redrive.ts";
+export { ResetError, ResetGate, type Resettable } from "./resets.ts";
 export * from "./retry/function.ts";
 export * from "./retry/multiplier.ts";
 export * from "./retry/strategy.ts";

@@ -14,6 +14,7 @@ import { type Cancellation, cancelMessage } from "./message-control.ts";
 import { type ContextFactory, handle } from "./middleware/handle.ts";
 import { route, type SendObserver } from "./middleware/route.ts";
 import { validate } from "./middleware/validate.ts";
+import { ResetGate } from "./resets.ts";
 import { multiplierRetry } from "./retry/multiplier.ts";
 import type { RetryStrategy } from "./retry/strategy.ts";
 import { Router } from "./routing.ts";
@@ -50,6 +51,8 @@ export interface Messenger extends Omit<Bus, "name"> {
   readonly meter: Meter;
   /** There when an OpenTelemetry SDK was registered before this messenger was made. */
   readonly tracing: Tracing | undefined;
+  /** Resets services between messages; absent when there are none, or none is wanted. */
+  readonly resets: ResetGate | undefined;
   /**
    * One of the configured buses; `messenger` itself is the default one.
    *
@@ -100,6 +103,7 @@ class ConfiguredMessenger implements Messenger {
   readonly runtime: Runtime;
   readonly logger: Logger;
   readonly meter: Meter;
+  readonly resets: ResetGate | undefined;
   readonly #dispatcher: Dispatcher;
   readonly tracing: Tracing | undefined;
   readonly #options: MessengerOptions;
@@ -116,6 +120,7 @@ class ConfiguredMessenger implements Messenger {
     this.logger = options.logger ?? silentLogger;
     this.meter = options.meter ?? new Meter();
     this.tracing = Tracing.find();
+    this.resets = gateOf(config, this.runtime);
     this.registry = new MessageRegistry(config.messages);
     this.handlers = new HandlerRegistry(config.handlers);
     this.router = new Router(config.routing);
@@ -277,6 +282,10 @@ class ConfiguredMessenger implements Messenger {
   #typesOf(transport: string): AnyMessageType[] {
     return this.registry.all().filter((type) => this.router.find(type.name)?.includes(transport) ?? false);
   }
+}
+
+function gateOf({ resettable: services, worker: { resetEvery: every = 1 } }: ParsedConfig, { clock }: Runtime): ResetGate | undefined {
+  return every === 0 || Object.keys(services).length === 0 ? undefined : new ResetGate({ services, every, clock });
 }
 
 function toStrategy(retry: RetryOptions | RetryStrategy | undefined): RetryStrategy {

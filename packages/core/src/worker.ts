@@ -9,6 +9,7 @@ import { LimitWatch } from "./limits.ts";
 import { isCancellable } from "./message-control.ts";
 import { createMessenger, type Messenger } from "./messenger.ts";
 import { queueNames } from "./queue-order.ts";
+import type { ResetError } from "./resets.ts";
 import { multiplierRetry } from "./retry/multiplier.ts";
 import { MessageMetrics } from "./telemetry/message-metrics.ts";
 import { Meter } from "./telemetry/meter.ts";
@@ -197,9 +198,21 @@ export class Worker extends EventEmitter<WorkerEvents> {
       if (executor === undefined) throw new MessengerError("WORKER_MISUSED", "the worker has neither executor nor messenger");
       return { executor, strategyFor };
     }
-    const own = createInProcessExecutor({ messenger, transport: transportName, size: maxConcurrency, logger });
+    const own = createInProcessExecutor({
+      messenger,
+      transport: transportName,
+      size: maxConcurrency,
+      logger,
+      onResetFailed: (error) => this.#onResetFailed(error),
+    });
     cleanUp.defer(() => own.close());
     return { executor: own, strategyFor };
+  }
+
+  /** What is in memory may be another message's: nothing more is handled on top of it. */
+  #onResetFailed(error: ResetError): void {
+    this.#report.error(error);
+    this.#beginStop("error", this.#o.shutdownTimeout);
   }
 
   #ownMessenger(): Promise<Messenger> {

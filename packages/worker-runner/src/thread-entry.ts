@@ -8,6 +8,7 @@ import {
   parseConfig,
   systemRuntime,
   type Timer,
+  toErrorRecord,
 } from "@symphony/core";
 import { watchForDeath } from "./death-watch.ts";
 import { SlotBoard } from "./slot-board.ts";
@@ -72,7 +73,11 @@ async function boot(start: ThreadStart, outbox: ThreadOutbox) {
     logger,
     runtime: systemRuntime,
   });
-  const watched = { ...config, handlers: (config.handlers ?? []).map((handler) => watch(handler, board)) };
+  const watched = {
+    ...config,
+    handlers: (config.handlers ?? []).map((handler) => watch(handler, board)),
+    worker: { ...config.worker, resetEvery: start.resetEvery },
+  };
   const messenger = await createMessenger(watched, { transports: relays.transports, logger });
   const executor = createInProcessExecutor({
     messenger,
@@ -81,9 +86,14 @@ async function boot(start: ThreadStart, outbox: ThreadOutbox) {
     logger,
     // The main thread ends this one when a handler does not come back: nothing is given up here while its code runs on.
     graceMs: Number.POSITIVE_INFINITY,
+    onResetFailed: (error) => {
+      loop.retire();
+      // What waits for the reset says so first, in this turn.
+      setImmediate(() => outbox.unfit(toErrorRecord(error)));
+    },
     onArm: (received, timeoutMs) => board.beat((received as ThreadReceived).slot, timeoutMs),
   });
-  const loop = new ThreadLoop({ board, outbox, executor, serializer: messenger.serializer(start.transport) });
+  const loop: ThreadLoop = new ThreadLoop({ board, outbox, executor, serializer: messenger.serializer(start.transport) });
   return { board, loop, relays, log, meter: messenger.meter };
 }
 

@@ -39,6 +39,7 @@ export class ThreadLoop {
   #queue: PackedMessage[] = [];
   #next = 0;
   #draining = false;
+  #retired = false;
 
   constructor(o: { board: SlotBoard; outbox: ThreadOutbox; executor: Executor; serializer: Serializer }) {
     this.#board = o.board;
@@ -47,7 +48,13 @@ export class ThreadLoop {
     this.#serializer = o.serializer;
   }
 
+  /** Starts nothing more: what waits is taken back by the main thread. */
+  retire(): void {
+    this.#retired = true;
+  }
+
   run(packed: readonly (string | number)[]): void {
+    if (this.#retired) return;
     for (const message of unpack(packed)) this.#queue.push(message);
     if (!this.#draining) this.#drain();
   }
@@ -72,7 +79,7 @@ export class ThreadLoop {
     const { clock } = systemRuntime;
     const until = clock.monotonic() + TURN_MS;
     this.#draining = true;
-    for (let message = this.#queue[this.#next]; message !== undefined; message = this.#queue[this.#next]) {
+    for (let message = this.#queue[this.#next]; message !== undefined && !this.#retired; message = this.#queue[this.#next]) {
       this.#next += 1;
       if (!this.#board.begin(message.slot, message.ticket)) continue;
       this.#start(message);

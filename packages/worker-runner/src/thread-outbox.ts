@@ -1,5 +1,5 @@
 import type { MessagePort } from "node:worker_threads";
-import type { MetricSeries, Outcome } from "@symphony/core";
+import type { ErrorRecord, MetricSeries, Outcome } from "@symphony/core";
 import type { DeathNotice, FromThread, LogRecord, SendRequest } from "./thread-protocol.ts";
 
 /**
@@ -41,6 +41,12 @@ export class ThreadOutbox {
 
   ready(threadId: number): void {
     this.#port.postMessage({ ready: { threadId } } satisfies FromThread);
+  }
+
+  /** Posts at once, after everything that was to be told before. */
+  unfit(error: ErrorRecord): void {
+    this.flush();
+    this.#port.postMessage({ unfit: error } satisfies FromThread);
   }
 
   /** Posts at once: the caller may not live to see the end of the turn. */

@@ -88,6 +88,7 @@ class ThreadPoolExecutor implements ThreadPool {
       configUrl: /^[a-z]+:\/\//i.test(configPath) ? configPath : pathToFileURL(configPath).href,
       transport: options.transport,
       relays: describeRelays(options.messenger),
+      resetEvery: options.messenger.config.worker.resetEvery ?? 1,
       logLevel: logLevelOf(options.logLevel ?? (this.#logger as { level?: unknown }).level),
     };
     this.#piscina = createPiscina({ minThreads: threads, maxThreads: threads, maxOldSpaceMb, logger: this.#logger });

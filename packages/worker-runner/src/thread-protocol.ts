@@ -12,6 +12,8 @@ export interface ThreadStart {
   readonly transport: string;
   readonly relays: readonly RelaySpec[];
   readonly logLevel: LogLevel;
+  /** Messages between two resets of services; 0: never. */
+  readonly resetEvery: number;
 }
 
 /** One transport of the main process, as the threads see it. */
@@ -41,6 +43,8 @@ export interface FromThread {
   readonly sends?: readonly SendRequest[];
   readonly logs?: readonly LogRecord[];
   readonly death?: DeathNotice;
+  /** Why the thread must not handle anything more; no message runs in it. */
+  readonly unfit?: ErrorRecord;
   /** What was counted in the thread since it last said so: what its handlers sent. */
   readonly metrics?: readonly MetricSeries[];
 }

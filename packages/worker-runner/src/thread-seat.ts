@@ -198,8 +198,8 @@ export class ThreadSeat {
     else if (overdue) this.end();
   }
 
-  /** Ends the thread, whatever it is doing; its messages get their outcomes within moments. */
-  end(): void {
+  /** Ends the thread, whatever it is doing; its messages get their outcomes within moments. `error`: why, if it is not one of them. */
+  end(error?: ErrorRecord): void {
     if (this.state === "ending" || this.state === "gone") return;
     const responsive = this.#pings > 0 && this.#board.answered === this.#pings;
     const entering = this.#board.entering;
@@ -208,7 +208,7 @@ export class ThreadSeat {
     const verdicts = judge(this.#victims(), death);
     this.state = "ending";
     const thread = this.#thread;
-    const finish = (): void => this.#bury(undefined, verdicts);
+    const finish = (): void => this.#bury(error, verdicts);
     this.#exitTimer = this.#o.clock.schedule(EXIT_WAIT_MS, finish);
     if (thread === undefined) process.nextTick(finish);
     else this.#awaitExit(thread, finish);
@@ -247,6 +247,10 @@ export class ThreadSeat {
       this.#o.events.ready(this);
     }
     if (message.death !== undefined) this.#notice = message.death;
+    if (message.unfit !== undefined) {
+      this.end(message.unfit);
+      return;
+    }
     this.#o.events.message(this, message);
     const { outcomes } = message;
     if (outcomes === undefined) return;

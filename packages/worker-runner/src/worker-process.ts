@@ -222,7 +222,13 @@ export class WorkerProcess {
   #createLine(name: string): Line {
     const { messenger, worker: settings = {}, fleet } = this.#o;
     const slots = settings.maxConcurrency ?? DEFAULT_CONCURRENCY;
-    const inline = createInProcessExecutor({ messenger, transport: name, size: slots, logger: this.#logger });
+    const inline = createInProcessExecutor({
+      messenger,
+      transport: name,
+      size: slots,
+      logger: this.#logger,
+      onResetFailed: (error) => this.#endUnreset(error),
+    });
     const pool = needsThreads(messenger, name) ? this.#createPool(name, slots) : undefined;
     const executor = pool === undefined ? inline : createRoutedExecutor({ messenger, transport: name, inline, threads: pool, size: slots });
     const worker = new Worker({
@@ -254,6 +260,12 @@ export class WorkerProcess {
         this.#logger.error({ message_id: messageId, err: error }, "a message's code failed after the message had ended"),
       onStuckThread: () => void this.stop("error"),
     });
+  }
+
+  /** What is in memory here may be another message's: a fresh process starts without it. */
+  #endUnreset(error: unknown): void {
+    this.#logger.error({ err: toErrorRecord(error) }, "a service could not be reset, this process handles nothing more");
+    void this.stop("error");
   }
 
   /** One that ends by itself, for whatever reason, ends the others: a process that does half its work helps nobody. */

@@ -38,6 +38,9 @@ export const consume = defineCommand({
     "recycle-time": text("Replace a worker process after so many seconds"),
     "time-limit": text("Stop after so many seconds"),
     "shutdown-timeout": text("Seconds for messages in flight when it stops (30)"),
+    // `--no-reset` alone sets this one to false.
+    reset: { type: "boolean", default: true, hidden: true, describe: "Reset services between messages" },
+    "no-reset": text("Never reset services between messages; --no-reset=N: only after every N messages (1)"),
     all: toggle("All transports, as without names"),
     exclude: texts("With --all: not this transport; may be repeated"),
     "health-port": text("Port of the probes, 0 for any (8081)"),
@@ -64,7 +67,7 @@ export const consume = defineCommand({
     try {
       const call = {
         global: { config: flags.config, json: flags.json, verbose: flags.verbose },
-        flags,
+        flags: flags.reset === false ? { ...flags, "no-reset": "0" } : flags,
         transports,
         all: flags.all,
         exclude,

@@ -31,6 +31,8 @@ export interface FleetPlan {
   readonly processHeapMb?: number;
   readonly threadHeapMb?: number;
   readonly limits: string;
+  /** Messages between two resets of services; 0: never. */
+  readonly resetEvery: number;
   readonly worker: WorkerSettings & { readonly shutdownTimeout: number; readonly pollInterval: number };
   /** When a worker process is replaced: messages, milliseconds, MB. */
   readonly recycle: { readonly messages?: number; readonly ageMs?: number; readonly memoryMb?: number };
@@ -80,6 +82,7 @@ function describe(session: Session, configFile: string, messenger: Messenger, co
     threads: Math.min(size.threads, resolved.worker.maxConcurrency),
     ...(limited ? { processHeapMb: size.processHeapMb, threadHeapMb: size.threadHeapMb } : {}),
     limits: `${container.cpus} CPUs (${container.cpuSource}), ${Math.round(container.memoryBytes / 1_048_576)} MB (${container.memorySource})`,
+    resetEvery: resolved.resetEvery,
     worker: resolved.worker,
     recycle: recycleLimits(settings),
     healthPort: resolved.healthPort,

@@ -56,6 +56,7 @@ export async function openRemote(address: RemoteAddress, logger: Logger): Promis
     logger: base.logger,
     meter: base.meter,
     tracing: base.tracing,
+    resets: base.resets,
     transportNames: base.transportNames,
     bus: (name) => base.bus(name),
     transport: (name) => base.transport(name),

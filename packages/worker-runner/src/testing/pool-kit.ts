@@ -4,6 +4,7 @@ import {
   createJsonSerializer,
   createMessenger,
   type Messenger,
+  type MessengerConfig,
   type Outcome,
   type Received,
   type Stamp,
@@ -12,7 +13,7 @@ import {
 } from "@symphony/core";
 import { createRecordingLogger, createSignals, type RecordingLogger, type Signals, testEnvelope } from "@symphony/core/testing";
 import { createThreadPoolExecutor, type ThreadPool, type ThreadPoolOptions } from "../thread-pool.ts";
-import config from "./threads.config.ts";
+import threads from "./threads.config.ts";
 
 export const CONFIG_URL = new URL("./threads.config.ts", import.meta.url).href;
 
@@ -40,8 +41,13 @@ export interface PoolKit extends AsyncDisposable {
   open(): void;
 }
 
-/** A pool over the handlers of `threads.config.ts`, ready. */
-export async function createPoolKit(options: Partial<ThreadPoolOptions> = {}): Promise<PoolKit> {
+interface PoolKitOptions extends Partial<ThreadPoolOptions> {
+  /** What is at `configPath`. */
+  readonly config?: MessengerConfig;
+}
+
+/** A pool over the handlers of `threads.config.ts`, if nothing else is given; ready. */
+export async function createPoolKit({ config = threads, ...options }: PoolKitOptions = {}): Promise<PoolKit> {
   const logger = createRecordingLogger();
   const messenger = await createMessenger(config, { logger });
   const late: { messageId: string; error: { message: string } }[] = [];
