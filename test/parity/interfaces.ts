@@ -8,11 +8,11 @@ export const INTERFACES = [
     "`messenger.dispatch(type, payload, options)` and `messenger.bus(name)`; a receipt instead of the envelope.",
     core("bus", "answer dispatchMany and handle on their own"),
   ),
-  line(
-    "TransportInterface",
-    "`Sender` and `Receiver`; the suite that every transport runs is published, and finds faulty ones.",
-    core("testing/transport-contract", "finds every transport with a fault, by the test that is about it"),
-  ),
+  line("TransportInterface", "`Sender` and `Receiver`; the suite that every transport runs is published, and finds faulty ones.", [
+    ...core("testing/transport-contract", "finds every transport with a fault, by the test that is about it"),
+    ...contract("places", "keeps every message in exactly one place, whatever happens to it, and gives out the most urgent one"),
+    ...core("testing/places", "memory: no message is ever in two places or in none, and the most urgent one is given out first"),
+  ]),
   line("QueueReceiver, Listable, MessageCountAware, Keepalive, Closeable, Setupable", "Optional interfaces, found at run time by guards.", [
     "packages/core/src/testing/transport-contract.ts > has the capabilities that its harness declares, no more and no fewer",
   ]),

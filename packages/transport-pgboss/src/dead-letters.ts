@@ -99,9 +99,30 @@ export class DeadLetters {
     const deletion = `DELETE FROM ${table} d WHERE d.name = $1 AND d.id = ANY (ARRAY (
       SELECT t.id ${fromWhere(table, where, OLDEST)} ORDER BY ${OLDEST} LIMIT ${limit} ${where.search === undefined ? "FOR UPDATE SKIP LOCKED" : ""}))`;
     const { database, schema } = this.#input;
-    const { text, values } = removing(database, schema, dead.table, deletion, where.values);
+    const columns = "id::text, source_name, coalesce(source_id, id)::text, singleton_key IS NOT NULL";
+    const { text, values } = removing(database, schema, dead.table, deletion, where.values, columns);
     const rows = await this.#run(text, values, "removing dead letters");
+    await this.#forgetKeys(rows.filter((row) => row[3] === true));
     return { removed: rows.map((row) => row[0] as string) };
+  }
+
+  /**
+   * Whoever sends with the key of a message that was removed must not be told that it is on its way. Not the row of one
+   * that somebody cancelled, which says so. Rows: `[, queue, id]`.
+   */
+  async #forgetKeys(rows: readonly Row[]): Promise<void> {
+    const { database, queues, schema } = this.#input;
+    for (const [name, some] of Map.groupBy(rows, (row) => row[1] as string | null)) {
+      const queue = name === null ? undefined : await queues.find(name);
+      if (queue === undefined) continue;
+      const deletion = `DELETE FROM ${schema}.${queue.table} d WHERE d.name = $1 AND d.id = ANY ($2::uuid[])
+        AND d.state::text = 'cancelled' AND d.output ->> 'cancelled' IS NULL`;
+      for (let i = 0; i < some.length; i += IN_ONE_STATEMENT) {
+        const ids = some.slice(i, i + IN_ONE_STATEMENT).map((row) => row[2]);
+        const { text, values } = removing(database, schema, queue.table, deletion, [queue.name, ids]);
+        await this.#run(text, values, "forgetting idempotency keys");
+      }
+    }
   }
 
   async #total(table: string, where: Where): Promise<{ total: number; accuracy: "exact" | "estimated" }> {

@@ -8,15 +8,23 @@ import { TRASH_TABLE } from "./statements.ts";
  *
  * @param deletion - `DELETE FROM table d WHERE …`, without RETURNING; the alias must be `d`.
  * @param values - Its parameters.
+ * @param columns - What it resolves with.
  */
-export function removing(database: Database, schema: string, table: string, deletion: string, values: readonly unknown[]) {
+export function removing(
+  database: Database,
+  schema: string,
+  table: string,
+  deletion: string,
+  values: readonly unknown[],
+  columns = "id::text",
+) {
   const action = database.action;
-  if (action === undefined) return { text: `${deletion} RETURNING d.id::text`, values: [...values] };
+  if (action === undefined) return { text: `${deletion} RETURNING ${columns}`, values: [...values] };
   return {
     text: `WITH gone AS (${deletion} RETURNING d.*),
       kept AS (INSERT INTO ${schema}.${TRASH_TABLE} (audit_id, source, id, job)
         SELECT $${values.length + 1}::uuid, ${pg.escapeLiteral(table)}, g.id, to_jsonb(g) FROM gone g)
-      SELECT id::text FROM gone`,
+      SELECT ${columns} FROM gone`,
     values: [...values, action],
   };
 }
@@ -35,7 +43,7 @@ export async function bringBack(database: Database, schema: string, trash: strin
   const sources = await database.run(
     {
       name: "",
-      text: `SELECT t.source, max(q.name), count(*)::int FROM ${trash} t
+      text: `SELECT t.source, max(q.name), count(*) FILTER (WHERE ${IS_MESSAGE})::int FROM ${trash} t
         LEFT JOIN ${schema}.queue q ON q.table_name = t.source AND q.partition WHERE t.audit_id = $1::uuid GROUP BY t.source`,
     },
     [action],
@@ -55,6 +63,9 @@ export async function bringBack(database: Database, schema: string, trash: strin
   return { restored, conflicts: Math.max(0, Math.min(all, UNDO_AT_ONCE) - restored), queues };
 }
 
+/** Not the row that only remembers the idempotency key of one: that one is not counted. */
+const IS_MESSAGE = "t.job ->> 'state' <> 'cancelled'";
+
 /** A row comes back whole, in the columns that the table has now. */
 const restore = (schema: string, table: string, trash: string, limit: number): string =>
   `WITH taken AS MATERIALIZED (
@@ -62,6 +73,6 @@ const restore = (schema: string, table: string, trash: string, limit: number): s
        AND NOT EXISTS (SELECT 1 FROM ${schema}.${table} j WHERE j.id = t.id) LIMIT ${limit} FOR UPDATE OF t),
    back AS (
      INSERT INTO ${schema}.${table} SELECT j.* FROM taken, LATERAL jsonb_populate_record(NULL::${schema}.${table}, taken.job) j
-     ON CONFLICT DO NOTHING RETURNING id),
+     ON CONFLICT DO NOTHING RETURNING id, state),
    gone AS (DELETE FROM ${trash} t USING back b WHERE t.audit_id = $1::uuid AND t.source = $2::text AND t.id = b.id)
-   SELECT count(*)::int FROM back`;
+   SELECT count(*) FILTER (WHERE state <> 'cancelled')::int FROM back`;

@@ -1,4 +1,6 @@
 export type { OpenTransaction, TransportCapability, TransportContractHarness, TransportFixture } from "./contract/harness.ts";
+export type { Operation, OperationKind } from "./contract/place-model.ts";
+export { checkPlaces, operationOf } from "./contract/places.ts";
 export * from "./envelopes.ts";
 export * from "./manual-clock.ts";
 export * from "./recording-logger.ts";

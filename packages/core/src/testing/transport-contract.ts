@@ -12,6 +12,7 @@ import type { TransportCapability, TransportContractHarness } from "./contract/h
 import { idempotencyTests } from "./contract/idempotency.ts";
 import { type Claim, ContractKit, guards, unique } from "./contract/kit.ts";
 import { partitionKeyTests } from "./contract/partition-keys.ts";
+import { placeTests } from "./contract/places.ts";
 import { reapingTests } from "./contract/reaping.ts";
 import { receivingTests } from "./contract/receiving.ts";
 import { redriveTests } from "./contract/redrives.ts";
@@ -42,6 +43,7 @@ const CHAPTERS: Readonly<Record<string, (claim: Claim) => void>> = {
   schedules: scheduleTests,
   controlling: controllingTests,
   cancelling: cancellingTests,
+  places: placeTests,
 };
 
 /**

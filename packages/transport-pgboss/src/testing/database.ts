@@ -101,6 +101,14 @@ export async function contractFixture(
       );
       return rows[0]?.id ?? "";
     },
+    places: async () => {
+      const rows = await schema.query<{ id: string; count: string }>(
+        `SELECT id, count(*) FROM $schema.job j JOIN $schema.queue q USING (name)
+         WHERE CASE WHEN q.dead_letter IS NULL THEN j.state::text <> 'completed' ELSE j.state::text IN ('created', 'retry', 'active') END
+         GROUP BY id`,
+      );
+      return new Map(rows.map(({ id, count }) => [id, Number(count)]));
+    },
     silence: async ({ workerId, ms }) => {
       const ago = [workerId, ms];
       await schema.query(

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type Actor, type AuditEntry, type AuditRecord, TRASH_DAYS } from "../../audit.ts";
 import type { MessengerError } from "../../errors.ts";
+import { idempotencyKey } from "../../stamps.ts";
 import { type Claim, type ContractKit, ids } from "./kit.ts";
 
 const ACTOR: Actor = { name: "ada", kind: "token", tokenId: "0a1b2c3d", address: "127.0.0.1" };
@@ -119,6 +120,18 @@ function undoTests(claim: Claim): void {
     const { redriven } = await kit.listable.redriveDeadLetters({ ids: all }, 10);
     assert.equal(redriven.length, 4, "they are dead letters like any other");
     await kit.drain(4);
+  });
+
+  claim("brings back a removed dead letter with its idempotency key", async (kit) => {
+    const keyed = kit.envelope({}, idempotencyKey({ key: "k" }));
+    const [id] = (await kit.send(keyed)) as [string];
+    await kit.deadLetter(await kit.one());
+    const removal = await remove(kit, [id]);
+    const { restored, conflicts } = await kit.auditable.undoAudited(removal, entry());
+    assert.deepEqual([restored, conflicts], [1, 0]);
+    assert.deepEqual(await kit.transport.send([keyed]), [{ kind: "duplicate", id, queue: kit.queue }]);
+    assert.deepEqual(await kit.listable.redriveDeadLetters({ ids: [id] }, 1), { redriven: [id], conflicts: [] });
+    assert.deepEqual(ids(await kit.drain(1)), [id]);
   });
 
   claim("brings back nothing twice, and nothing that no action removed", async (kit) => {

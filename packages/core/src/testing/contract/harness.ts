@@ -45,6 +45,8 @@ export interface TransportFixture {
    * it the suite waits for a second of real silence, in which a busy machine can silence the living, too.
    */
   silence?(input: { workerId: string; ms: number }): Promise<void>;
+  /** In how many places the store has each unfinished message, by id: waiting, in flight, dead. For stores that can be looked into. */
+  places?(): Promise<ReadonlyMap<string, number>>;
   /** Moves a manual clock. Without it the suite waits for real time, by polling with a deadline. */
   advance?(ms: number): void | Promise<void>;
   /** Wall clock of the store in milliseconds since 1970, when it is not the system's. */

@@ -97,6 +97,21 @@ export function idempotencyTests(claim: Claim): void {
     await kit.assertGone(again.receipt);
   });
 
+  claim(
+    "forgets the key of a dead letter that somebody removes: the message can be sent again",
+    async (kit) => {
+      const key = unique("key");
+      const id = idOf(await sendOne(kit, key)) ?? "";
+      await kit.deadLetter(await kit.one());
+      assert.deepEqual(await sendOne(kit, key), { kind: "duplicate", id, queue: kit.queue }, "a dead letter can still be redriven");
+      assert.deepEqual(await kit.listable.removeDeadLetters({ ids: [id] }, 1), { removed: [id] });
+      assert.equal((await sendOne(kit, key))?.kind, "accepted");
+      await kit.acknowledge(await kit.one());
+      assert.equal((await kit.listable.listDeadLetters({}, { limit: 10 })).total, 0);
+    },
+    { needs: ["listable"] },
+  );
+
   claim("knows the key after the acknowledgement came with a receive", async (kit) => {
     const key = unique("key");
     const duplicate = { kind: "duplicate", id: idOf(await sendOne(kit, key)), queue: kit.queue };

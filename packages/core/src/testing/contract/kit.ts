@@ -236,6 +236,11 @@ export class ContractKit {
     assert.equal(await this.transport.beat(this.worker(workerId), inFlight), true, `the worker ${workerId} is alive`);
   }
 
+  /** It is gone, and will not beat again. */
+  forget(workerId: string): void {
+    this.#beats.delete(workerId);
+  }
+
   /** Milliseconds without a beat after which `silence` lets a worker count as dead; long for those that live, if that can be. */
   get silentMs(): number {
     return this.fixture.silence === undefined ? SILENT_MS : SILENT_MS * 60;

@@ -168,6 +168,21 @@ export const MUTANTS: Readonly<Record<string, Mutation>> = {
   "counts nothing as completed -> counts per queue": (right) => ({
     getCounts: async () => (await right.getCounts()).map((each) => ({ ...each, completed: 0 })),
   }),
+  "loses what a worker held that retires -> keeps every message in exactly one place": (right) => {
+    const held = new Map<string, Receipt[]>();
+    return {
+      async receive(max, options) {
+        const received = await right.receive(max, options);
+        held.set(options.workerId, [...(held.get(options.workerId) ?? []), ...received.map(({ receipt }) => receipt)]);
+        return received;
+      },
+      async retire(workerId) {
+        const lost = (await right.acknowledge(held.get(workerId) ?? [])).filter(({ status }) => status === "settled");
+        await right.retire(workerId);
+        return { messages: lost.length };
+      },
+    };
+  },
   "welcomes the dead -> tells a reaped worker so": (right) => ({
     beat: async (worker, inFlight) => (await right.beat(worker, inFlight)) || true,
   }),

@@ -49,9 +49,9 @@ export abstract class MemoryControl extends MemoryAudited implements Pausable, P
     const [letter] = store.deadLetters.find({ ids: [id] });
     if (letter !== undefined) return whereabouts(letter.message, "failed", letter.failedAt);
     const cancelled = store.cancellations.find(id);
-    return cancelled === undefined
-      ? undefined
-      : { ...whereabouts(cancelled.message, "cancelled", cancelled.at), cancelledBy: cancelled.by };
+    if (cancelled !== undefined) return { ...whereabouts(cancelled.message, "cancelled", cancelled.at), cancelledBy: cancelled.by };
+    const handled = store.handled.get(id);
+    return handled === undefined ? undefined : whereabouts(handled.message, "handled", handled.at);
   }
 
   async cancelMessage(id: string, by?: string): Promise<Cancellation> {
@@ -59,7 +59,9 @@ export abstract class MemoryControl extends MemoryAudited implements Pausable, P
     const done = this.store.cancel(id, by ?? null);
     if (done === undefined) {
       const found = await this.findMessage(id);
-      return found === undefined ? { kind: "unknown" } : { kind: "over", queue: found.queue, state: found.state as "failed" | "cancelled" };
+      return found === undefined
+        ? { kind: "unknown" }
+        : { kind: "over", queue: found.queue, state: found.state as "failed" | "handled" | "cancelled" };
     }
     const { queue } = done.message;
     return done.workerId === undefined ? { kind: "removed", queue } : { kind: "interrupted", queue, workerId: done.workerId };

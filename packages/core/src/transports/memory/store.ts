@@ -21,6 +21,8 @@ export class MemoryStore {
   readonly workers: Workers;
   readonly audit: MemoryAudit;
   readonly cancellations = new Cancellations();
+  /** Messages that were handled, for as long as their idempotency keys are known. */
+  readonly handled = new Map<string, { readonly message: StoredMessage; readonly at: number }>();
   readonly schedules: MemorySchedules;
   readonly redrives: MemoryRedrives;
   readonly #clock: Clock;
@@ -95,6 +97,7 @@ export class MemoryStore {
   finish(message: StoredMessage): void {
     const queue = this.#end(message);
     queue.completed += 1;
+    if (message.key !== undefined) this.handled.set(message.id, { message, at: this.#clock.now() });
     this.#expireKey(queue, message);
   }
 
@@ -263,6 +266,7 @@ export class MemoryStore {
     this.#expired = 0;
     this.deadLetters.clear();
     this.cancellations.clear();
+    this.handled.clear();
     this.workers.clear();
     this.audit.clear();
     this.schedules.clear();
@@ -345,6 +349,7 @@ export class MemoryStore {
     const now = this.#clock.monotonic();
     for (let next = this.#expiring[this.#expired]; next !== undefined && next.atMs <= now; next = this.#expiring[this.#expired]) {
       if (next.queue.keys.get(next.key)?.id === next.id) next.queue.keys.delete(next.key);
+      this.handled.delete(next.id);
       this.#expired += 1;
     }
     if (this.#expired > 1000 && this.#expired * 2 > this.#expiring.length) {
