@@ -1,4 +1,4 @@
-import { cli, core, endToEnd, linesOf, pgboss } from "./line.ts";
+import { cli, contract, core, endToEnd, linesOf, pgboss } from "./line.ts";
 
 const line = linesOf("B2");
 
@@ -49,9 +49,23 @@ export const CONFIGURATION = [
   ),
   line(
     "`failure_transport`",
-    "Dead letters stay in the database of their transport, in one queue for all or one of its own choice (`deadLetterQueue`): out of the queue and into it in one statement.",
-    [...core("worker", "retries by strategy, then dead-letters with the history of its attempts")],
-    "another transport as the place for dead letters",
+    "`failureTransport`, shared or per transport: another transport that keeps the dead letters. They become that where they are, in one statement, and are carried there afterwards; in one queue for all or one of its own choice (`deadLetterQueue`).",
+    [
+      ...core("worker", "retries by strategy, then dead-letters with the history of its attempts"),
+      ...core("config", "gives each transport its failure transport, the shared one or its own, and that one none"),
+      ...contract(
+        "forwarding",
+        "takes a dead letter of its own back: it is redriven with id, queue, priority and a higher fence",
+        "never puts one of them into a queue of its own: without a way home it is a conflict and stays",
+      ),
+      ...pgboss(
+        "failure-transport",
+        "a dead letter stays in its own transport while the failure transport is away, and is carried there afterwards",
+        "a message that is redriven from the failure transport is back in its queue, under its id, and fails there again",
+        "several couriers at once, and one that died half-way, leave every letter in the failure transport once",
+      ),
+      ...cli("failure-transport", "dead letters go to the failure transport; failed list, show, groups, retry and remove find them there"),
+    ],
   ),
   line("`retry_strategy`", "The same five numbers and defaults, per transport, queue and type; or a function of the error.", [
     ...core(

@@ -90,6 +90,28 @@ describe("a configuration", () => {
     refused({ transport: transports }, /did you mean "transports"/);
   });
 
+  test("gives each transport its failure transport, the shared one or its own, and that one none", () => {
+    const of = (failureTransport: string | undefined, own: Record<string, string> = {}): Record<string, string | undefined> => {
+      const all = ["a", "b", "dead", "sync"].map((name) => [
+        name,
+        { dsn: name === "sync" ? "sync:" : "memory:", ...(own[name] === undefined ? {} : { failureTransport: own[name] }) },
+      ]);
+      const parsed = parseConfig({ transports: Object.fromEntries(all), ...(failureTransport === undefined ? {} : { failureTransport }) });
+      return Object.fromEntries(Object.entries(parsed.transports).map(([name, each]) => [name, each.failureTransport]));
+    };
+    const none = { a: undefined, b: undefined, dead: undefined, sync: undefined };
+    assert.deepEqual(of(undefined), none);
+    assert.deepEqual(of("dead"), { ...none, a: "dead", b: "dead" });
+    assert.deepEqual(of(undefined, { b: "dead" }), { ...none, b: "dead" });
+    assert.deepEqual(of("dead", { b: "b" }), { ...none, a: "dead" });
+    assert.throws(() => of("nowhere"), /config\.failureTransport must name a configured transport .*got "nowhere"/);
+    assert.throws(
+      () => of(undefined, { a: "sync" }),
+      /config\.transports\.a\.failureTransport must name a configured transport that keeps messages/,
+    );
+    assert.throws(() => of(undefined, { a: "b", b: "dead" }), /"b" has the failure transport "dead"/);
+  });
+
   // F70 in the list of faults.
   test("does not find transports and routes in Object's own properties", () => {
     refused({ transports, routing: { "*": "constructor" } }, 'config.routing["*"]');

@@ -10,6 +10,7 @@ import type { RetryStrategy } from "./retry/strategy.ts";
 import { Router } from "./routing.ts";
 import { assertDistinct, type Schedule, scheduleParser } from "./schedules/schedule.ts";
 import type { Serializer } from "./serializer.ts";
+import { schemeOf } from "./transport-factory.ts";
 
 export interface TransportConfig {
   /** `postgres://…`, `embedded:`, `memory:` or `sync:`; the scheme picks the transport package. */
@@ -21,6 +22,8 @@ export interface TransportConfig {
   /** The same for messages from these queues; beats `retry` of the transport. */
   readonly queueRetry?: Readonly<Record<string, RetryOptions | RetryStrategy | RetryFunction>>;
   readonly serializer?: Serializer;
+  /** The transport that keeps its dead letters; beats the one of the configuration. Default: they stay in their own. */
+  readonly failureTransport?: string;
 }
 
 /** The worker's share of the configuration; flags and environment beat it. Names as in the environment. */
@@ -69,6 +72,8 @@ export interface MessengerConfig {
   readonly buses?: Readonly<Record<string, BusConfig>>;
   /** The bus of messages that name none. Needed when there are several and none is called "default". */
   readonly defaultBus?: string;
+  /** The transport that keeps the dead letters of all transports that name none. Default: they stay in their own. */
+  readonly failureTransport?: string;
   /** What keeps state between messages, by name: reset in the thread or process that ran a handler, before the next message there. */
   readonly resettable?: Readonly<Record<string, Resettable>>;
   /** Recurring messages, from `defineSchedule`; every worker process sees to them. */
@@ -111,6 +116,8 @@ export interface ParsedTransportConfig {
   readonly retry?: RetryOptions | RetryStrategy;
   readonly queueRetry?: Readonly<Record<string, RetryOptions | RetryStrategy>>;
   readonly serializer?: Serializer;
+  /** Another transport. */
+  readonly failureTransport?: string;
 }
 
 const senders = {
@@ -127,6 +134,7 @@ const transportSchema = object({
   retry: optional({ parse: parseRetry }),
   queueRetry: optional(record({ parse: parseRetry })),
   serializer: optional(anything<Serializer>()),
+  failureTransport: optional(string()),
 });
 
 export const workerConfigSchema = object({
@@ -185,6 +193,7 @@ const configSchema = object({
   middleware: listOf(anything<Middleware>(), { default: [] }),
   buses: record(busSchema, { default: {} }),
   defaultBus: optional(string()),
+  failureTransport: optional(string()),
   resettable: record(resettable, { default: {} }),
   schedules: listOf(scheduleParser, { default: [] }),
   queues: listOf(string({ pattern: NAME_PATTERN }), { default: [] }),
@@ -216,6 +225,7 @@ export function parseConfig(config: unknown): ParsedConfig {
         throw new OptionsError(`config.routing["${pattern}"]`, target, `must name a configured transport (${names.join(", ")})`);
     }
   }
+  const transports = withFailureTransports(parsed.transports, parsed.failureTransport);
   const only = names.length === 1 ? names[0] : names.includes("default") ? "default" : undefined;
   const implied = [...parsed.handlers, ...parsed.schedules].map(({ message }) => message);
   const messages = [...new Set([...parsed.messages, ...implied])];
@@ -228,6 +238,7 @@ export function parseConfig(config: unknown): ParsedConfig {
       throw new OptionsError(`message "${name}".bus`, bus, `must name a configured bus (${Object.keys(buses).join(", ")})`);
   return Object.freeze({
     ...parsed,
+    transports,
     routing,
     messages,
     buses,
@@ -235,6 +246,29 @@ export function parseConfig(config: unknown): ParsedConfig {
     worker: parsed.worker ?? {},
     defaults: parsed.defaults ?? { timeoutMs: DEFAULT_TIMEOUT_MS },
   }) as ParsedConfig;
+}
+
+/** Each with the transport that keeps its dead letters, when that is another one. Dead letters move once: no chains. */
+function withFailureTransports(transports: ParsedConfig["transports"], shared: string | undefined): ParsedConfig["transports"] {
+  const of = (name: string): string | undefined => {
+    const chosen = transports[name]?.failureTransport ?? shared;
+    return chosen === name || schemeOf(transports[name]?.dsn ?? "") === "sync" ? undefined : chosen;
+  };
+  const entries = Object.entries(transports).map(([name, { failureTransport, ...rest }]) => {
+    const chosen = of(name);
+    const path = failureTransport === undefined ? "config.failureTransport" : `config.transports.${name}.failureTransport`;
+    const target = chosen === undefined ? undefined : transports[chosen];
+    if (chosen !== undefined && (target === undefined || schemeOf(target.dsn) === "sync"))
+      throw new OptionsError(path, chosen, `must name a configured transport that keeps messages (${Object.keys(transports).join(", ")})`);
+    if (chosen !== undefined && of(chosen) !== undefined)
+      throw new OptionsError(
+        path,
+        chosen,
+        `must name a transport that keeps its own dead letters; "${chosen}" has the failure transport "${of(chosen)}"`,
+      );
+    return [name, Object.freeze(chosen === undefined ? rest : { ...rest, failureTransport: chosen })] as const;
+  });
+  return Object.freeze(Object.fromEntries(entries));
 }
 
 function parseBuses(given: ParsedConfig["buses"], chosen: string | undefined): Pick<ParsedConfig, "buses" | "defaultBus"> {

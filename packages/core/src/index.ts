@@ -15,6 +15,8 @@ export * from "./error-record.ts";
 export * from "./errors.ts";
 export * from "./events.ts";
 export * from "./execute.ts";
+export { DeadLetterCourier, type DeadLetterCourierOptions } from "./failure-transport/courier.ts";
+export * from "./failure-transport/forwarding.ts";
 export * from "./fingerprint.ts";
 export * from "./handlers.ts";
 export * from "./in-process-executor.ts";

@@ -7,6 +7,7 @@ import type { DispatchItem, DispatchOptions, DispatchReceipt, DispatchResult, Ha
 import { Dispatcher } from "./dispatcher.ts";
 import type { Envelope } from "./envelope.ts";
 import { MessengerError } from "./errors.ts";
+import { type CarryHome, isForwardable } from "./failure-transport/forwarding.ts";
 import { HandlerRegistry } from "./handlers.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { type AnyMessageType, DEFAULT_QUEUE, isRetryStrategy, MessageRegistry, type MessageType, type RetryOptions } from "./message.ts";
@@ -22,7 +23,7 @@ import { createJsonSerializer, type Serializer } from "./serializer.ts";
 import { MessageMetrics } from "./telemetry/message-metrics.ts";
 import { Meter } from "./telemetry/meter.ts";
 import { Tracing } from "./telemetry/tracing.ts";
-import { isCloseable, isSetUpAble, type Sender, type Transport } from "./transport.ts";
+import { isCloseable, isListable, isSetUpAble, type Sender, type Transport } from "./transport.ts";
 import { findFactory, schemeOf, type TransportFactory } from "./transport-factory.ts";
 import { memoryTransportFactory } from "./transports/memory.ts";
 import { createSyncTransport } from "./transports/sync.ts";
@@ -147,7 +148,10 @@ class ConfiguredMessenger implements Messenger {
     const names = Object.keys(this.config.transports);
     const results = await Promise.allSettled(names.map((name) => this.#connectOne(name)));
     const failed = results.find((result) => result.status === "rejected");
-    if (failed === undefined) return;
+    if (failed === undefined) {
+      for (const transport of this.#transports.values()) if (isForwardable(transport)) transport.sendHomeBy(this.#carryHome);
+      return;
+    }
     await this.close();
     throw failed.reason;
   }
@@ -213,6 +217,14 @@ class ConfiguredMessenger implements Messenger {
     const own = [...this.#transports].filter(([name]) => this.#options.transports?.[name] === undefined);
     await Promise.all(own.map(([, transport]) => (isCloseable(transport) ? transport.close() : undefined)));
   }
+
+  /** Into the dead letters of its own transport, and from there back to its queue: wherever that ends, it is in one of them. */
+  readonly #carryHome: CarryHome = async (from, parcels) => {
+    const home = this.#transports.get(from);
+    if (home === undefined || !isForwardable(home) || !isListable(home)) return [];
+    await home.importDeadLetters(parcels);
+    return (await home.redriveDeadLetters({ ids: parcels.map(({ id }) => id) }, parcels.length)).redriven;
+  };
 
   readonly #dispatchFrom = (
     type: AnyMessageType,

@@ -1,9 +1,17 @@
-import type { DeadLetter, DeadLetterFilter, DeadLetterPage, Runtime, Serializer } from "@symphony/core";
+import {
+  type DeadLetter,
+  type DeadLetterFilter,
+  type DeadLetterPage,
+  parseForeignQueue,
+  type Runtime,
+  type Serializer,
+} from "@symphony/core";
 import pg from "pg";
 import { type Database, type Row, type Statement, statement } from "./connection.ts";
 import { DeadLetterGroupReader } from "./dead-letter-groups.ts";
 import { TIME, toFailure } from "./dead-letter-row.ts";
 import { decodeCursor, encodeCursor, estimateOf, fromWhere, type Where, whereOf } from "./filter.ts";
+import { Forwarding } from "./forwarding.ts";
 import type { Notifier } from "./notifier.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
 import { Redrives } from "./redrives.ts";
@@ -31,6 +39,7 @@ export interface DeadLettersInput {
 /** Lists, redrives and removes dead letters. */
 export class DeadLetters {
   readonly groups: DeadLetterGroupReader;
+  readonly forwarding: Forwarding;
   readonly redrives: Redrives;
   readonly #input: DeadLettersInput;
 
@@ -38,6 +47,7 @@ export class DeadLetters {
     const { database, queues, runtime, schema } = input;
     this.#input = input;
     this.groups = new DeadLetterGroupReader(database, queues, schema);
+    this.forwarding = new Forwarding({ database, queues, schema });
     this.redrives = new Redrives({ database, queues, deadLetters: this, runtime, schema });
   }
 
@@ -76,6 +86,12 @@ export class DeadLetters {
     const conflicts: string[] = [];
     for (const [name, rows] of Map.groupBy(found, (row) => row[1] as string | null)) {
       const ids = rows.map((row) => row[0] as string);
+      const foreign = parseForeignQueue(name ?? "");
+      if (foreign !== undefined) {
+        const home = new Set(await this.forwarding.sendHome(ids, foreign.from));
+        for (const id of ids) (home.has(id) ? redriven : conflicts).push(id);
+        continue;
+      }
       const queue = name === null ? undefined : await queues.find(name);
       // A message whose queue is gone stays where it is.
       if (queue === undefined) {

@@ -5,6 +5,7 @@ import type {
   Countable,
   Diagnosable,
   Findable,
+  Forwardable,
   Groupable,
   Listable,
   Pausable,
@@ -31,6 +32,7 @@ export type PgBossTransport = Transport &
   Reapable &
   Supervisable &
   Redrivable &
+  Forwardable &
   Schedulable &
   Auditable &
   Pausable &

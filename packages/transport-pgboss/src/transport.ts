@@ -1,9 +1,11 @@
 import {
   type AuditEntry,
   type AuditedResult,
+  type CarryHome,
   createJsonSerializer,
   type DeadLetterFilter,
   type DeadLetterGroupFilter,
+  type DeadLetterParcel,
   type DiagnosisInput,
   type Envelope,
   type Logger,
@@ -237,6 +239,22 @@ class Opened extends Controlled implements PgBossTransport {
 
   removeDeadLetters(filter: DeadLetterFilter, limit: number) {
     return this.#deadLetters.remove(filter, limit);
+  }
+
+  exportDeadLetters(limit: number) {
+    return this.#deadLetters.forwarding.exportDeadLetters(limit);
+  }
+
+  importDeadLetters(parcels: readonly DeadLetterParcel[], from?: string) {
+    return this.#deadLetters.forwarding.importDeadLetters(parcels, from);
+  }
+
+  forgetDeadLetters(letters: readonly Pick<DeadLetterParcel, "id" | "failedAt">[]) {
+    return this.#deadLetters.forwarding.forgetDeadLetters(letters);
+  }
+
+  sendHomeBy(carry: CarryHome) {
+    this.#deadLetters.forwarding.sendHomeBy(carry);
   }
 
   get redrives() {

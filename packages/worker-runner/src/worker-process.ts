@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import {
   createInProcessExecutor,
+  DeadLetterCourier,
   type Executor,
   type FleetHooks,
   type Logger,
@@ -93,6 +94,7 @@ export class WorkerProcess {
   readonly #logger: Logger;
   readonly #lines = new Map<string, Line>();
   readonly #scheduler: Scheduler;
+  readonly #courier: DeadLetterCourier;
   #phase: WorkerProcessState["phase"] = "starting";
   #paused = false;
   #stopReason: StopReason | undefined;
@@ -103,6 +105,7 @@ export class WorkerProcess {
     for (const name of options.transports ?? options.messenger.transportNames) this.#lines.set(name, this.#createLine(name));
     // Of all transports, also those that are not consumed here: any worker may see to a schedule.
     this.#scheduler = new Scheduler({ messenger: options.messenger, logger: this.#logger });
+    this.#courier = new DeadLetterCourier({ messenger: options.messenger, logger: this.#logger });
   }
 
   /** As they are to be registered, by transport. */
@@ -132,8 +135,9 @@ export class WorkerProcess {
     this.#phase = "running";
     const runs = [...this.#lines.values()].map(({ worker }) => this.#runLine(worker));
     this.#scheduler.start();
+    this.#courier.start();
     const ends = await Promise.allSettled(runs);
-    await this.#scheduler.stop();
+    await Promise.all([this.#scheduler.stop(), this.#courier.stop()]);
     this.#phase = "stopped";
     for (const end of ends) if (end.status === "rejected") throw end.reason;
     return this.#stopReason ?? "manual";
@@ -143,7 +147,11 @@ export class WorkerProcess {
   async stop(reason: StopReason, options: { readonly deadlineMs?: number } = {}): Promise<void> {
     this.#stopReason ??= reason;
     if (this.#phase !== "stopped") this.#phase = "stopping";
-    await Promise.all([this.#scheduler.stop(), ...[...this.#lines.values()].map(({ worker }) => worker.stop(this.#stopReason, options))]);
+    await Promise.all([
+      this.#scheduler.stop(),
+      this.#courier.stop(),
+      ...[...this.#lines.values()].map(({ worker }) => worker.stop(this.#stopReason, options)),
+    ]);
   }
 
   pause(): void {

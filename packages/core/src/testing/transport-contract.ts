@@ -8,6 +8,7 @@ import { deadLetterGroupTests } from "./contract/dead-letter-groups.ts";
 import { deadLetterTests } from "./contract/dead-letters.ts";
 import { deduplicationTests } from "./contract/deduplication.ts";
 import { fencingTests } from "./contract/fencing.ts";
+import { forwardingTests } from "./contract/forwarding.ts";
 import type { TransportCapability, TransportContractHarness } from "./contract/harness.ts";
 import { idempotencyTests } from "./contract/idempotency.ts";
 import { type Claim, ContractKit, guards, unique } from "./contract/kit.ts";
@@ -44,6 +45,7 @@ const CHAPTERS: Readonly<Record<string, (claim: Claim) => void>> = {
   controlling: controllingTests,
   cancelling: cancellingTests,
   places: placeTests,
+  forwarding: forwardingTests,
 };
 
 /**

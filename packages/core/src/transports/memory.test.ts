@@ -53,6 +53,7 @@ const capabilities = [
   "findable",
   "cancellable",
   "purgeable",
+  "forwardable",
 ] as const;
 
 describeTransportContract("memory, manual clock", {

@@ -25,8 +25,8 @@ import type {
   Wakeable,
 } from "../transport.ts";
 import type { TransportFactory } from "../transport-factory.ts";
-import { MemoryControl } from "./memory/control.ts";
 import { decode, toDeadLetter, toReceived } from "./memory/decode.ts";
+import { MemoryForwarding } from "./memory/forwarding.ts";
 import { Newest } from "./memory/newest.ts";
 import { applyPatch, digest } from "./memory/record.ts";
 import { MemoryStore } from "./memory/store.ts";
@@ -81,7 +81,7 @@ export function createMemoryTransport(options: MemoryTransportOptions = {}): Mem
   return new MemoryTransport(options);
 }
 
-export class MemoryTransport extends MemoryControl implements Transport, Countable, Listable, Groupable, Wakeable, Closeable {
+export class MemoryTransport extends MemoryForwarding implements Transport, Countable, Listable, Groupable, Wakeable, Closeable {
   readonly #name: string | undefined;
   readonly #runtime: Runtime;
   readonly #sent: Newest<{ readonly body: string; readonly local: readonly Stamp[] }>;
@@ -191,8 +191,7 @@ export class MemoryTransport extends MemoryControl implements Transport, Countab
   ): Promise<{ redriven: readonly string[]; conflicts: readonly string[] }> {
     this.assertOpen();
     const letters = this.store.deadLetters.find(filter).slice(0, limit);
-    this.store.redrives.sendBack(letters);
-    return { redriven: letters.map((letter) => letter.message.id), conflicts: [] };
+    return this.store.redrives.sendBack(letters);
   }
 
   async removeDeadLetters(filter: DeadLetterFilter, limit: number): Promise<{ removed: readonly string[] }> {

@@ -169,4 +169,5 @@ export const ALL_CAPABILITIES: readonly TransportCapability[] = [
   "cancellable",
   "purgeable",
   "measurable",
+  "forwardable",
 ];

@@ -6,6 +6,7 @@ export class HoleProxy {
   readonly #target: URL;
   readonly #server: Server;
   readonly #pairs = new Set<readonly [Socket, Socket]>();
+  #isDown = false;
 
   private constructor(target: URL) {
     this.#target = target;
@@ -33,6 +34,12 @@ export class HoleProxy {
     }
   }
 
+  /** As a server that is down, until it is up again. */
+  down(isDown: boolean): void {
+    this.#isDown = isDown;
+    if (isDown) for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
+  }
+
   get open(): number {
     return this.#pairs.size;
   }
@@ -43,6 +50,10 @@ export class HoleProxy {
   }
 
   #pass(client: Socket): void {
+    if (this.#isDown) {
+      client.destroy();
+      return;
+    }
     const server = connect(Number(this.#target.port === "" ? 5432 : this.#target.port), this.#target.hostname);
     const pair = [client, server] as const;
     this.#pairs.add(pair);

@@ -19,7 +19,8 @@ export type TransportCapability =
   | "cancellable"
   | "purgeable"
   | "diagnosable"
-  | "measurable";
+  | "measurable"
+  | "forwardable";
 
 /** A transaction of the caller, opened beside the transport. */
 export interface OpenTransaction {

@@ -6,6 +6,7 @@ import { systemClock } from "../../clock.ts";
 import { type Groupable, isGroupable } from "../../dead-letter-groups.ts";
 import { type Diagnosable, isDiagnosable } from "../../diagnosis.ts";
 import type { Envelope, Stamp } from "../../envelope.ts";
+import { isForwardable } from "../../failure-transport/forwarding.ts";
 import { type Cancellable, type Findable, isCancellable, isFindable } from "../../message-control.ts";
 import { isPausable, isPurgeable, type Pausable, type Purgeable } from "../../queue-control.ts";
 import { isRedrivable, type RedriveStore } from "../../redrive/redrives.ts";
@@ -59,6 +60,7 @@ export const guards: Readonly<Record<TransportCapability, (transport: Transport)
   cancellable: isCancellable,
   purgeable: isPurgeable,
   measurable: isMeasurable,
+  forwardable: isForwardable,
 };
 
 /** What a test needs beside `send`, `receive`, `acknowledge` and `reject`; without it the test is skipped. */

@@ -1,4 +1,5 @@
 import { type Clock, createIdGenerator } from "../../clock.ts";
+import { type CarryHome, parseForeignQueue } from "../../failure-transport/forwarding.ts";
 import { judgeCanaries } from "../../redrive/canary.ts";
 import {
   commandedState,
@@ -12,6 +13,7 @@ import {
 } from "../../redrive/redrives.ts";
 import type { MemoryAudit } from "./audit.ts";
 import type { DeadLetters, StoredDeadLetter } from "./dead-letters.ts";
+import { toParcel } from "./parcel.ts";
 import { clearTries } from "./record.ts";
 import type { StoredMessage } from "./stored-message.ts";
 
@@ -19,6 +21,8 @@ import type { StoredMessage } from "./stored-message.ts";
 export interface RedriveActions {
   readonly deadLetters: DeadLetters;
   readonly audit: MemoryAudit;
+  /** How dead letters that are kept for other transports get back. */
+  readonly carryHome: CarryHome | undefined;
   /** Puts a message back into its queue. */
   revive(message: StoredMessage): void;
   wake(queues: Iterable<string>): void;
@@ -127,13 +131,32 @@ export class MemoryRedrives implements RedriveStore {
     if (job?.lease?.holder === holder) job.lease = undefined;
   }
 
-  /** Sends dead letters back to their queues, counters at zero. They keep their keys, so that nobody can have taken them. */
-  sendBack(letters: readonly StoredDeadLetter[]): void {
-    for (const letter of letters) {
+  /**
+   * Sends dead letters back to their queues, counters at zero. They keep their keys, so that nobody can have taken them;
+   * conflicts are those that are kept for a transport that cannot be reached from here.
+   */
+  async sendBack(letters: readonly StoredDeadLetter[]): Promise<{ redriven: readonly string[]; conflicts: readonly string[] }> {
+    const foreign = letters.filter(({ message }) => parseForeignQueue(message.queue) !== undefined);
+    const own = letters.filter((letter) => !foreign.includes(letter));
+    for (const letter of own) {
       this.#store.deadLetters.delete(letter);
       this.#store.revive({ ...letter.message, body: clearTries(letter.message.body) });
     }
-    this.#store.wake(letters.map((letter) => letter.message.queue));
+    this.#store.wake(own.map((letter) => letter.message.queue));
+    const home = await this.#sendHome(foreign);
+    const isBack = (letter: StoredDeadLetter): boolean => own.includes(letter) || home.has(letter.message.id);
+    const [redriven, conflicts] = [letters.filter(isBack), letters.filter((letter) => !isBack(letter))];
+    return { redriven: redriven.map(({ message }) => message.id), conflicts: conflicts.map(({ message }) => message.id) };
+  }
+
+  async #sendHome(letters: readonly StoredDeadLetter[]): Promise<ReadonlySet<string>> {
+    const { carryHome } = this.#store;
+    const home = new Set<string>();
+    for (const [from, some] of Map.groupBy(letters, ({ message }) => parseForeignQueue(message.queue)?.from ?? "")) {
+      for (const id of (await carryHome?.(from, some.map(toParcel))) ?? []) home.add(id);
+    }
+    for (const letter of letters) if (home.has(letter.message.id)) this.#store.deadLetters.delete(letter);
+    return home;
   }
 
   clear(): void {
@@ -148,9 +171,11 @@ export class MemoryRedrives implements RedriveStore {
     const remove = async (): Promise<void> => {
       for (const letter of letters) this.#store.discard(letter);
     };
-    if (job.redrive.action === "retry") this.sendBack(letters);
+    let conflicts = 0;
+    if (job.redrive.action === "retry") conflicts = (await this.sendBack(letters)).conflicts.length;
     else await (job.auditId === undefined ? remove() : audit.during(job.auditId, remove));
-    job.redrive = { ...job.redrive, done: job.redrive.done + letters.length, updatedAt: this.#now() };
+    const [done, kept] = [job.redrive.done + letters.length - conflicts, job.redrive.conflicts + conflicts];
+    job.redrive = { ...job.redrive, done, conflicts: kept, updatedAt: this.#now() };
     return letters;
   }
 

@@ -1,4 +1,5 @@
 import type { Clock } from "../../clock.ts";
+import type { CarryHome } from "../../failure-transport/forwarding.ts";
 import type { Pause, PauseTarget } from "../../queue-control.ts";
 import type { QueueCounts, Receipt } from "../../transport.ts";
 import { MemoryAudit } from "./audit.ts";
@@ -25,6 +26,7 @@ export class MemoryStore {
   readonly handled = new Map<string, { readonly message: StoredMessage; readonly at: number }>();
   readonly schedules: MemorySchedules;
   readonly redrives: MemoryRedrives;
+  carryHome: CarryHome | undefined;
   readonly #clock: Clock;
   readonly #windowMs: number;
   readonly #queues = new Map<string, Queue>();
