@@ -206,6 +206,14 @@ export const MIDDLEWARE = [
       "nothing of it remains when it throws, or when its delivery is not current any more",
     ),
     ...contract("transactions", "commits the work, what it sent and the acknowledgement together"),
+    ...pgboss(
+      "transactional-kill",
+      "a transactional handler that is killed at any statement has its effects and dispatches all or not at all, and once in the end",
+    ),
+    ...runner(
+      "transactional-kill",
+      "a transactional handler in a pool thread that is killed at any statement: all of it or nothing, and once in the end",
+    ),
   ]),
   step("doctrine_ping_connection, doctrine_close_connection", "Connections that were ended are replaced.", [
     ...pgboss("resilience", "goes on after all its connections were ended, and hears wake-ups again"),

@@ -7,8 +7,9 @@ import { drizzle } from "drizzle-orm/node-postgres";
 import createKnex from "knex";
 import { Kysely, PostgresDialect } from "kysely";
 import pg from "pg";
-import { fromDrizzle, fromKnex, fromKysely } from "./index.ts";
+import { fromDrizzle, fromKnex, fromKysely, fromPrisma } from "./index.ts";
 import { TestSchema, testDatabase } from "./testing/database.ts";
+import { openPrisma } from "./testing/prisma.ts";
 
 const url = await testDatabase();
 
@@ -31,6 +32,14 @@ const LIBRARIES: Readonly<Record<string, InTransaction>> = {
       await db.transaction().execute((trx) => work(fromKysely(trx)));
     } finally {
       await db.destroy();
+    }
+  },
+  prisma: async (work) => {
+    const prisma = openPrisma(url);
+    try {
+      await prisma.$transaction((tx) => work(fromPrisma(tx)));
+    } finally {
+      await prisma.$disconnect();
     }
   },
   drizzle: async (work) => {

@@ -188,8 +188,8 @@ export function deadLetter(schema: string, queue: QueueInfo, dead: QueueInfo): S
 /** Tells all listeners on the channel $1 about $2. A commit of its own, which need not reach the disk: it is a hint. */
 export const NOTIFY: Statement = statement("notify", `SELECT ${setCommit("off")}, pg_notify($1::text, $2::text)`);
 
-/** The same in a transaction of the caller, whose settings are not ours. */
-export const NOTIFY_IN_TRANSACTION: Statement = unnamed("SELECT pg_notify($1::text, $2::text) AS notified");
+/** The same in a transaction of the caller, whose settings are not ours. As text: Prisma cannot read a column of no type. */
+export const NOTIFY_IN_TRANSACTION: Statement = unnamed("SELECT pg_notify($1::text, $2::text)::text AS notified");
 
 /** Adds to the counters of queues. Sorted, so that processes do not wait for each other in a circle. */
 export function addCounts(schema: string): Statement {
