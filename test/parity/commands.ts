@@ -88,15 +88,22 @@ export const COMMANDS = [
     "`--since`, `--until`.",
     contract("dead-letters", "lists the newest first and filters by time: since is included, until is not"),
   ),
-  line("`messenger:failed:retry`", "`symphony failed retry`: back to the own queue, which is Symfony's wished-for `--dispatch`.", [
-    ...cli("life", LIFE),
-    ...contract("dead-letters", "redrives with the same id, queue and priority, counters at zero and the history kept"),
-  ]),
   line(
-    "… `--force`, `--transport`, `--keepalive`",
-    "`--force` does not ask.",
-    cli("confirm", "does not ask with --force, and refuses where nobody can be asked"),
+    "`messenger:failed:retry`",
+    "`symphony failed retry`: chosen ones, all, or one by one with a question; back to the own queue, which is Symfony's wished-for `--dispatch`.",
+    [
+      ...cli("life", LIFE),
+      ...cli("failed", "retry without ids walks through them at a terminal: retry, delete, skip, quit, each at once"),
+      ...contract("dead-letters", "redrives with the same id, queue and priority, counters at zero and the history kept"),
+    ],
   ),
+  line("… `--force`, `--transport`, `--keepalive`", "`--force` does not ask.", [
+    ...cli("confirm", "does not ask with --force, and refuses where nobody can be asked"),
+    ...cli(
+      "failed",
+      "the walk ends with Ctrl-D, takes a filter and a limit, and is not for scripts: --force means all, without a question",
+    ),
+  ]),
   line("`messenger:failed:remove`", "Says how many, asks, and removes no more than that.", [
     ...cli("life", "failed retry and remove take exactly what the filter matches"),
     ...contract("dead-letters", "removes dead letters for good, and only those that the filter names"),

@@ -17,7 +17,7 @@ interface Bed {
   readonly transport: MemoryTransport;
   /** Dead-letters so many messages with this fingerprint. */
   bury(count: number, fingerprint?: string, message?: string): Promise<void>;
-  run(line: readonly string[], signal?: AbortSignal): Promise<{ code: number; out: string; err: string }>;
+  run(line: readonly string[], signal?: AbortSignal, typed?: string): Promise<{ code: number; out: string; err: string }>;
   json<T>(line: readonly string[]): Promise<T>;
 }
 
@@ -28,8 +28,9 @@ function opened(t: TestContext): Bed {
   const transport = createMemoryTransport({ name });
   t.after(() => transport.close());
   const directory = project(t, { "symphony.config.ts": CONFIG.replace("NAME", name) });
-  const run: Bed["run"] = async (line, signal) => {
-    const io = memoryIo({ directory, ...(signal === undefined ? {} : { signal }) });
+  const run: Bed["run"] = async (line, signal, typed) => {
+    const answers = typed === undefined ? {} : { input: typed, interactive: true };
+    const io = memoryIo({ directory, ...(signal === undefined ? {} : { signal }), ...answers });
     return { code: await runCli(["failed", ...line], io), out: io.output(), err: io.errors() };
   };
   return {
@@ -172,4 +173,49 @@ test("refuses what makes no sense", async (t) => {
     assert.equal((await run(line)).code, 2, line.join(" "));
   const missing = await run(["redrives", id]);
   assert.deepEqual([missing.code, /no redrive has the id/.test(missing.err)], [1, true]);
+});
+
+test("retry without ids walks through them at a terminal: retry, delete, skip, quit, each at once", async (t) => {
+  const { transport, bury, run } = opened(t);
+  await bury(5);
+  const letters = (await transport.listDeadLetters({}, { limit: 10 })).deadLetters.map(({ id }) => id);
+  const { code, out, err } = await run(["retry"], undefined, "what?\nr\ndelete\nS\nq\n");
+  assert.equal(code, 0, err);
+  assert.deepEqual(
+    [...out.matchAll(/^(\d of 5)\nid +(\S+)/gm)].map(([, number, id]) => [number, id]),
+    letters.slice(0, 4).map((id, i) => [`${i + 1} of 5`, id]),
+    "the newest first, and nothing after the end",
+  );
+  assert.match(out, /error +Error: it broke/);
+  assert.match(out, /payload +\{/);
+  assert.match(err, /(Retry, delete or skip it, or quit\? \[r\/d\/s\/q\] ){5}/, "asked again after what is no answer");
+  assert.match(out, /retried 1 message, removed 1, skipped 1$/m);
+  const left = (await transport.listDeadLetters({}, { limit: 10 })).deadLetters.map(({ id }) => id);
+  assert.deepEqual(left, letters.slice(2));
+  assert.deepEqual(
+    (await transport.receive(10, { workerId: "w" })).map(({ receipt }) => receipt.id),
+    letters.slice(0, 1),
+  );
+  const { records } = await transport.listAudit({ limit: 10 });
+  assert.deepEqual(
+    records.map(({ action, target, count }) => [action, target, count]),
+    [
+      ["remove", letters[1], 1],
+      ["retry", letters[0], 1],
+    ],
+  );
+});
+
+test("the walk ends with Ctrl-D, takes a filter and a limit, and is not for scripts: --force means all, without a question", async (t) => {
+  const { bury, run, json } = opened(t);
+  await bury(2);
+  await bury(3, TWO);
+  assert.match((await run(["retry"], undefined, "")).out, /retried 0 messages, removed 0, skipped 0/);
+  const limited = await run(["retry", "--fingerprint", TWO, "--limit", "1"], undefined, "r\n");
+  assert.match(limited.out, /1 of 3[\s\S]*retried 1 message/);
+  const asked = await run(["retry"]);
+  assert.deepEqual([asked.code, /give ids, or --all/.test(asked.err)], [2, true], asked.err);
+  assert.equal((await json<{ retried: number }>(["retry", "--fingerprint", TWO, "--force"])).retried, 2);
+  assert.equal((await run(["retry", "--force"])).code, 0);
+  assert.match((await run(["list"])).out, /no failed messages/);
 });

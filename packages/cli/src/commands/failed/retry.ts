@@ -3,11 +3,13 @@ import { audited } from "../../audited.ts";
 import { defineCommand, toggle } from "../../command.ts";
 import { confirm } from "../../confirm.ts";
 import { CommandFailed } from "../../exit-codes.ts";
+import type { Io } from "../../io.ts";
 import { plural, print } from "../../output.ts";
 import { openSession, withMessenger } from "../../session.ts";
 import { countOf, take } from "./batches.ts";
 import { CANARY_OPTION, PACE_OPTIONS, redriveAll, toPace } from "./redrive.ts";
 import { assertFound, asUsage, checkSelection, listables, SELECTION_OPTIONS, toFilter } from "./selection.ts";
+import { summary, type Walkable, walk } from "./walk.ts";
 
 interface Redriven {
   readonly redriven: readonly string[];
@@ -32,13 +34,21 @@ async function retryAll(messenger: Messenger, transport: string | undefined, fil
   return { redriven, conflicts: [...conflicts] };
 }
 
+async function walkThrough(io: Io, transports: readonly Walkable[], o: Parameters<typeof walk>[2]): Promise<void> {
+  if (o.total === 0) return io.out("no failed messages\n");
+  const walked = await walk(io, transports, o);
+  io.out(`${summary(walked)}\n`);
+  if (walked.conflicts.length > 0) throw new CommandFailed(`${plural(walked.conflicts.length, "message")} could not be put back`);
+}
+
 export const retry = defineCommand({
   usage: "retry [ids..]",
-  describe: "Put failed messages back on their own queue, counters at zero",
+  describe: "Put failed messages back on their own queue, counters at zero; without ids or --all, at a terminal, one by one",
   remote: true,
-  options: { ...SELECTION_OPTIONS, ...PACE_OPTIONS, ...CANARY_OPTION, force: toggle("Do not ask, on a terminal") },
+  options: { ...SELECTION_OPTIONS, ...PACE_OPTIONS, ...CANARY_OPTION, force: toggle("Ask nothing; without ids it means --all") },
   positionals: (yargs) => yargs.positional("ids", { type: "string", array: true, describe: "Message ids" }),
   examples: [
+    ["symphony failed retry", "one after the other: retry, delete, skip, quit"],
     ["symphony failed retry 0197b2c4-…", "one message"],
     ["symphony failed retry --all --type image.resize --since 1h --dry-run", "how many it would be"],
     ["symphony failed retry --all --force", "everything, without a question"],
@@ -50,7 +60,9 @@ export const retry = defineCommand({
   async run(io, flags) {
     const ids = (flags.ids as string[] | undefined) ?? [];
     const asked = toPace(flags);
-    checkSelection(ids, flags.all, asked !== undefined);
+    // One by one, with somebody who answers; --force asks nobody, and means all, as in Symfony.
+    const isWalk = ids.length === 0 && !flags.all && !flags.force && asked === undefined && io.interactive && flags.json !== true;
+    if (!isWalk) checkSelection(ids, flags.all || (flags.force && ids.length === 0), asked !== undefined);
     const limit = flags.limit === undefined ? undefined : asUsage(integer({ min: 1 }), flags.limit, "--limit");
     const filter = toFilter(flags, io.clock.now(), ids);
     const session = await openSession(io, flags);
@@ -62,6 +74,7 @@ export const retry = defineCommand({
       const about = most === limit || matching.accuracy === "exact" ? "" : "about ";
       if (flags["dry-run"])
         return print(io, flags.json === true, { dryRun: true, matching: most }, () => `would retry ${about}${plural(most, "message")}`);
+      if (isWalk) return await walkThrough(io, transports, { filter, most, total: matching.total });
       const question = `Put ${about}${plural(most, "failed message")} back on ${most === 1 ? "its queue" : "their queues"}?`;
       // Nothing is lost by a retry: a script need not say --force, a person is asked before thousands move.
       const ask = ids.length === 0 && most > 0 && io.interactive;

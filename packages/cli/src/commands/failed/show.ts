@@ -4,7 +4,8 @@ import { plain, print } from "../../output.ts";
 import { openSession, withMessenger } from "../../session.ts";
 import { assertFound, FILTER_OPTIONS, listables } from "./selection.ts";
 
-function toText(message: FailedMessage): string {
+/** One message in full. */
+export function toText(message: FailedMessage): string {
   const { error, history, payload, body, headers, metadata } = message;
   const lines: [string, string | undefined][] = [
     ["id", message.id],
