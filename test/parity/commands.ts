@@ -7,7 +7,7 @@ const LIFE = "a message's life from the command line: set up, dispatch, consume,
 export const COMMANDS = [
   line(
     "`messenger:consume [receivers]`",
-    "`symphony consume [transports]`: a fleet of processes over one transport; the order of `--queues` is the precedence.",
+    "`symphony consume [transports]`: a fleet of processes over one transport or several; the order of `--queues` is the precedence.",
     [
       ...cli("fleet", "both processes handle messages; kill -9 of one brings its work and a new process back"),
       ...contract("receiving", "takes nothing from a queue while an earlier one has messages"),
@@ -31,7 +31,11 @@ export const COMMANDS = [
   line("`--sleep`", "`--poll-interval`: only the fallback while wake-ups work.", [
     ...endToEnd("wake", "an idle fleet starts a message within 250 ms of its dispatch, polling only once a minute"),
   ]),
-  line("`--bus`", "", [], "the bus is that of the message; it cannot be forced"),
+  line(
+    "`--bus`",
+    "Every message on this bus.",
+    cli("consume-many", "handlers of several types and of patterns run in threads, and consume --bus decides on which bus"),
+  ),
   line("`--queues`", "Only these, in this order; a queue that does not exist is an error.", [
     ...cli("settings", "queues come as a list, comma separated or repeated, in order and once each"),
     ...contract("receiving", "receives only from the queues that were asked for"),
@@ -45,9 +49,8 @@ export const COMMANDS = [
   ]),
   line(
     "`--all`",
-    "Without names it is all transports that can be consumed.",
-    [],
-    "built; no test consumes from several transports at once",
+    "Without names it is all transports that can be consumed, at the same time.",
+    cli("consume-many", "consume --all works on several transports at the same time, in one process; --exclude leaves one out"),
   ),
   line(
     "`--exclude-receivers`",

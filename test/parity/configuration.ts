@@ -112,9 +112,15 @@ export const DECLARATIONS = [
   declare("`sign`", "", [], "as signing above"),
   declare(
     "handlers for interfaces, parents, `*`",
-    "Each handler at most once per message, by its name.",
-    core("handlers", "refuses two handlers of one name for one message: retries could not tell them apart"),
-    "handlers for several types: message types have no inheritance here",
+    "Lists of types, `order.*` and `*`: the type's own first, then the longest pattern; each handler at most once per message, by its name. Message types have no parents here: their names do that.",
+    [
+      ...core(
+        "handlers",
+        "refuses two handlers of one name for one message: retries could not tell them apart",
+        "finds handlers of several types, and of patterns: after the type's own, the longest first, each name once",
+      ),
+      ...cli("consume-many", "handlers of several types and of patterns run in threads, and consume --bus decides on which bus"),
+    ],
   ),
   declare(
     "`HandlerDescriptor`",

@@ -1,3 +1,4 @@
+import { schemeOf } from "@symphony/core";
 import { UsageError } from "./exit-codes.ts";
 import type { Session } from "./session.ts";
 
@@ -19,7 +20,9 @@ export function chooseTransports(
   if (unknown !== undefined) throw new UsageError(`no transport "${unknown}"; configured: ${configured.join(", ")}`);
   if (named.length > 0) return [...new Set(named)];
   if (excluded.length === 0) return undefined;
-  const left = configured.filter((name) => !excluded.includes(name));
+  // A sync transport has nothing to take from: nobody has to leave it out by name.
+  const isConsumable = (name: string): boolean => schemeOf(session.loaded.parsed.transports[name]?.dsn ?? "") !== "sync";
+  const left = configured.filter((name) => !excluded.includes(name) && isConsumable(name));
   if (left.length === 0) throw new UsageError("--exclude leaves no transport to consume from");
   return left;
 }

@@ -85,8 +85,8 @@ export async function runConsume(o: ConsumeOptions): Promise<ConsumeResult> {
   return end;
 }
 
-async function connect({ config, plan: { resetEvery }, logger, signal }: ConsumeOptions): Promise<Messenger> {
-  const connecting = createMessenger({ ...config, worker: { ...config.worker, resetEvery } }, { logger });
+async function connect({ config, plan: { handling }, logger, signal }: ConsumeOptions): Promise<Messenger> {
+  const connecting = createMessenger({ ...config, worker: { ...config.worker, ...handling } }, { logger });
   if (signal === undefined) return connecting;
   const aborted = Promise.withResolvers<never>();
   const abort = (): void => aborted.reject(new MessengerError("INTERRUPTED", "stopped before it had started"));

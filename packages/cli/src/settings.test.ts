@@ -18,6 +18,7 @@ test("the order of precedence holds for every setting that has several places", 
     queues: ["a,b", ["a", "b"]],
     processes: ["auto", "auto"],
     adminHost: ["h", "h"],
+    bus: ["audit", "audit"],
     logLevel: ["warn", "warn"],
   };
   for (const [name, definition] of Object.entries(SETTINGS)) {

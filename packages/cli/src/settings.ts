@@ -116,6 +116,7 @@ export const SETTINGS = {
     parser: integer({ min: 1, max: 256 }),
   }),
   queues: define<QueueSelection>({ environment: "SYMPHONY_WORKER_QUEUES", flag: "queues", config: "queues", parser: queues }),
+  bus: define<string>({ environment: "SYMPHONY_WORKER_BUS", flag: "bus", config: "bus", parser: text }),
   resetEvery: define<number>({
     environment: "SYMPHONY_WORKER_RESET_EVERY",
     flag: "no-reset",

@@ -6,8 +6,8 @@ import type { Setting, Settings } from "./settings.ts";
 export interface WorkerPlan {
   readonly processes: number | "auto";
   readonly threads: number;
-  /** Messages between two resets of services; 0: never. */
-  readonly resetEvery: number;
+  /** What every program that handles messages is told of these settings: the part of its configuration that they beat. */
+  readonly handling: { readonly resetEvery: number; readonly bus?: string };
   readonly worker: WorkerSettings & { readonly maxConcurrency: number; readonly shutdownTimeout: number; readonly pollInterval: number };
   readonly healthPort: number;
   /** The port was asked for: not getting it is an error. */
@@ -24,7 +24,7 @@ export function resolveWorkerOptions(settings: Settings, o: { cpus?: number } = 
     processes: settings.processes.value ?? "auto",
     // More threads than messages at a time would never all be used.
     threads: settings.threads.value ?? Math.min(maxConcurrency, Math.max(1, o.cpus ?? availableParallelism())),
-    resetEvery: required(settings.resetEvery),
+    handling: { resetEvery: required(settings.resetEvery), ...optional("bus", settings.bus) },
     worker: {
       maxConcurrency,
       batchSize: required(settings.batchSize),

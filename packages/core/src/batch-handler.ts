@@ -64,7 +64,7 @@ export function defineBatchHandler<Input, Output>(
   };
   const collector = new Collector(handle, batch);
   const name = handle.name === "" ? {} : { name: handle.name };
-  const descriptor = defineHandler(message, (payload, context) => collector.add(payload, context), { ...name, ...rest });
+  const descriptor = defineHandler(message, (payload: Output, context) => collector.add(payload, context), { ...name, ...rest });
   return Object.freeze({ ...descriptor, batch });
 }
 

@@ -8,6 +8,7 @@ import { busName } from "./stamps.ts";
 /** The buses of a configuration. */
 export class Buses {
   readonly default: MessageBus;
+  readonly #forced: MessageBus | undefined;
   readonly #buses = new Map<string, MessageBus>();
 
   /** @param steps - The steps of the library for one bus, after all own middleware. */
@@ -17,6 +18,7 @@ export class Buses {
       this.#buses.set(name, new MessageBus(name, middleware, { allowNoHandlers: bus.allowNoHandlers, steps: steps(bus) }));
     }
     this.default = this.get(config.defaultBus);
+    this.#forced = config.worker.bus === undefined ? undefined : this.get(config.worker.bus);
   }
 
   /** @throws {MessengerError} `DISPATCH_OPTIONS_INVALID` */
@@ -25,6 +27,11 @@ export class Buses {
     if (bus !== undefined) return bus;
     const known = [...this.#buses.keys()].join(", ");
     throw new MessengerError("DISPATCH_OPTIONS_INVALID", `there is no bus "${name}" (${known})`, { details: { path: "bus" } });
+  }
+
+  /** The bus that a worker handles a message on: the one that all workers here are to use, or that of the message. */
+  handling(envelope: Envelope): MessageBus {
+    return this.#forced ?? this.of(envelope);
   }
 
   /** The bus that a message names; the default one when it names none, or one that only the program that sent it knew. */

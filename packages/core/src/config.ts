@@ -45,6 +45,8 @@ export interface WorkerConfig {
   readonly recycleTime?: number;
   /** Seconds, as in `SYMPHONY_SHUTDOWN_TIMEOUT`. */
   readonly shutdownTimeout?: number;
+  /** The bus on which every message is handled, whatever bus it was dispatched on. Default: that of the message. */
+  readonly bus?: string;
   /** Messages between two resets of `resettable`; 0: never. Default 1. */
   readonly resetEvery?: number;
 }
@@ -154,13 +156,14 @@ export const workerConfigSchema = object({
   recycleMessages: optional(integer({ min: 1 })),
   recycleTime: optional(integer({ min: 1 })),
   shutdownTimeout: optional(integer({ min: 0, max: 86_400 })),
+  bus: optional(string()),
   resetEvery: optional(integer({ min: 0 })),
 });
 
 const handlerParser = {
   parse(value: unknown, path: string): HandlerDescriptor {
-    if (typeof (value as HandlerDescriptor | null)?.handle !== "function")
-      throw new OptionsError(path, value, "must come from defineHandler");
+    const { handle, messages } = (value ?? {}) as Partial<HandlerDescriptor>;
+    if (typeof handle !== "function" || !Array.isArray(messages)) throw new OptionsError(path, value, "must come from defineHandler");
     return value as HandlerDescriptor;
   },
 };
@@ -227,7 +230,7 @@ export function parseConfig(config: unknown): ParsedConfig {
   }
   const transports = withFailureTransports(parsed.transports, parsed.failureTransport);
   const only = names.length === 1 ? names[0] : names.includes("default") ? "default" : undefined;
-  const implied = [...parsed.handlers, ...parsed.schedules].map(({ message }) => message);
+  const implied = [...parsed.handlers.flatMap(({ messages }) => messages), ...parsed.schedules.map(({ message }) => message)];
   const messages = [...new Set([...parsed.messages, ...implied])];
   const explicit = { ...routesOfTypes(messages, parsed.routing, names), ...parsed.routing };
   const routing = explicit["*"] === undefined && only !== undefined ? { ...explicit, "*": [only] } : explicit;
@@ -236,6 +239,9 @@ export function parseConfig(config: unknown): ParsedConfig {
   for (const { name, bus } of messages)
     if (bus !== undefined && buses[bus] === undefined)
       throw new OptionsError(`message "${name}".bus`, bus, `must name a configured bus (${Object.keys(buses).join(", ")})`);
+  const forced = parsed.worker?.bus;
+  if (forced !== undefined && buses[forced] === undefined)
+    throw new OptionsError("config.worker.bus", forced, `must name a configured bus (${Object.keys(buses).join(", ")})`);
   return Object.freeze({
     ...parsed,
     transports,

@@ -26,6 +26,10 @@ describe("a handler", () => {
       assert.throws(run, (error) => error instanceof OptionsError && message.test(error.message));
     };
     refused(() => defineHandler(undefined as never, noop), /defineHandler: message must be a message type/);
+    refused(() => defineHandler([], noop), /must be a message type from defineMessage, or a list of them/);
+    refused(() => defineHandler([One, null as never], noop), /or a list of them/);
+    for (const pattern of ["one", "", "o*", "*.one", "a.*.b", ".*"])
+      refused(() => defineHandler(pattern, noop), /or a pattern like "order/);
     refused(() => defineHandler(One, "no" as never), /handler of "one" must be a function/);
     refused(() => defineHandler(One, noop, { execution: "process" as never }), /execution must be one of thread, inline/);
     refused(() => defineHandler(One, noop, { timeoutMs: 0 }), /timeoutMs/);
@@ -68,5 +72,33 @@ describe("the handler registry", () => {
       (error) => error instanceof ConfigError && /give one a \{ name \}/.test(error.message),
     );
     assert.doesNotThrow(() => new HandlerRegistry([make("a"), defineHandler(Two, noop, { name: "a" })]));
+  });
+
+  test("finds handlers of several types, and of patterns: after the type's own, the longest first, each name once", () => {
+    const [Placed, Paid, Shipped] = ["order.placed", "order.paid", "parcel.shipped"].map((name) => defineMessage(name)) as [
+      typeof One,
+      typeof One,
+      typeof One,
+    ];
+    const registry = new HandlerRegistry([
+      defineHandler("*", noop, { name: "audit", priority: 100 }),
+      defineHandler("order.*", noop, { name: "orders" }),
+      defineHandler("order.p.*", noop, { name: "never" }),
+      defineHandler("order.*", noop, { name: "first of orders", priority: 1 }),
+      defineHandler([Placed, Shipped], noop, { name: "both" }),
+      defineHandler(Paid, noop, { name: "paid" }),
+      defineHandler(Placed, noop, { name: "audit", priority: -1 }),
+    ]);
+    const found = (type: string, where?: object): readonly string[] => registry.for(type, where).map((handler) => handler.name);
+    assert.deepEqual(found("order.placed"), ["both", "audit", "first of orders", "orders"]);
+    assert.deepEqual(found("order.placed"), ["both", "audit", "first of orders", "orders"], "and the second time");
+    assert.deepEqual(found("order.paid"), ["paid", "first of orders", "orders", "audit"]);
+    assert.deepEqual(found("parcel.shipped"), ["both", "audit"]);
+    assert.deepEqual(found("orders"), ["audit"]);
+    assert.equal(registry.all().length, 7);
+    assert.throws(
+      () => new HandlerRegistry([defineHandler("*", noop, { name: "a" }), defineHandler("*", noop, { name: "a" })]),
+      ConfigError,
+    );
   });
 });

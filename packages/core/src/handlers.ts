@@ -57,7 +57,12 @@ export interface HandlerOptions {
 export type HandlerFunction<Output, Result = unknown | void> = (payload: Output, context: HandlerContext) => Promise<Result> | Result;
 
 export interface HandlerDescriptor {
-  readonly message: AnyMessageType;
+  /** The types that it is bound to; none when it has a pattern. */
+  readonly messages: readonly AnyMessageType[];
+  /** The first of them. */
+  readonly message?: AnyMessageType;
+  /** `order.*` or `*`: any type of these names. */
+  readonly pattern?: string;
   readonly handle: HandlerFunction<unknown>;
   readonly name: string;
   readonly execution: "thread" | "inline";
@@ -80,55 +85,103 @@ const handlerSchema = object({
   bus: optional(string()),
 });
 
+/** What a handler of any of these types gets. */
+// biome-ignore lint/suspicious/noExplicitAny: matches every message type
+type OutputOf<Type> = Type extends MessageType<any, infer Output, any> ? Output : never;
+
+/** `order.*` or `*`. */
+const WILDCARD = /^([A-Za-z0-9][A-Za-z0-9._-]*\.)?\*$/;
+
 /**
- * Binds a function to a message type.
+ * Binds a function to a message type, to several, or to all whose names match `order.*` or `*`.
  *
  * At least once: the function may run again for the same message after a crash. Throw to have it tried again,
  * `UnrecoverableError` to give up at once.
+ *
+ * A handler of a pattern runs after those of the type itself, of a longer pattern before a shorter one, and only for
+ * types that the configuration knows. Of handlers with one name, the first in this order runs.
  *
  * @throws {OptionsError} `OPTIONS_INVALID`, naming the field.
  */
 export function defineHandler<Input, Output, Result>(
   message: MessageType<Input, Output, Result>,
   handle: HandlerFunction<Output, Result>,
+  options?: HandlerOptions,
+): HandlerDescriptor;
+export function defineHandler<const Types extends readonly AnyMessageType[]>(
+  messages: Types,
+  handle: HandlerFunction<OutputOf<Types[number]>>,
+  options?: HandlerOptions,
+): HandlerDescriptor;
+export function defineHandler(pattern: string, handle: HandlerFunction<unknown>, options?: HandlerOptions): HandlerDescriptor;
+export function defineHandler(
+  given: AnyMessageType | readonly AnyMessageType[] | string,
+  // biome-ignore lint/suspicious/noExplicitAny: one of the three signatures above
+  handle: HandlerFunction<any>,
   options: HandlerOptions = {},
 ): HandlerDescriptor {
-  if (typeof message?.name !== "string")
-    throw new OptionsError("defineHandler: message", message, "must be a message type from defineMessage");
-  if (typeof handle !== "function") throw new OptionsError(`handler of "${message.name}"`, handle, "must be a function");
-  const parsed = parseOptions(handlerSchema, options, `handler of "${message.name}"`);
-  const name = parsed.name ?? (handle.name === "" ? message.name : handle.name);
-  return Object.freeze({ ...parsed, name, message, handle: handle as HandlerFunction<unknown> });
+  const { messages, pattern } = targetOf(given);
+  const target = pattern ?? messages.map(({ name }) => name).join(", ");
+  if (typeof handle !== "function") throw new OptionsError(`handler of "${target}"`, handle, "must be a function");
+  const parsed = parseOptions(handlerSchema, options, `handler of "${target}"`);
+  const name = parsed.name ?? (handle.name === "" ? (pattern ?? messages[0]?.name ?? "") : handle.name);
+  const [message] = messages;
+  return Object.freeze({
+    ...parsed,
+    name,
+    messages,
+    ...(message === undefined ? {} : { message }),
+    ...(pattern === undefined ? {} : { pattern }),
+    handle,
+  });
+}
+
+/** @throws {OptionsError} */
+function targetOf(given: unknown): { readonly messages: readonly AnyMessageType[]; readonly pattern?: string } {
+  if (typeof given === "string") {
+    if (!WILDCARD.test(given))
+      throw new OptionsError("defineHandler: message", given, 'must be a message type, or a pattern like "order.*" or "*"');
+    return { messages: [], pattern: given };
+  }
+  const messages = Array.isArray(given) ? (given as readonly AnyMessageType[]) : [given as AnyMessageType];
+  if (messages.length === 0 || messages.some((each) => typeof each?.name !== "string"))
+    throw new OptionsError("defineHandler: message", given, "must be a message type from defineMessage, or a list of them");
+  return { messages: Object.freeze([...messages]) };
 }
 
 const NO_HANDLERS: readonly HandlerDescriptor[] = [];
 
+const isRestricted = ({ fromTransport, bus }: HandlerDescriptor): boolean => fromTransport !== undefined || bus !== undefined;
+
 /** Message name → handlers, in the order in which they run. */
 export class HandlerRegistry {
+  readonly #all: readonly HandlerDescriptor[];
   readonly #byType = new Map<string, readonly HandlerDescriptor[]>();
   /** Types with a handler that is not for every transport and bus. */
   readonly #restricted = new Set<string>();
+  readonly #byPattern: readonly (readonly [pattern: string, handlers: readonly HandlerDescriptor[]])[];
+  readonly #found = new Map<string, readonly HandlerDescriptor[]>();
+  /** Whether a handler of a pattern is not for every transport and bus. */
+  readonly #isRestricted: boolean;
 
   constructor(handlers: readonly HandlerDescriptor[]) {
+    this.#all = [...handlers];
+    const byPattern = new Map<string, readonly HandlerDescriptor[]>();
     for (const handler of handlers) {
-      const others = this.#byType.get(handler.message.name) ?? [];
-      if (others.some((other) => other.name === handler.name)) {
-        throw new ConfigError(`message "${handler.message.name}" has two handlers named "${handler.name}": give one a { name }`, {
-          handler: handler.name,
-        });
+      for (const { name } of handler.messages) {
+        if (isRestricted(handler)) this.#restricted.add(name);
+        add(this.#byType, name, handler);
       }
-      if (handler.fromTransport !== undefined || handler.bus !== undefined) this.#restricted.add(handler.message.name);
-      this.#byType.set(
-        handler.message.name,
-        [...others, handler].sort((a, b) => b.priority - a.priority),
-      );
+      if (handler.pattern !== undefined) add(byPattern, handler.pattern, handler);
     }
+    this.#byPattern = [...byPattern].sort(([a], [b]) => b.length - a.length);
+    this.#isRestricted = handlers.some((handler) => handler.pattern !== undefined && isRestricted(handler));
   }
 
   /** Handlers for a message of this type that came from `transport` over `bus`. */
   for(type: string, where: { transport?: string; bus?: string } = {}): readonly HandlerDescriptor[] {
-    const all = this.#byType.get(type) ?? NO_HANDLERS;
-    if (!this.#restricted.has(type)) return all;
+    const all = this.#byPattern.length === 0 ? (this.#byType.get(type) ?? NO_HANDLERS) : this.#with(type);
+    if (!this.#isRestricted && !this.#restricted.has(type)) return all;
     const fits = (handler: HandlerDescriptor): boolean =>
       (handler.fromTransport === undefined || handler.fromTransport === where.transport) &&
       (handler.bus === undefined || handler.bus === where.bus);
@@ -136,6 +189,35 @@ export class HandlerRegistry {
   }
 
   all(): readonly HandlerDescriptor[] {
-    return [...this.#byType.values()].flat();
+    return this.#all;
   }
+
+  /** Those of the type itself, then those of patterns, each name once. */
+  #with(type: string): readonly HandlerDescriptor[] {
+    const known = this.#found.get(type);
+    if (known !== undefined) return known;
+    const found = new Map((this.#byType.get(type) ?? []).map((handler) => [handler.name, handler]));
+    for (const [pattern, handlers] of this.#byPattern) {
+      if (!type.startsWith(pattern.slice(0, -1))) continue;
+      for (const handler of handlers) if (!found.has(handler.name)) found.set(handler.name, handler);
+    }
+    const all = Object.freeze([...found.values()]);
+    // Names that senders make up must not fill the memory.
+    if (this.#found.size < KEPT_TYPES) this.#found.set(type, all);
+    return all;
+  }
+}
+
+const KEPT_TYPES = 10_000;
+
+/** @throws {ConfigError} there is one of this name for the same messages. */
+function add(handlers: Map<string, readonly HandlerDescriptor[]>, target: string, handler: HandlerDescriptor): void {
+  const others = handlers.get(target) ?? [];
+  if (others.some((other) => other.name === handler.name)) {
+    throw new ConfigError(`message "${target}" has two handlers named "${handler.name}": give one a { name }`, { handler: handler.name });
+  }
+  handlers.set(
+    target,
+    [...others, handler].sort((a, b) => b.priority - a.priority),
+  );
 }

@@ -117,7 +117,7 @@ class InProcessExecutor implements Executor {
   #prepare(envelope: Envelope): Outcome | { envelope: Envelope; handlers: readonly HandlerDescriptor[]; type: AnyMessageType } {
     const name = envelope.message.type;
     const type = this.#messenger.registry.typeOf(envelope);
-    const bus = this.#messenger.buses.of(envelope);
+    const bus = this.#messenger.buses.handling(envelope);
     const handlers = type === undefined ? [] : this.#messenger.handlers.for(type.name, { transport: this.#transport, bus: bus.name });
     if (type === undefined || (handlers.length === 0 && !bus.allowNoHandlers)) {
       const code = type === undefined ? "MESSAGE_TYPE_UNKNOWN" : "HANDLER_NOT_FOUND";
@@ -201,7 +201,7 @@ class InProcessExecutor implements Executor {
         if (handlers.some((handler) => handler.transactional && !done.includes(handler.name)))
           return await this.#runTransactional(attempt, stamped);
       }
-      await this.#messenger.buses.of(stamped).dispatch(stamped);
+      await this.#messenger.buses.handling(stamped).dispatch(stamped);
       return HANDLED;
     } catch (error) {
       return classify(error, attempt.cause);
@@ -217,7 +217,7 @@ class InProcessExecutor implements Executor {
       );
     await transport.transaction(attempt.received.receipt, async (client) => {
       attempt.db = client;
-      await this.#messenger.buses.of(envelope).dispatch(envelope);
+      await this.#messenger.buses.handling(envelope).dispatch(envelope);
       // Past its time or its lease: the commit must not race with whoever has the message next.
       if (attempt.cause !== undefined) throw new MessengerError("INTERRUPTED", "the attempt was aborted before its commit");
     });

@@ -20,6 +20,7 @@ import { multiplierRetry } from "./retry/multiplier.ts";
 import type { RetryStrategy } from "./retry/strategy.ts";
 import { Router } from "./routing.ts";
 import { createJsonSerializer, type Serializer } from "./serializer.ts";
+import { received } from "./stamps.ts";
 import { MessageMetrics } from "./telemetry/message-metrics.ts";
 import { Meter } from "./telemetry/meter.ts";
 import { Tracing } from "./telemetry/tracing.ts";
@@ -128,10 +129,13 @@ class ConfiguredMessenger implements Messenger {
     const sender = (name: string): Sender => this.#sender(name);
     const observe: SendObserver = { clock: this.runtime.clock, metrics: new MessageMetrics(this.meter) };
     const context: ContextFactory = (envelope, handler) => new EnvelopeContext(envelope, handler, this.#dispatchFrom);
+    // What came from a transport, and what is handled in place.
+    const busOf = (envelope: Envelope): string =>
+      (envelope.last(received) === undefined ? this.buses.of(envelope) : this.buses.handling(envelope)).name;
     this.buses = new Buses(config, ({ allowNoHandlers, allowNoSenders }) => [
       validate(this.registry),
       route(this.router, sender, observe, allowNoSenders ? createSyncTransport("", () => this.buses) : undefined),
-      handle(this.handlers, context, (envelope) => this.buses.of(envelope).name, allowNoHandlers),
+      handle(this.handlers, context, busOf, allowNoHandlers),
     ]);
     this.#dispatcher = new Dispatcher(this);
   }

@@ -53,7 +53,7 @@ class RoutedExecutor implements Executor {
 
   #route({ envelope }: Received): Executor {
     if (envelope === undefined) return this.#o.inline;
-    const bus = this.#o.messenger.buses.of(envelope).name;
+    const bus = this.#o.messenger.buses.handling(envelope).name;
     const key = `${envelope.message.type}\n${bus}`;
     let executor = this.#routes.get(key);
     if (executor === undefined) {

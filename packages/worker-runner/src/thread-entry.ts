@@ -76,7 +76,7 @@ async function boot(start: ThreadStart, outbox: ThreadOutbox) {
   const watched = {
     ...config,
     handlers: (config.handlers ?? []).map((handler) => watch(handler, board)),
-    worker: { ...config.worker, resetEvery: start.resetEvery },
+    worker: { ...config.worker, ...start.handling },
   };
   const messenger = await createMessenger(watched, { transports: relays.transports, logger });
   const executor = createInProcessExecutor({

@@ -10,6 +10,7 @@ import {
   type Received,
   stamps,
   type Timer,
+  type WorkerConfig,
 } from "@symphony/core";
 import type { Piscina } from "piscina";
 import { IsolationLane } from "./isolation-lane.ts";
@@ -52,6 +53,11 @@ export function createThreadPoolExecutor(options: ThreadPoolOptions): ThreadPool
   return new ThreadPoolExecutor(options);
 }
 
+const handlingOf = ({ resetEvery, bus }: WorkerConfig): ThreadStart["handling"] => ({
+  ...(resetEvery === undefined ? {} : { resetEvery }),
+  ...(bus === undefined ? {} : { bus }),
+});
+
 class ThreadPoolExecutor implements ThreadPool {
   readonly size: number;
   readonly #o: ThreadPoolOptions;
@@ -88,7 +94,7 @@ class ThreadPoolExecutor implements ThreadPool {
       configUrl: /^[a-z]+:\/\//i.test(configPath) ? configPath : pathToFileURL(configPath).href,
       transport: options.transport,
       relays: describeRelays(options.messenger),
-      resetEvery: options.messenger.config.worker.resetEvery ?? 1,
+      handling: handlingOf(options.messenger.config.worker),
       logLevel: logLevelOf(options.logLevel ?? (this.#logger as { level?: unknown }).level),
     };
     this.#piscina = createPiscina({ minThreads: threads, maxThreads: threads, maxOldSpaceMb, logger: this.#logger });

@@ -1,5 +1,5 @@
 import type { MessagePort } from "node:worker_threads";
-import type { AbortReason, ErrorRecord, MetricSeries, Outcome, Received, SendResult } from "@symphony/core";
+import type { AbortReason, ErrorRecord, MetricSeries, Outcome, Received, SendResult, WorkerConfig } from "@symphony/core";
 
 /** What a thread is started with: the task of its piscina worker. */
 export interface ThreadStart {
@@ -12,8 +12,8 @@ export interface ThreadStart {
   readonly transport: string;
   readonly relays: readonly RelaySpec[];
   readonly logLevel: LogLevel;
-  /** Messages between two resets of services; 0: never. */
-  readonly resetEvery: number;
+  /** What the process was told beside the configuration, which the thread loads itself. */
+  readonly handling: Pick<WorkerConfig, "resetEvery" | "bus">;
 }
 
 /** One transport of the main process, as the threads see it. */

@@ -38,6 +38,7 @@ export const consume = defineCommand({
     "recycle-time": text("Replace a worker process after so many seconds"),
     "time-limit": text("Stop after so many seconds"),
     "shutdown-timeout": text("Seconds for messages in flight when it stops (30)"),
+    bus: text("Handle every message on this bus, whatever bus it was dispatched on"),
     // `--no-reset` alone sets this one to false.
     reset: { type: "boolean", default: true, hidden: true, describe: "Reset services between messages" },
     "no-reset": text("Never reset services between messages; --no-reset=N: only after every N messages (1)"),

@@ -90,9 +90,9 @@ export function overviewOf(config: ParsedConfig): Overview {
   const handled = new Set(messages.filter((message) => message.handlers.length > 0).map((message) => message.type));
   return {
     messages,
-    handlers: handlers.all().map(({ name, message, execution, transactional, priority, fromTransport }) => ({
+    handlers: handlers.all().map(({ name, messages: types, pattern, execution, transactional, priority, fromTransport }) => ({
       name,
-      type: message.name,
+      type: pattern ?? list(types.map((type) => type.name)),
       execution,
       transactional,
       priority,
@@ -110,8 +110,9 @@ export function overviewOf(config: ParsedConfig): Overview {
     problems: {
       handlersWithoutRoute: handlers
         .all()
-        .filter((handler) => router.find(handler.message.name) === undefined)
-        .map((handler) => `${handler.name} (${handler.message.name})`),
+        .flatMap((handler) => handler.messages.map((type) => [handler.name, type.name] as const))
+        .filter(([, type]) => router.find(type) === undefined)
+        .map(([name, type]) => `${name} (${type})`),
       routesWithoutHandler: routes.filter((route) => !route.types.some((type) => handled.has(type))).map((route) => route.pattern),
       messagesWithoutHandler: messages.filter((message) => message.handlers.length === 0).map((message) => message.type),
     },

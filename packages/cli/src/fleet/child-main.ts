@@ -30,7 +30,7 @@ let messenger: Messenger | undefined;
 
 async function prepare(): Promise<ChildOptions> {
   const { config } = await loadConfig({ file: plan.configFile, directory: plan.directory });
-  messenger = await createMessenger({ ...config, worker: { ...config.worker, resetEvery: plan.resetEvery } }, { logger });
+  messenger = await createMessenger({ ...config, worker: { ...config.worker, ...plan.handling } }, { logger });
   const limit = process.env.SYMPHONY_CHILD_MESSAGE_LIMIT;
   return {
     configPath: plan.configFile,

@@ -6,7 +6,7 @@ import { chooseTransports } from "../choose-transports.ts";
 import type { Io } from "../io.ts";
 import { commandLogger, type GlobalFlags, openSession, type Session } from "../session.ts";
 import type { Flags } from "../settings.ts";
-import { resolveWorkerOptions } from "../worker-settings.ts";
+import { resolveWorkerOptions, type WorkerPlan } from "../worker-settings.ts";
 
 /** How `consume` was called. */
 export interface ConsumeCall {
@@ -31,8 +31,7 @@ export interface FleetPlan {
   readonly processHeapMb?: number;
   readonly threadHeapMb?: number;
   readonly limits: string;
-  /** Messages between two resets of services; 0: never. */
-  readonly resetEvery: number;
+  readonly handling: WorkerPlan["handling"];
   readonly worker: WorkerSettings & { readonly shutdownTimeout: number; readonly pollInterval: number };
   /** When a worker process is replaced: messages, milliseconds, MB. */
   readonly recycle: { readonly messages?: number; readonly ageMs?: number; readonly memoryMb?: number };
@@ -82,7 +81,7 @@ function describe(session: Session, configFile: string, messenger: Messenger, co
     threads: Math.min(size.threads, resolved.worker.maxConcurrency),
     ...(limited ? { processHeapMb: size.processHeapMb, threadHeapMb: size.threadHeapMb } : {}),
     limits: `${container.cpus} CPUs (${container.cpuSource}), ${Math.round(container.memoryBytes / 1_048_576)} MB (${container.memorySource})`,
-    resetEvery: resolved.resetEvery,
+    handling: resolved.handling,
     worker: resolved.worker,
     recycle: recycleLimits(settings),
     healthPort: resolved.healthPort,
