@@ -86,6 +86,7 @@ export class ConsumeLoop {
       receiver: this.#o.transport,
       logger: this.#o.logger,
       onLost: (receipt) => this.#report.leaseLost(receipt),
+      onRetried: (receipt, delayMs) => this.#report.emit("message_retried", { receipt, delayMs }),
       onWritten: (durationMs, error) => this.#report.metrics.operation(OPERATIONS.settle, durationMs, { error }),
       clock: this.#clock,
     });
@@ -237,6 +238,7 @@ export class ConsumeLoop {
     this.#report.metrics.consumed(messages);
     this.#tracing?.received(messages, startedAt, now);
     this.#report.counters.polled();
+    this.#report.emit("running", { isIdle: messages.length === 0 });
     this.#prefetch.observe({ atMs: now, receiveMs: now - startedAt, finished: this.#report.counters.processed });
     const full = messages.length === room;
     if (full) this.#o.fleet.onFull?.();
@@ -309,6 +311,7 @@ export class ConsumeLoop {
     }
     const reached = this.#limits.reached(this.#report.counters.processed, this.#report.counters.failed);
     if (reached !== undefined) this.#onFinished(reached);
+    if (outcome.kind === "failed" && outcome.failure.stopsWorker === true) this.#onFinished("error");
     this.#fillSlots();
     this.#gate.open();
   }

@@ -31,6 +31,7 @@ export const ERROR_CODES = {
   HANDLER_CRASHED: "the thread or process died while it ran a handler",
   UNRECOVERABLE: "the handler declared the failure final",
   RECOVERABLE: "the handler asked for another attempt",
+  STOP_WORKER: "the handler asked its worker to stop",
   LEASE_LOST: "the right to settle the message has passed on",
   MESSAGE_CANCELLED: "somebody cancelled the message while it was handled",
   MESSAGE_NOT_FOUND: "no message has this id, or nothing is left of it",
@@ -161,6 +162,20 @@ export class RecoverableError extends MessengerError {
     const given = typeof messageOrOptions === "string" ? { message: messageOrOptions, ...options } : { ...options, ...messageOrOptions };
     super("RECOVERABLE", given.message ?? "the message has to be tried again", given);
     this.retryDelayMs = given.retryDelayMs;
+  }
+}
+
+/**
+ * Thrown by a handler: this worker cannot go on. It stops when what is in flight has ended; in a fleet, a new process
+ * takes its place. The message itself has failed, and is retried as after any other error.
+ *
+ * An error of one's own has the same effect when it has the property `stopsWorker: true`.
+ */
+export class StopWorkerError extends MessengerError {
+  readonly stopsWorker = true;
+
+  constructor(message = "the worker cannot go on", options: { cause?: unknown; details?: ErrorDetails } = {}) {
+    super("STOP_WORKER", message, options);
   }
 }
 

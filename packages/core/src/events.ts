@@ -2,7 +2,7 @@ import type { Decision } from "./decide.ts";
 import type { ErrorRecord } from "./error-record.ts";
 import type { Outcome } from "./execute.ts";
 import type { ScheduleRun } from "./schedules/schedule.ts";
-import type { Received } from "./transport.ts";
+import type { Receipt, Received } from "./transport.ts";
 
 /** Why a worker stopped. */
 export type StopReason = "manual" | "signal" | "message_limit" | "time_limit" | "memory_limit" | "failure_limit" | "error";
@@ -56,6 +56,10 @@ export interface WorkerEvents {
   message_received: [event: { received: Received }];
   /** After the decision, whatever it was. */
   message_processed: [event: { received: Received; outcome: Outcome; decision: Decision; durationMs: number }];
+  /** After the retry was stored: from now on any worker may have it. */
+  message_retried: [event: { receipt: Receipt; delayMs: number }];
+  /** After each receive, with or without messages: for what is to happen again and again. */
+  running: [event: { isIdle: boolean }];
   batch_start: [event: { size: number }];
   batch_complete: [event: { size: number; succeeded: number; failed: number; durationMs: number }];
   /** A failed attempt (`received` is set), or a failure of the worker itself. */

@@ -8,6 +8,8 @@ export interface FailureReport {
   readonly unrecoverable?: boolean;
   /** The error said "always again" (`RecoverableError`). */
   readonly recoverable?: boolean;
+  /** The error asked its worker to stop (`StopWorkerError`). */
+  readonly stopsWorker?: boolean;
   /** The error named its own delay, in milliseconds. */
   readonly retryDelayMs?: number;
 }

@@ -277,6 +277,7 @@ interface Marked {
   readonly unrecoverable?: unknown;
   readonly recoverable?: unknown;
   readonly retryDelayMs?: unknown;
+  readonly stopsWorker?: unknown;
 }
 
 /** One report for all that was thrown: final only when every error is, to be repeated when any is. */
@@ -291,14 +292,15 @@ function toReport(thrown: readonly unknown[]): FailureReport {
     error: toErrorRecord(thrown[0]),
     ...(final ? { unrecoverable: true } : {}),
     ...(again ? { recoverable: true } : {}),
+    ...(marks.some((mark) => mark.stopsWorker === true) ? { stopsWorker: true } : {}),
     ...(delays.length > 0 ? { retryDelayMs: Math.max(...delays) } : {}),
   };
 }
 
 function readMarks(thrown: object): Marked {
   try {
-    const { unrecoverable, recoverable, retryDelayMs } = thrown as Marked;
-    return { unrecoverable, recoverable, retryDelayMs };
+    const { unrecoverable, recoverable, retryDelayMs, stopsWorker } = thrown as Marked;
+    return { unrecoverable, recoverable, retryDelayMs, stopsWorker };
   } catch {
     // A getter that throws says nothing about the failure: the strategy decides.
     return {};

@@ -20,6 +20,7 @@ export class Settler {
   readonly #receiver: Receiver;
   readonly #logger: Logger;
   readonly #onLost: (receipt: Receipt) => void;
+  readonly #onRetried: (receipt: Receipt, delayMs: number) => void;
   readonly #onWritten: (durationMs: number, error?: unknown) => void;
   readonly #clock: Clock;
   #acknowledgements: Receipt[] = [];
@@ -34,6 +35,8 @@ export class Settler {
     receiver: Receiver;
     logger: Logger;
     onLost: (receipt: Receipt) => void;
+    /** A retry is stored. Not for what is released, perhaps for later, without an attempt's being counted. */
+    onRetried?: (receipt: Receipt, delayMs: number) => void;
     /** After every write of its own, successful or not; what rides with a receive is not one. */
     onWritten?: (durationMs: number, error?: unknown) => void;
     clock: Clock;
@@ -41,6 +44,7 @@ export class Settler {
     this.#receiver = o.receiver;
     this.#logger = o.logger;
     this.#onLost = o.onLost;
+    this.#onRetried = o.onRetried ?? (() => undefined);
     this.#onWritten = o.onWritten ?? (() => undefined);
     this.#clock = o.clock;
   }
@@ -146,7 +150,7 @@ export class Settler {
     this.#writing += rejections.length;
     try {
       const startedAt = this.#clock.monotonic();
-      this.#report(await this.#timed(() => this.#receiver.reject(rejections)), startedAt);
+      this.#report(await this.#timed(() => this.#receiver.reject(rejections)), startedAt, rejections);
     } catch (error) {
       if (isUnavailable(error) || rejections.length === 1) {
         this.#failed.push(...rejections);
@@ -177,7 +181,7 @@ export class Settler {
     for (const rejection of rejections) {
       try {
         const startedAt = this.#clock.monotonic();
-        this.#report(await this.#receiver.reject([rejection]), startedAt);
+        this.#report(await this.#receiver.reject([rejection]), startedAt, [rejection]);
       } catch (error) {
         this.#failed.push(rejection);
         errors.push(error);
@@ -198,7 +202,8 @@ export class Settler {
     this.#spans.clear();
   }
 
-  #report(settled: readonly Settled[], startedAt: number): void {
+  #report(settled: readonly Settled[], startedAt: number, rejections: readonly Rejection[] = []): void {
+    this.#tellRetried(settled, rejections);
     const now = this.#spans.size === 0 ? 0 : this.#clock.monotonic();
     for (const { receipt, status } of settled) {
       if (status === "lease_lost") this.#onLost(receipt);
@@ -206,6 +211,15 @@ export class Settler {
       const traced = this.#spans.get(receipt.id);
       traced?.span.settled(traced.operation, startedAt, now, status === "lease_lost");
       this.#spans.delete(receipt.id);
+    }
+  }
+
+  #tellRetried(settled: readonly Settled[], rejections: readonly Rejection[]): void {
+    if (!rejections.some((rejection) => "retryInMs" in rejection)) return;
+    const stored = new Set(settled.filter(({ status }) => status === "settled").map(({ receipt }) => receipt.id));
+    for (const rejection of rejections) {
+      const counts = "retryInMs" in rejection && rejection.patch?.tries !== undefined;
+      if (counts && stored.has(rejection.receipt.id)) this.#onRetried(rejection.receipt, rejection.retryInMs);
     }
   }
 }
