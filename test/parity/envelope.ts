@@ -104,7 +104,11 @@ export const ENVELOPE = [
     "Own stamps travel.",
     core("dispatching", "are stamped on every message of the type", "give way to what dispatch says of the same kind"),
   ),
-  line("NoAutoAckStamp, AckStamp, FlushBatchHandlersStamp", "", [], "batch handlers"),
+  line(
+    "NoAutoAckStamp, AckStamp, FlushBatchHandlersStamp",
+    "No stamps: each item of a batch has `ack`, `fail` and `snooze`.",
+    core("batch-handler", "gives each message an outcome of its own: handled, failed, given up, snoozed"),
+  ),
   line(
     "NonSendableStampInterface",
     "`defineStamp(name, { sendable: false })`.",

@@ -30,7 +30,17 @@ export const INTERFACES = [
     ...core("retry/function", "decides by the error, the attempt and the queue"),
     ...core("retry/multiplier", "allows exactly maxRetries attempts after the first", "jitter spreads evenly around the delay"),
   ]),
-  line("BatchHandlerInterface", "", [], "batch handlers"),
+  line(
+    "BatchHandlerInterface",
+    "`defineBatchHandler`, with `size` and `maxWaitMs`.",
+    core(
+      "batch-handler",
+      "gets messages in batches of its size, in order; the last ones after the longest wait",
+      "gives each message an outcome of its own: handled, failed, given up, snoozed",
+      "fails a message that was left out although others were decided",
+      "hands back, uncounted, what still waits for its batch when the worker stops",
+    ),
+  ),
   line(
     "HandleTrait",
     "`messenger.handle(query, payload)`",

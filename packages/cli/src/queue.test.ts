@@ -47,6 +47,29 @@ test("pauses and resumes a queue, and says whether it was paused", async (t) => 
   assert.deepEqual(answer, { success: true, transport: "default", queue: "mails", type: "mail.send", paused: false, wasPaused: true });
 });
 
+test("pauses and resumes one type in every queue, wherever its messages are", async (t) => {
+  const { transport, run } = opened(t);
+  const other = testEnvelope("other", {}, [stamps.queueName({ queue: "mails" })]);
+  await transport.send([...mails(1), testEnvelope("mail.send", { n: 9 }), other]);
+  await transport.pauseQueue({ queue: "mails", type: "other" });
+  assert.equal((await run("pause", "--type", "mail.send")).out, "paused mail.send in 2 queues\n");
+  assert.deepEqual(await transport.receive(10, { workerId: "w" }), [], "both types are held back");
+  await transport.resumeQueue({ queue: "mails", type: "other" });
+  const [received, ...more] = await transport.receive(10, { workerId: "w" });
+  assert.deepEqual([received?.envelope?.message.type, more.length], ["other", 0]);
+  const answer = JSON.parse((await run("resume", "--type", "mail.send", "--json")).out) as {
+    queues: { queue: string; wasPaused: boolean }[];
+  };
+  assert.deepEqual(answer.queues.map(({ queue, wasPaused }) => [queue, wasPaused]).sort(), [
+    ["default", true],
+    ["mails", true],
+  ]);
+  assert.equal((await transport.receive(10, { workerId: "w" })).length, 2);
+  assert.equal((await run("resume", "--type", "mail.send")).out, "resumed mail.send in 0 queues\n");
+  const nothing = await run("pause");
+  assert.deepEqual([nothing.code, /which queue\? Or --type/.test(nothing.err)], [2, true]);
+});
+
 test("shows pauses in status", async (t) => {
   const { run, transport } = opened(t);
   await transport.pauseQueue({ queue: "mails" });

@@ -10,6 +10,10 @@ export const TARGET_OPTIONS = {
 
 export const queueName = (yargs: Argv): Argv => yargs.positional("name", { type: "string", demandOption: true, describe: "The queue" });
 
+/** Without one, a type in all queues is meant. */
+export const maybeQueueName = (yargs: Argv): Argv =>
+  yargs.positional("name", { type: "string", describe: "The queue; without it, --type in all queues" });
+
 export function toTarget(flags: { readonly type?: string | undefined; readonly name?: unknown }): PauseTarget {
   return { queue: String(flags.name), ...(flags.type === undefined ? {} : { type: flags.type }) };
 }
