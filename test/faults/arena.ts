@@ -14,7 +14,7 @@ import { ALL, Unknown } from "../fixtures/messages.ts";
 import { installAudit, readSettlements } from "../support/audit-trigger.ts";
 import { check, type Verdict } from "../support/checker.ts";
 import { createDatabase, type Database } from "../support/database.ts";
-import { type Fault, type Journal, type JournalEntry, now, openJournal, type RunEntry, readJournal } from "../support/journal.ts";
+import { type Fault, type Journal, type JournalEntry, JournalReader, now, openJournal, type RunEntry } from "../support/journal.ts";
 import { allMessages, UNFINISHED } from "../support/messages.ts";
 import type { PrivateServer } from "../support/private-server.ts";
 import { Processes } from "../support/processes.ts";
@@ -61,6 +61,7 @@ export class Arena {
   readonly directory: string;
   readonly violations: string[] = [];
   readonly fleets: Fleet[] = [];
+  readonly #reader: JournalReader;
   messenger: Messenger;
   #counter = 0;
 
@@ -74,6 +75,7 @@ export class Arena {
     this.messenger = messenger;
     this.directory = mkdtempSync(join(tmpdir(), "symphony-faults-"));
     this.journal = openJournal(join(this.directory, "journal"));
+    this.#reader = new JournalReader(this.journal.path);
   }
 
   static async open(o: ArenaOptions): Promise<Arena> {
@@ -138,8 +140,8 @@ export class Arena {
     if (!holds) this.violations.push(what);
   }
 
-  entries(): JournalEntry[] {
-    return readJournal(this.journal.path);
+  entries(): readonly JournalEntry[] {
+    return this.#reader.read();
   }
 
   /** The runs of one message's handler that have begun, or ended in the given way. */

@@ -9,6 +9,11 @@ export interface Row {
   /** Repetitions in a full run, and in the gate; absent: not part of the gate. */
   readonly n: number;
   readonly gate?: number;
+  /**
+   * Seconds that it takes in the gate, nearly all of them spent on waiting: then others of its kind may run beside it, and
+   * the longest begin first. Absent: it needs the machine for itself, for its load or for what it measures.
+   */
+  readonly waits?: number;
   /** Settings of the PostgreSQL of this row alone; absent: the server that the rows share. */
   readonly server?: Readonly<Record<string, string | number>>;
   /** Why it cannot be run on this machine; undefined when it can. Then it counts neither as passed nor as failed. */

@@ -16,8 +16,16 @@ export interface Change {
   readonly at: number;
 }
 
+/** The moment at which a worker made itself known: from then on it receives. */
+export interface Registration {
+  readonly pid: number;
+  readonly id: string;
+  /** Milliseconds since 1970, by the database's clock. */
+  readonly at: number;
+}
+
 /**
- * Writes down every change of a job's state, in the transaction that makes it: what was rolled back or lost in a crash
+ * Writes down every change of a job's state, and every new worker, in the transaction that makes it: what was rolled back or lost in a crash
  * is not in the record either.
  */
 const installSql = (schema: string): string => `
@@ -58,6 +66,10 @@ const installSql = (schema: string): string => `
     END $$;
   CREATE TRIGGER symphony_audit AFTER INSERT OR UPDATE OR DELETE ON ${schema}.messenger_bundle FOR EACH ROW EXECUTE FUNCTION symphony_audit.record_bundle();
   CREATE TRIGGER symphony_audit AFTER INSERT OR UPDATE OR DELETE ON ${schema}.job FOR EACH ROW EXECUTE FUNCTION symphony_audit.record();
+  CREATE TABLE symphony_audit.worker (at timestamptz NOT NULL DEFAULT clock_timestamp(), id text NOT NULL, pid int NOT NULL);
+  CREATE FUNCTION symphony_audit.register() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+    BEGIN INSERT INTO symphony_audit.worker (id, pid) VALUES (NEW.worker_id, NEW.pid); RETURN NULL; END $$;
+  CREATE TRIGGER symphony_audit AFTER INSERT ON ${schema}.messenger_worker FOR EACH ROW EXECUTE FUNCTION symphony_audit.register();
 `;
 
 /** After set-up; partitions that come later get the trigger too. */
@@ -86,6 +98,13 @@ export function readClaims(database: Database): Promise<Change[]> {
 
 export function readChanges(database: Database): Promise<Change[]> {
   return database.query<Change & Record<string, unknown>>(`SELECT ${COLUMNS} FROM ${CHANGES} WHERE ${NO_MOVE} ORDER BY seq`);
+}
+
+/** In order of time. */
+export function readRegistrations(database: Database): Promise<Registration[]> {
+  return database.query<Registration & Record<string, unknown>>(
+    "SELECT pid, id, (extract(epoch FROM at) * 1000)::float8 AS at FROM symphony_audit.worker ORDER BY worker.at",
+  );
 }
 
 /** Every accepted end of a delivery. A deletion beside an insertion of the same transaction is a move to the dead letters. */

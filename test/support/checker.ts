@@ -222,6 +222,12 @@ function findDoubleSettled(settlements: readonly Settlement[]): Settlement[] {
   });
 }
 
+const span = ({ id, attempt, pid, startedAt, endedAt }: Run): string =>
+  `${id} attempt ${attempt} in ${pid} from ${new Date(startedAt).toISOString()} to ${endedAt === undefined ? "its loss" : new Date(endedAt).toISOString()}`;
+
+const tell = ({ value, first, again, overlapping }: Duplicate): string =>
+  `${value} (${span(first)}, ${overlapping ? "and meanwhile" : "then"} ${span(again)})`;
+
 function listViolations(facts: Omit<Verdict, "violations">): string[] {
   const { lost, unexpected, unexplained, fallingAttempts, doubleSettled } = facts;
   const some = (values: readonly string[]): string => values.slice(0, SHOWN).join(", ");
@@ -230,7 +236,7 @@ function listViolations(facts: Omit<Verdict, "violations">): string[] {
     violations.push(`${lost.total} lost (prefix ${lost.prefix}, middle ${lost.middle}, postfix ${lost.postfix}): ${some(lost.values)}`);
   if (unexpected.length > 0) violations.push(`${unexpected.length} handled and never sent: ${some(unexpected)}`);
   if (unexplained.length > 0)
-    violations.push(`${unexplained.length} repeated without a fault that explains it: ${some(unexplained.map(({ value }) => value))}`);
+    violations.push(`${unexplained.length} repeated without a fault that explains it: ${some(unexplained.map(tell))}`);
   if (fallingAttempts.length > 0) violations.push(`${fallingAttempts.length} with a falling attempt number: ${some(fallingAttempts)}`);
   if (doubleSettled.length > 0)
     violations.push(`${doubleSettled.length} settled twice: ${some(doubleSettled.map(({ id, fence }) => `${id}/${fence}`))}`);

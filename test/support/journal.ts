@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 
 /**
@@ -62,13 +62,38 @@ export function openJournal(path: string): Journal {
   };
 }
 
-export function readJournal(path: string): JournalEntry[] {
-  if (!existsSync(path)) return [];
-  const text = readFileSync(path, "utf8");
-  // A line that is being written while we read may be seen in part: it is there the next time.
-  return text
-    .slice(0, text.lastIndexOf("\n") + 1)
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as JournalEntry);
+/** Reads on from where it was, so that a long run can look often. */
+export class JournalReader {
+  readonly #path: string;
+  readonly #entries: JournalEntry[] = [];
+  #offset = 0;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** All entries up to now, in the order in which they were written. */
+  read(): readonly JournalEntry[] {
+    const bytes = readFrom(this.#path, this.#offset);
+    // A line that is being written while we read may be seen in part: it is there the next time.
+    const whole = bytes.subarray(0, bytes.lastIndexOf(NEWLINE) + 1);
+    this.#offset += whole.length;
+    for (const line of whole.toString("utf8").split("\n")) if (line !== "") this.#entries.push(JSON.parse(line) as JournalEntry);
+    return this.#entries;
+  }
 }
+
+const NEWLINE = 10;
+
+function readFrom(path: string, offset: number): Buffer {
+  if (!existsSync(path)) return Buffer.alloc(0);
+  const file = openSync(path, "r");
+  try {
+    const bytes = Buffer.alloc(Math.max(0, fstatSync(file).size - offset));
+    return bytes.subarray(0, readSync(file, bytes, 0, bytes.length, offset));
+  } finally {
+    closeSync(file);
+  }
+}
+
+export const readJournal = (path: string): readonly JournalEntry[] => new JournalReader(path).read();

@@ -111,6 +111,6 @@ async function stepClock(arena: Arena): Promise<Figures> {
 }
 
 export const clockRows: readonly Row[] = [
-  { id: "F57", title: "the clock of a worker's machine is wrong (n clocks)", n: 4, gate: 1, run: shiftClocks },
-  { id: "F58", title: "the clock of a worker's machine steps (n times)", n: 60, gate: 10, run: stepClock },
+  { id: "F57", title: "the clock of a worker's machine is wrong (n clocks)", n: 4, gate: 2, waits: 28, run: shiftClocks },
+  { id: "F58", title: "the clock of a worker's machine steps (n times)", n: 60, gate: 10, waits: 13, run: stepClock },
 ];

@@ -161,9 +161,9 @@ async function rollBackAtRandom(arena: Arena): Promise<Figures> {
 }
 
 export const contentionRows: readonly Row[] = [
-  { id: "F36", title: "the reply to a claim is lost", n: 6, gate: 2, run: loseClaimReply },
-  { id: "STALL", title: "a worker process that claims nothing", n: 1, gate: 1, run: stallClaims },
-  { id: "F40", title: "no connection is to be had", n: 1, gate: 1, server: { max_connections: 40 }, run: exhaustConnections },
+  { id: "F36", title: "the reply to a claim is lost", n: 6, gate: 2, waits: 10, run: loseClaimReply },
+  { id: "STALL", title: "a worker process that claims nothing", n: 1, gate: 1, waits: 32, run: stallClaims },
+  { id: "F40", title: "no connection is to be had", n: 1, gate: 1, waits: 20, server: { max_connections: 40 }, run: exhaustConnections },
   {
     id: "F44",
     title: "deadlocks and serialization failures (n messages)",

@@ -8,11 +8,11 @@ import { round } from "../figures.ts";
 import type { FleetOptions } from "../fleet.ts";
 import type { Figures, Row } from "../row.ts";
 
-type How = "exit" | "exit-1" | "abort" | "segfault" | "heap" | "late-throw" | "late-reject" | "spin" | "hang";
+type How = "exit" | "exit-1" | "abort" | "segfault" | "late-throw" | "late-reject" | "spin" | "hang";
 
 interface Case {
-  /** "glutton": a message of that type. */
-  readonly how: How | "glutton";
+  /** "glutton" and "heap": a message that is given the time to take all memory outside of its heap, or in it. */
+  readonly how: How | "glutton" | "heap";
   /** How the message ends: handled, or dead-lettered for this reason. */
   readonly ends: "handled" | "crashed" | "timed_out" | "retries_exhausted";
   /** The worker processes have to be the same ones afterwards. */
@@ -20,6 +20,10 @@ interface Case {
   /** Milliseconds from the start of a run until it was given up. */
   readonly withinMs?: number;
   readonly siblings?: number;
+  /** What the dead letter has to tell of the death. */
+  readonly tells?: RegExp;
+  /** The log has to name the message beside this. */
+  readonly logs?: RegExp;
   readonly fleet?: FleetOptions;
 }
 
@@ -36,7 +40,7 @@ function excuse(arena: Arena, name: string, starts: readonly RunEntry[]): void {
 /** One message misbehaves among innocent ones that are all in flight with it. */
 async function misbehave(
   arena: Arena,
-  { how, ends, processLives = false, withinMs, siblings = 9, fleet: options }: Case,
+  { how, ends, processLives = false, withinMs, siblings = 9, tells, logs, fleet: options }: Case,
 ): Promise<Figures> {
   const fleet = await arena.fleet({ processes: 1, threads: 2, concurrency: siblings + 1, ...options });
   const before = fleet.workers();
@@ -46,7 +50,7 @@ async function misbehave(
     what: "all innocents in flight",
   });
   const startedAt = now();
-  const { value } = await (how === "glutton" ? arena.send(Glutton, {}) : arena.send(Poison, { how }));
+  const { value } = await (how === "glutton" || how === "heap" ? arena.send(Glutton, { where: how }) : arena.send(Poison, { how }));
   await waitFor(async () => (await arena.unfinished()) === 0, { timeoutMs: 90_000, intervalMs: 50, what: "everything to be settled" });
   const settledMs = now() - startedAt;
   // A late error comes after the message has ended.
@@ -68,6 +72,10 @@ async function misbehave(
   if (ends === "crashed") arena.require(starts.length <= 3, `${starts.length} crashes`);
   if (processLives) arena.require(before.join() === after.join(), `the worker process did not live on: ${before} became ${after}`);
   arena.require(fleet.program.exited, "the fleet did not end");
+  const told = JSON.stringify(dead?.output ?? null);
+  arena.require(tells === undefined || tells.test(told), `the dead letter does not tell ${tells}: ${told}`);
+  const named = fleet.program.lines.filter(({ text }) => logs?.test(text) && text.includes(starts[0]?.id ?? "?")).length;
+  arena.require(logs === undefined || named > 0, `no line of the log names the message beside ${logs}`);
   const paid = innocent.filter((sent) => arena.runsOf(sent.value).some(({ attempt }) => attempt > 1)).length;
   arena.require(paid === 0, `${paid} innocent messages lost an attempt`);
   arena.require(verdict.deadLettered === (ends === "handled" ? 0 : 1), `${verdict.deadLettered} dead letters`);
@@ -88,10 +96,13 @@ async function misbehave(
   };
 }
 
+/** Milliseconds that each of the 49 takes: they begin at the same moment, and run again one after the other. */
+const INNOCENT_MS = 600;
+
 /** 50 in flight, one of which aborts its process, every time; others work beside them. */
 async function abortAmongFifty(arena: Arena): Promise<Figures> {
   // In a thread process.abort() only throws; F14b ends the process from a thread.
-  const fleet = await arena.fleet({ processes: 2, threads: 2, concurrency: 60, execution: "inline" });
+  const fleet = await arena.fleet({ processes: 2, threads: 2, concurrency: 80, execution: "inline", flags: ["--batch-size", "60"] });
   let running = true;
   const beside = (async () => {
     for (let due = now(); running; due += 20) {
@@ -100,10 +111,12 @@ async function abortAmongFifty(arena: Arena): Promise<Figures> {
     }
   })();
   await pause(4_000);
-  const innocent = await arena.sendMany(49, Slow, () => ({ sleepMs: 3_000 }));
-  await waitFor(() => innocent.every(({ value }) => arena.runsOf(value).length > 0), { timeoutMs: 20_000, what: "49 in flight" });
   const at = now();
-  const { value } = await arena.send(Poison, { how: "abort" });
+  // In one insert, so that one process claims all of them; the last one of them begins last.
+  const [innocent, { value }] = await Promise.all([
+    arena.sendMany(49, Slow, () => ({ sleepMs: INNOCENT_MS })),
+    arena.send(Poison, { how: "abort" }, { queue: "slow" }),
+  ]);
   await waitFor(async () => (await arena.deadLetters()).length > 0, { timeoutMs: 240_000, intervalMs: 50, what: "the dead letter" });
   const until = now();
   running = false;
@@ -114,12 +127,9 @@ async function abortAmongFifty(arena: Arena): Promise<Figures> {
   excuse(arena, "abort", starts);
   const [dead] = await arena.deadLetters();
   const verdict = await arena.judge();
-  const ended = (from: number, to: number): number =>
-    arena.entries().filter((entry) => entry.kind === "end" && entry.value.startsWith("beside-") && entry.at >= from && entry.at < to)
-      .length /
-    ((to - from) / 1_000);
-  const before = ended(at - 3_000, at);
-  const meanwhile = ended(at, until);
+  const before = besideRate(arena, at - 3_000, at);
+  const meanwhile = besideRate(arena, at, until);
+  const together = starts[0] === undefined ? 0 : 1 + inFlightBeside(arena, starts[0]);
   const done = innocent.filter((sent) => arena.runsOf(sent.value, "end").length > 0).length;
   const paid = arena.entries().filter((entry) => entry.kind === "start" && entry.value !== value && entry.attempt > 1).length;
   arena.require(done === 49, `${done} of 49 innocents were handled`);
@@ -128,15 +138,36 @@ async function abortAmongFifty(arena: Arena): Promise<Figures> {
   arena.require(verdict.deadLettered === 1, `${verdict.deadLettered} dead letters`);
   arena.require(starts.length <= 3, `${starts.length} crashes`);
   arena.require(meanwhile >= before * 0.9, `the others' rate fell from ${round(before)}/s to ${round(meanwhile)}/s`);
+  arena.require(together === 50, `${together} were in flight in the process that died, not 50`);
   return {
     ...summary(verdict),
     crashes: starts.length,
+    in_its_process: together,
     innocents_done: done,
     until_dead_lettered_ms: round(until - at),
     rate_before: round(before, 1),
     rate_meanwhile: round(meanwhile, 1),
     rate_kept: `${round((meanwhile / before) * 100)} %`,
   };
+}
+
+/** Messages a second that others have handled. */
+function besideRate(arena: Arena, from: number, to: number): number {
+  const ended = arena
+    .entries()
+    .filter((entry) => entry.kind === "end" && entry.value.startsWith("beside-") && entry.at >= from && entry.at < to);
+  return ended.length / ((to - from) / 1_000);
+}
+
+/** Slow messages that were under way in the same process when this run began. */
+function inFlightBeside(arena: Arena, run: RunEntry): number {
+  const under = new Set<string>();
+  for (const entry of arena.entries()) {
+    if ((entry.kind !== "start" && entry.kind !== "end") || entry.pid !== run.pid || entry.at > run.at) continue;
+    if (entry.kind === "end") under.delete(entry.value);
+    else if (entry.value !== run.value && !entry.value.startsWith("beside-")) under.add(entry.value);
+  }
+  return under.size;
 }
 
 /** A handler without a thread stops the event loop of its whole worker process. */
@@ -185,21 +216,39 @@ async function runOutOfMemory(arena: Arena): Promise<Figures> {
   }
 }
 
-const one = (id: string, title: string, options: Case): Row => ({ id, title, n: 1, gate: 1, run: (arena) => misbehave(arena, options) });
+interface Short extends Case {
+  readonly waits?: number;
+}
+
+const one = (id: string, title: string, { waits, ...options }: Short): Row => ({
+  ...{ id, title, n: 1, gate: 1, ...(waits === undefined ? {} : { waits }) },
+  run: (arena) => misbehave(arena, options),
+});
 
 export const crashRows: readonly Row[] = [
-  one("F13a", "process.exit(0) in a thread", { how: "exit", ends: "crashed", processLives: true }),
-  one("F13b", "process.exit(0) in the worker process", { how: "exit", ends: "crashed", fleet: { execution: "inline" } }),
-  { id: "F14", title: "50 in flight, one calls process.abort() (also F74)", n: 1, gate: 1, run: abortAmongFifty },
-  one("F14b", "a handler ends its process with SIGSEGV", { how: "segfault", ends: "crashed" }),
-  one("F15", "an error thrown after the handler has ended", { how: "late-throw", ends: "handled", processLives: true }),
-  one("F16", "a rejection that nobody handles", { how: "late-reject", ends: "handled", processLives: true }),
+  one("F13a", "process.exit(0) in a thread", { how: "exit", ends: "crashed", processLives: true, tells: /process\.exit\(0\)/, waits: 4 }),
+  one("F13b", "process.exit(0) in the worker process", {
+    ...{ how: "exit", ends: "crashed", tells: /exit code 0 at \d+ MB/ },
+    fleet: { execution: "inline" },
+    waits: 21,
+  }),
+  { id: "F14", title: "50 in flight, one calls process.abort() (also F74)", n: 1, gate: 1, waits: 40, run: abortAmongFifty },
+  one("F14b", "a handler ends its process with SIGSEGV", {
+    ...{ how: "segfault", ends: "crashed", tells: /signal SIGSEGV at \d+ MB/ },
+    waits: 23,
+  }),
+  one("F15", "an error thrown after the handler has ended", {
+    ...{ how: "late-throw", ends: "handled", processLives: true, logs: /thrown after the handler had returned/ },
+    waits: 4,
+  }),
+  one("F16", "a rejection that nobody handles", {
+    ...{ how: "late-reject", ends: "handled", processLives: true, logs: /rejected after the handler had returned/ },
+    waits: 4,
+  }),
   one("F17", "for(;;){} in a handler", { how: "spin", ends: "timed_out", processLives: true, withinMs: 2_000 }),
   one("F18", "a handler that never settles", { how: "hang", ends: "timed_out", processLives: true, withinMs: 2_000 }),
   one("F19", "a thread that runs out of heap", {
-    how: "heap",
-    ends: "crashed",
-    processLives: true,
+    ...{ how: "heap", ends: "crashed", processLives: true, tells: /memory/i, waits: 9 },
     fleet: { env: { NODE_OPTIONS: "--max-old-space-size=64" } },
   }),
   {
@@ -207,8 +256,9 @@ export const crashRows: readonly Row[] = [
     title: "the kernel ends a worker process for want of memory",
     n: 1,
     gate: 1,
+    waits: 24,
     lacks: whyNoMemoryCgroup,
     run: runOutOfMemory,
   },
-  { id: "F23", title: "a handler blocks the event loop of its worker process", n: 1, run: blockEventLoop },
+  { id: "F23", title: "a handler blocks the event loop of its worker process", n: 1, gate: 1, waits: 60, run: blockEventLoop },
 ];

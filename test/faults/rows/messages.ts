@@ -237,9 +237,9 @@ export const messageRows: readonly Row[] = [
   { id: "F26", title: "handlers throw what is no error", n: 1, gate: 1, run: throwOddly },
   { id: "F27", title: "handlers return what nobody can store", n: 1, gate: 1, run: returnOddly },
   { id: "F28", title: "more messages than the thread pool has room for", n: 1, gate: 1, run: fillPool },
-  { id: "F64", title: "messages of an unknown type", n: 1, gate: 1, run: sendUnknown },
-  { id: "F65", title: "records that cannot be read", n: 1, gate: 1, run: damageBodies },
-  { id: "F66", title: "NUL and lone surrogates", n: 1, gate: 1, run: (arena) => carryExactly(arena, TEXTS) },
+  { id: "F64", title: "messages of an unknown type", n: 1, gate: 1, waits: 1, run: sendUnknown },
+  { id: "F65", title: "records that cannot be read", n: 1, gate: 1, waits: 3, run: damageBodies },
+  { id: "F66", title: "NUL and lone surrogates", n: 1, gate: 1, waits: 1, run: (arena) => carryExactly(arena, TEXTS) },
   { id: "ORDER", title: "queues by weight", n: 1, gate: 1, run: weighQueues },
-  { id: "F67", title: "numbers that JSON cannot carry", n: 1, gate: 1, run: (arena) => carryExactly(arena, NUMBERS) },
+  { id: "F67", title: "numbers that JSON cannot carry", n: 1, gate: 1, waits: 1, run: (arena) => carryExactly(arena, NUMBERS) },
 ];

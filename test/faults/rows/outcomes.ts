@@ -182,8 +182,8 @@ async function spoilBatches(arena: Arena): Promise<Figures> {
 }
 
 export const outcomeRows: readonly Row[] = [
-  { id: "F63", title: "delays that are none, lie in the past, or overflow a timer", n: 1, gate: 1, run: delayOddly },
-  { id: "F75", title: "a handler that always throws", n: 1, gate: 1, run: alwaysThrow },
-  { id: "F77", title: "errors that say what to do", n: 1, gate: 1, run: throwTyped },
+  { id: "F63", title: "delays that are none, lie in the past, or overflow a timer", n: 1, gate: 1, waits: 4, run: delayOddly },
+  { id: "F75", title: "a handler that always throws", n: 1, gate: 1, waits: 4, run: alwaysThrow },
+  { id: "F77", title: "errors that say what to do", n: 1, gate: 1, waits: 7, run: throwTyped },
   { id: "F84", title: "bad elements in a batch (n messages)", n: 10_000, gate: 10_000, run: spoilBatches },
 ];

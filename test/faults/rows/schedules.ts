@@ -16,5 +16,5 @@ async function killAtTheTick(arena: Arena): Promise<Figures> {
 }
 
 export const scheduleRows: readonly Row[] = [
-  { id: "F60", title: "the scheduling process dies at the tick", n: 100, gate: 22, run: killAtTheTick },
+  { id: "F60", title: "the scheduling process dies at the tick", n: 100, gate: 22, waits: 8, run: killAtTheTick },
 ];

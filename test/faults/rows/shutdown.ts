@@ -74,7 +74,7 @@ async function stopWhatDoesNotFit(arena: Arena, { timeoutSeconds, secondAfterMs,
     thief.program.signal("SIGUSR2");
     const fleet = await arena.fleet({ processes: 2, concurrency: 5, shutdownTimeout: timeoutSeconds });
     const pids = fleet.workers();
-    const sent = await arena.sendMany(10, Slow, () => ({ sleepMs: 8_000 }));
+    const sent = await arena.sendMany(10, Slow, () => ({ sleepMs: 10_000 }));
     const starts = (): RunEntry[] =>
       arena.entries().filter((entry): entry is RunEntry => entry.kind === "start" && sent.some(({ value }) => value === entry.value));
     await waitFor(() => starts().length === 10, { timeoutMs: 15_000, what: "ten in flight" });
@@ -117,6 +117,7 @@ async function stopWhatDoesNotFit(arena: Arena, { timeoutSeconds, secondAfterMs,
   return { ...summary(verdict), attempts_spent: paid, ...spread("stop", took), ...spread("elsewhere", elsewhere) };
 }
 
+/** By a signal to this fleet, and by the command that asks all fleets, in turn. */
 async function rollingRestart(arena: Arena): Promise<Figures> {
   const processes = 3;
   const fleet = await arena.fleet({ processes });
@@ -126,7 +127,12 @@ async function rollingRestart(arena: Arena): Promise<Figures> {
   for (let i = 0; i < arena.n; i++) {
     const before = fleet.workers();
     const at = now();
-    fleet.program.signal("SIGHUP");
+    if (i % 2 === 0) fleet.program.signal("SIGHUP");
+    else {
+      const env = { SYMPHONY_TEST_DSN: arena.database.connectionString };
+      const { code, stderr } = await arena.processes.run(["stop-workers", "--config", arena.fixture], { env });
+      arena.require(code === 0, `stop-workers ended with ${code}: ${stderr}`);
+    }
     await waitFor(
       async () => {
         least = Math.min(least, await fleet.countReady());
@@ -216,12 +222,13 @@ async function idle(arena: Arena): Promise<Figures> {
 
 export const shutdownRows: readonly Row[] = [
   { id: "F06", title: "SIGTERM, idle", n: 10, gate: 3, run: stopIdle },
-  { id: "F07", title: "SIGTERM, handlers fit into the timeout", n: 200, gate: 20, run: stopWhatFits },
+  { id: "F07", title: "SIGTERM, handlers fit into the timeout", n: 200, gate: 20, waits: 60, run: stopWhatFits },
   {
     id: "F08",
     title: "SIGTERM, handlers outlast the timeout",
     n: 200,
     gate: 20,
+    waits: 80,
     run: (arena) => stopWhatDoesNotFit(arena, { timeoutSeconds: 1, exitWithinMs: 2_000 }),
   },
   {
@@ -229,9 +236,10 @@ export const shutdownRows: readonly Row[] = [
     title: "a second SIGTERM",
     n: 10,
     gate: 2,
+    waits: 12,
     run: (arena) => stopWhatDoesNotFit(arena, { timeoutSeconds: 30, secondAfterMs: 500, exitWithinMs: 2_000 }),
   },
-  { id: "F11", title: "rolling restart by SIGHUP under load", n: 5, gate: 1, run: rollingRestart },
-  { id: "F12", title: "crash loop at the start of worker processes", n: 1, run: crashLoop },
+  { id: "F11", title: "rolling restart by SIGHUP and stop-workers under load", n: 6, gate: 2, run: rollingRestart },
+  { id: "F12", title: "crash loop at the start of worker processes", n: 1, gate: 1, waits: 22, run: crashLoop },
   { id: "IDLE", title: "an idle fleet of two processes", n: 1, run: idle },
 ];

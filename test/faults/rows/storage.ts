@@ -169,9 +169,9 @@ async function refuseDeadLetters(arena: Arena): Promise<Figures> {
 }
 
 export const storageRows: readonly Row[] = [
-  { id: "F49", title: "the schema is newer or older than the code", n: 1, gate: 1, run: changeVersion },
-  { id: "F50", title: "n processes set up at once", n: 20, gate: 6, run: setUpAtOnce },
-  { id: "F54", title: "rows are damaged by hand", n: 1, gate: 1, run: damageRows },
-  { id: "F78", title: "dead letters cannot be written", n: 1, gate: 1, run: refuseDeadLetters },
-  { id: "F85", title: "every retention has run out", n: 1, gate: 1, run: ageRows },
+  { id: "F49", title: "the schema is newer or older than the code", n: 1, gate: 1, waits: 2, run: changeVersion },
+  { id: "F50", title: "n processes set up at once", n: 20, gate: 20, run: setUpAtOnce },
+  { id: "F54", title: "rows are damaged by hand", n: 1, gate: 1, waits: 2, run: damageRows },
+  { id: "F78", title: "dead letters cannot be written", n: 1, gate: 1, waits: 12, run: refuseDeadLetters },
+  { id: "F85", title: "every retention has run out", n: 1, gate: 1, waits: 4, run: ageRows },
 ];

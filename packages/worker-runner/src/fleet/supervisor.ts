@@ -25,7 +25,7 @@ import { Tally } from "./tally.ts";
 import { WakeFan } from "./wake-fan.ts";
 
 /** Milliseconds after the deadline until a child that has still not gone is killed. */
-const KILL_AFTER_MS = 950;
+const KILL_AFTER_MS = 850;
 const EXITS_KEPT = 8;
 /** Milliseconds for handing back what a child left behind, when the fleet is stopping. */
 const LAST_WORDS_MS = 1_000;
