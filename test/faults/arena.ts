@@ -16,7 +16,7 @@ import { check, type Verdict } from "../support/checker.ts";
 import { createDatabase, type Database } from "../support/database.ts";
 import { type Fault, type Journal, type JournalEntry, JournalReader, now, openJournal, type RunEntry } from "../support/journal.ts";
 import { allMessages, UNFINISHED } from "../support/messages.ts";
-import type { PrivateServer } from "../support/private-server.ts";
+import { PASSWORD, type PrivateServer } from "../support/private-server.ts";
 import { Processes } from "../support/processes.ts";
 import { type Random, seeded } from "../support/random.ts";
 import { CONFIG, Fleet, type FleetOptions } from "./fleet.ts";
@@ -207,6 +207,8 @@ export class Arena {
       deadLettered: dead.map(({ value }) => value),
     });
     this.violations.push(...verdict.violations);
+    const indiscreet = this.processes.logs().filter(({ text }) => text.includes(PASSWORD)).length;
+    this.require(indiscreet === 0, `the password of the database is in the log of ${indiscreet} processes`);
     return verdict;
   }
 

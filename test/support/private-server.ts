@@ -30,6 +30,9 @@ interface ServerUser {
   readonly gid: number;
 }
 
+/** The server asks for none; that it is in the address shows whether somebody writes addresses into a log. */
+export const PASSWORD = "not-to-be-logged";
+
 const closers = new Set<() => void>();
 let hooked = false;
 
@@ -53,7 +56,7 @@ export async function startPrivateServer(options: PrivateServerOptions = {}): Pr
   closers.add(kill);
   hookExit();
   const server: PrivateServer = {
-    connectionString: `postgresql://postgres@127.0.0.1:${port}/postgres`,
+    connectionString: `postgresql://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`,
     port,
     stop: (mode) => control("stop", "-m", mode),
     start: () => control("start", "-o", flags),
