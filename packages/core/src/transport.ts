@@ -245,6 +245,8 @@ export interface FleetNews {
   readonly stopRequestedAt: string | null;
   /** Database time, RFC 3339, to compare with. */
   readonly now: string;
+  /** Milliseconds since the beat of the worker that has been silent longest, before this pulse; 0: there is none. */
+  readonly silentMs: number;
 }
 
 /** What a supervisor of several worker processes needs beside `Reapable`: a few statements for all of them together. */

@@ -63,11 +63,11 @@ export class Reaper {
       return { id: workerId, hostname, pid, queues, slots, in_flight: inFlight, known: this.#registered.has(workerId) };
     });
     const found = await this.#database.run(this.#pulse, [JSON.stringify(rows)], "beating", this.#database.beats);
-    const [lost, stopRequestedAt, now, epoch] = found[0] as [string[], string | null, string, number | null];
+    const [lost, stopRequestedAt, now, epoch, silentMs] = found[0] as [string[], string | null, string, number | null, number];
     // Not waited for: leases of a whole container hang on this answer.
     this.#control.pauses.heard(epoch).catch((error: unknown) => this.#logger.debug({ err: error }, "the pauses could not be read"));
     for (const { id } of rows) this.#registered.add(id);
-    return { lost, stopRequestedAt, now };
+    return { lost, stopRequestedAt, now, silentMs };
   }
 
   async requestStop(): Promise<void> {

@@ -43,7 +43,8 @@ const timeText = (time: string): string => `to_char(${time} AT TIME ZONE 'UTC', 
 
 /**
  * The beats of several workers ($1) at once. `known`: the worker was registered before, so it may only be renewed.
- * One row: those that are gone, when all were asked to stop, the time, and the epoch of control.
+ * One row: those that are gone, when all were asked to stop, the time, the epoch of control, and for how long the most
+ * silent worker had not beaten.
  */
 export function pulse(schema: string): Statement {
   return statement(
@@ -60,7 +61,8 @@ export function pulse(schema: string): Statement {
        ON CONFLICT (worker_id) DO UPDATE SET hostname = EXCLUDED.hostname, pid = EXCLUDED.pid, queues = EXCLUDED.queues,
          slots = EXCLUDED.slots, in_flight = EXCLUDED.in_flight, last_beat_at = now())
      SELECT ARRAY (SELECT id FROM p WHERE known AND id NOT IN (SELECT worker_id FROM renewed)),
-       ${timeText(`(SELECT at FROM ${schema}.${SIGNAL_TABLE} WHERE name = 'stop')`)}, ${timeText("now()")}, ${controlEpoch(schema)}
+       ${timeText(`(SELECT at FROM ${schema}.${SIGNAL_TABLE} WHERE name = 'stop')`)}, ${timeText("now()")}, ${controlEpoch(schema)},
+       (SELECT GREATEST(0, coalesce(extract(epoch FROM now() - min(last_beat_at)), 0) * 1000)::float8 FROM ${schema}.${WORKER_TABLE})
      FROM (SELECT count(*) FROM settings) s`,
   );
 }

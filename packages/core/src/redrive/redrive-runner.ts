@@ -5,8 +5,8 @@ import type { Transport } from "../transport.ts";
 import { isRedrivable, type RedriveStore } from "./redrives.ts";
 import { REDRIVE_LEASE_MS, runRedrive } from "./run-redrive.ts";
 
-/** Milliseconds between two looks for a redrive that nobody carries out; one small statement each. */
-const LOOK_EVERY_MS = 5_000;
+/** Milliseconds between two looks for a redrive that nobody carries out; one small statement each, in idle fleets, too. */
+const LOOK_EVERY_MS = 10_000;
 
 export interface RedriveRunnerInput {
   readonly transports: Readonly<Record<string, Transport>>;

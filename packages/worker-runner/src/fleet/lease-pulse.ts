@@ -14,8 +14,13 @@ import type { Child, Lease } from "./child-process.ts";
 const PULSE_MS = 3_000;
 const PULSE_AGAIN_MS = 1_000;
 const LEASE_MS = 10_000;
-/** Milliseconds between two looks for other people's dead workers: with the lease, their work is elsewhere within 15 s. */
-const REAP_MS = 4_000;
+/**
+ * Milliseconds between two looks for messages that are held by nobody. Workers that died are seen by the next pulse,
+ * which tells how long the most silent one has been: with the lease their work is elsewhere within 15 s.
+ */
+const REAP_MS = 8_000;
+/** The same where the pulse does not tell. */
+const LONE_REAP_MS = 4_000;
 /** Milliseconds that two clocks may differ by before it is said: more than a slow answer explains. */
 const SKEW_MS = 10_000;
 
@@ -114,8 +119,9 @@ export class LeasePulse {
       const alive = await Promise.all(pulses.map(({ worker, inFlight }) => transport.beat(worker, inFlight)));
       return new Set(pulses.flatMap(({ worker }, i) => (alive[i] === false ? [worker.workerId] : [])));
     }
-    const { lost, stopRequestedAt, now } = await transport.pulse(pulses);
+    const { lost, stopRequestedAt, now, silentMs } = await transport.pulse(pulses);
     this.#compareClocks(Date.parse(now));
+    if (silentMs >= LEASE_MS) void this.#reap();
     this.#since ??= now;
     if (stopRequestedAt !== null && stopRequestedAt > this.#since) {
       this.#since = stopRequestedAt;
@@ -168,9 +174,7 @@ export class LeasePulse {
   #scheduleReap(): void {
     if (!this.#running) return;
     // Spread, so that many containers do not ask at the same moment.
-    this.#reapTimer = this.#o.clock.schedule(
-      REAP_MS * (0.75 + this.#o.random() / 2),
-      () => void this.#reap().then(() => this.#scheduleReap()),
-    );
+    const delayMs = (isSupervisable(this.#o.transport) ? REAP_MS : LONE_REAP_MS) * (0.75 + this.#o.random() / 2);
+    this.#reapTimer = this.#o.clock.schedule(delayMs, () => void this.#reap().then(() => this.#scheduleReap()));
   }
 }

@@ -74,6 +74,17 @@ function pulseTests(claim: Claim): void {
     assert.ok(!(await kit.reapable.listWorkers()).some((row) => row.workerId === dead));
   });
 
+  claim("tells in a pulse for how long somebody has been silent, so that nobody needs to look for the dead", async (kit) => {
+    const [dead, alive] = [unique("dead"), unique("alive")];
+    await kit.supervisable.pulse([pulseOf(kit, dead), pulseOf(kit, alive)]);
+    await kit.silence(dead);
+    await kit.eventually(async () => {
+      const { silentMs } = await kit.supervisable.pulse([pulseOf(kit, alive)]);
+      return silentMs >= kit.silentMs;
+    }, `the silence of ${dead}`);
+    await kit.eventually(async () => (await kit.reapable.reap(kit.silentMs)).workers.includes(dead), `the end of ${dead}`);
+  });
+
   claim("pulses for no worker at all", async (kit) => {
     const { lost, now } = await kit.supervisable.pulse([]);
     assert.deepEqual(lost, []);

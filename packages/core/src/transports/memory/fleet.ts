@@ -53,8 +53,9 @@ export abstract class MemoryFleet implements Reapable, Supervisable, Schedulable
 
   async pulse(workers: readonly WorkerPulse[]): Promise<FleetNews> {
     this.assertOpen();
+    const news = this.store.workers.news();
     const lost = workers.filter(({ worker, inFlight }) => !this.store.workers.beat(worker, inFlight));
-    return { ...this.store.workers.news(), lost: lost.map(({ worker }) => worker.workerId) };
+    return { ...news, lost: lost.map(({ worker }) => worker.workerId) };
   }
 
   async requestStop(): Promise<void> {

@@ -78,9 +78,11 @@ export class Workers {
     this.#stopRequestedAt = this.#clock.now();
   }
 
-  news(): { stopRequestedAt: string | null; now: string } {
+  news(): { stopRequestedAt: string | null; now: string; silentMs: number } {
     const stopRequestedAt = this.#stopRequestedAt === undefined ? null : new Date(this.#stopRequestedAt).toISOString();
-    return { stopRequestedAt, now: new Date(this.#clock.now()).toISOString() };
+    const now = this.#clock.monotonic();
+    const silentMs = Math.max(0, ...[...this.#live.values()].map(({ beatMs }) => now - beatMs));
+    return { stopRequestedAt, now: new Date(this.#clock.now()).toISOString(), silentMs };
   }
 
   hold(workerId: string, message: StoredMessage): void {
