@@ -50,6 +50,17 @@ export const PLANNER_SETTINGS: readonly string[] = [
   "jit=off",
 ];
 
+/**
+ * How soon the server notices that the other end is gone without a word, with its machine or the network between: within
+ * half a minute. By default it takes hours, for which a handler's transaction would keep its locks.
+ */
+const VANISHED_SETTINGS: readonly string[] = [
+  "tcp_keepalives_idle=10",
+  "tcp_keepalives_interval=5",
+  "tcp_keepalives_count=3",
+  "tcp_user_timeout=25000",
+];
+
 /** Tries of a statement that PostgreSQL rolled back because of others (deadlock, serialization). */
 const TRANSIENT_TRIES = 4;
 
@@ -222,7 +233,10 @@ export class Database {
   /** Connection for what takes as long as it takes: handlers' transactions, set-up. */
   plainConfig(settings: readonly string[] = []): pg.ClientConfig {
     const { connectionString, startup, options } = this.#input;
-    const all = [startup, ...settings.map((setting) => `-c ${setting}`)].filter((part) => part !== "").join(" ");
+    const flags = (some: readonly string[]): readonly string[] => some.map((setting) => `-c ${setting}`);
+    const vanished = this.#facts?.backend === "postgres" || this.#facts?.backend === "citus" ? VANISHED_SETTINGS : [];
+    // What the DSN asks for comes later, and wins.
+    const all = [...flags(vanished), startup, ...flags(settings)].filter((part) => part !== "").join(" ");
     const withSettings = this.#facts?.pooled === true ? startup : all;
     return {
       connectionString,

@@ -157,6 +157,21 @@ test("commits nothing for a delivery that somebody else has taken over meanwhile
   await transport.acknowledge([(await one(transport, "default")).receipt]);
 });
 
+test("lets the server notice within half a minute that a handler's machine is gone, and end its transaction", async () => {
+  const transport = await schema.open();
+  await send(transport, message("default"));
+  await beat(transport);
+  const { receipt } = await one(transport, "default");
+  const settings = await transport.transaction(receipt, async (client) => {
+    const read = "SELECT name, setting::int AS value FROM pg_settings WHERE name LIKE 'tcp\\_%'";
+    const { rows } = await (client as pg.PoolClient).query<{ name: string; value: number }>(read);
+    return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
+  });
+  const { tcp_keepalives_idle: idle = 0, tcp_keepalives_interval: interval = 0, tcp_keepalives_count: count = 0 } = settings;
+  assert.ok(idle > 0 && interval > 0 && count > 0 && idle + interval * count <= 30, JSON.stringify(settings));
+  assert.ok((settings.tcp_user_timeout ?? 0) > 0 && (settings.tcp_user_timeout ?? 0) <= 30_000, JSON.stringify(settings));
+});
+
 test("lets go of every connection that a transaction used, however it ended", async () => {
   const transport = await schema.open({ poolSize: 2 });
   await beat(transport);
