@@ -22,9 +22,9 @@ const NOTED_EARLY_MS = 1_000;
 
 /** One worker process after the other is killed while all of them work. */
 async function killWorkers(arena: Arena): Promise<Record<string, number>> {
-  const fleet = await arena.fleet({ processes: PROCESSES, concurrency: CONCURRENCY });
+  const fleet = await arena.fleet({ processes: PROCESSES, threads: 1, concurrency: CONCURRENCY });
   // All slots are busy and a backlog waits, while the machine has room to start processes: what that takes is measured.
-  const load = new Load(arena, { backlog: 300, turn: 150, sleepMs: [50, 200] });
+  const load = new Load(arena, { backlog: 300, turn: 150, sleepMs: [60, 240] });
   const kills: Kill[] = [];
   await pause(500);
   while (kills.length < arena.n) {
