@@ -69,6 +69,8 @@ export class ConsumeLoop {
   #paused = false;
   #woken = false;
   #consecutiveFailures = 0;
+  /** Monotonic. */
+  #backOffUntil = 0;
 
   constructor(input: ConsumeLoopInput) {
     this.#o = input.options;
@@ -123,6 +125,12 @@ export class ConsumeLoop {
         await this.#backOff(error);
       }
     }
+  }
+
+  /** The store is known to answer: a pause after errors of it need not be waited out. */
+  tryAgain(): void {
+    this.#backOffUntil = 0;
+    this.#gate.open();
   }
 
   end(): void {
@@ -341,11 +349,11 @@ export class ConsumeLoop {
     if (code === "QUEUE_NOT_FOUND" || code === "SCHEMA_VERSION_MISMATCH") throw error;
     this.#report.error(error);
     this.#consecutiveFailures += 1;
-    const until = this.#clock.monotonic() + backoffMs(this.#consecutiveFailures, this.#o.runtime.random);
-    // Only the end may cut this short: every finished handler opens the gate, which would turn the pause into a hot loop.
-    while (this.#running && this.#clock.monotonic() < until) {
+    this.#backOffUntil = this.#clock.monotonic() + backoffMs(this.#consecutiveFailures, this.#o.runtime.random);
+    // Nothing else may cut this short: every finished handler opens the gate, which would turn the pause into a hot loop.
+    while (this.#running && this.#clock.monotonic() < this.#backOffUntil) {
       this.#gate.close();
-      const timer = this.#clock.schedule(until - this.#clock.monotonic(), () => this.#gate.open());
+      const timer = this.#clock.schedule(this.#backOffUntil - this.#clock.monotonic(), () => this.#gate.open());
       await this.#gate.wait();
       timer.cancel();
     }

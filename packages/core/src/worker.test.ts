@@ -8,6 +8,7 @@ import type { StopReason, WorkerEvents } from "./events.ts";
 import { defineHandler, type HandlerContext, type HandlerFunction } from "./handlers.ts";
 import { defineMessage, type RetryOptions } from "./message.ts";
 import { createMessenger, type Messenger } from "./messenger.ts";
+import { createManualRuntime } from "./testing/manual-clock.ts";
 import { waitFor } from "./testing/wait-for.ts";
 import type { ReceiveOptions } from "./transport.ts";
 import { createMemoryTransport } from "./transports/memory.ts";
@@ -348,6 +349,29 @@ describe("Worker", () => {
     assert.equal(failures, 2);
     assert.equal(handled, 1);
     assert.equal(transport.getAcknowledged().length, 1);
+  });
+
+  test("waits no longer after errors of the store once it is known to answer again", async () => {
+    const runtime = createManualRuntime();
+    const { messenger, transport, worker } = await setUp(async () => undefined);
+    await dispatchMany(messenger, 1);
+    const receive = transport.receive.bind(transport);
+    let failures = 0;
+    transport.receive = async () => {
+      failures += 1;
+      throw new TransportError("TRANSPORT_UNAVAILABLE", "away");
+    };
+    const one = worker({ runtime });
+    const running = one.start();
+    await waitFor(async () => {
+      await runtime.clock.advance(10_000);
+      return failures >= 6;
+    });
+    transport.receive = receive;
+    // Not a millisecond passes from here on.
+    one.tryAgain();
+    await waitFor(() => transport.getAcknowledged().length === 1, { what: "the message to be handled" });
+    await Promise.all([one.stop(), running]);
   });
 
   test("goes on receiving while a dead letter cannot be written, and writes it as soon as it can", async () => {

@@ -107,6 +107,11 @@ export class Worker extends EventEmitter<WorkerEvents> {
     this.#loop?.pause(false);
   }
 
+  /** The store was heard of elsewhere: a pause after errors of it ends. At most every few seconds, or it would be none. */
+  tryAgain(): void {
+    this.#loop?.tryAgain();
+  }
+
   /** Everything in flight belongs to others now: aborts the handlers, forgets their outcomes, goes on under a new id. */
   loseLease(newWorkerId: string): void {
     this.#workerId = newWorkerId;

@@ -14,6 +14,8 @@ interface Kit {
   away: boolean;
   /** Beats do not come back. */
   hanging: boolean;
+  /** Beats that succeeded. */
+  renewed: number;
 }
 
 function createKit(): Kit {
@@ -43,12 +45,15 @@ function createKit(): Kit {
     worker,
     inFlight: () => 0,
     onGranted: () => at("granted"),
+    onRenewed: () => {
+      kit.renewed += 1;
+    },
     onLost: () => {
       id += 1;
       at("lost");
     },
   });
-  const kit: Kit = { clock, store, keeper, events, worker, away: false, hanging: false };
+  const kit: Kit = { clock, store, keeper, events, worker, away: false, hanging: false, renewed: 0 };
   return kit;
 }
 
@@ -81,6 +86,19 @@ describe("lease keeper", () => {
     kit.away = false;
     await kit.clock.advance(seconds(1));
     assert.deepEqual(kit.events, ["31 granted"]);
+    await kit.keeper.stop();
+  });
+
+  test("tells within a second that a store is back", async () => {
+    const kit = createKit();
+    kit.keeper.start();
+    await kit.clock.advance(seconds(3));
+    kit.away = true;
+    await kit.clock.advance(seconds(4));
+    const { renewed } = kit;
+    kit.away = false;
+    await kit.clock.advance(seconds(1));
+    assert.equal(kit.renewed, renewed + 1);
     await kit.keeper.stop();
   });
 

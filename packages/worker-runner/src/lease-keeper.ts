@@ -26,6 +26,8 @@ export interface LeaseKeeperOptions {
   readonly onLost: () => void;
   /** The lease is in the database: it may receive. */
   readonly onGranted: () => void;
+  /** With every beat that succeeds: the store answers. */
+  readonly onRenewed: () => void;
 }
 
 /**
@@ -99,6 +101,7 @@ export class LeaseKeeper {
     this.#giveUpTimer = clock.schedule(startedAt + GIVE_UP_MS - clock.monotonic(), () =>
       this.#lose("the lease could not be renewed in time"),
     );
+    this.#o.onRenewed();
     if (this.#granted) return;
     this.#granted = true;
     this.#o.onGranted();

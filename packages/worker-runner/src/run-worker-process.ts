@@ -144,6 +144,7 @@ class SelfKeptRun implements WorkerRun {
       inFlight: () => this.#process.inFlightOf(name),
       onLost: () => this.#process.loseLease(name),
       onGranted: granted,
+      onRenewed: () => this.#process.tryAgain(name),
     });
   }
 }

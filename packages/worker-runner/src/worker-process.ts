@@ -164,6 +164,11 @@ export class WorkerProcess {
     this.#applyPauses();
   }
 
+  /** The lease was renewed, so the store answers. */
+  tryAgain(transport?: string): void {
+    for (const { worker } of this.#linesOf(transport)) worker.tryAgain();
+  }
+
   /** The lease is in the database: from now on this transport, or each, is received from. */
   grantLease(transport?: string): void {
     for (const line of this.#linesOf(transport)) line.granted = true;

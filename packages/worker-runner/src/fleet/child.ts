@@ -175,7 +175,9 @@ class ChildRun {
     this.#giveUpTimers.get(transport)?.cancel();
     const giveUp = (): void => this.#loseLease(transport, "the lease could not be renewed in time");
     this.#giveUpTimers.set(transport, clock.schedule(Math.max(0, GIVE_UP_MS - age), giveUp, { unref: true }));
-    if (this.#lane !== undefined || age >= GIVE_UP_MS || this.#granted.has(transport)) return;
+    if (this.#lane !== undefined || age >= GIVE_UP_MS) return;
+    this.#process.tryAgain(transport);
+    if (this.#granted.has(transport)) return;
     this.#granted.add(transport);
     this.#process.grantLease(transport);
   }
