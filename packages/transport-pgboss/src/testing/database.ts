@@ -103,8 +103,12 @@ export async function contractFixture(
     },
     places: async () => {
       const rows = await schema.query<{ id: string; count: string }>(
-        `SELECT id, count(*) FROM $schema.job j JOIN $schema.queue q USING (name)
-         WHERE CASE WHEN q.dead_letter IS NULL THEN j.state::text <> 'completed' ELSE j.state::text IN ('created', 'retry', 'active') END
+        `SELECT id, count(*) FROM (
+           SELECT j.id FROM $schema.job j JOIN $schema.queue q USING (name)
+           WHERE CASE WHEN q.dead_letter IS NULL THEN j.state::text <> 'completed' ELSE j.state::text IN ('created', 'retry', 'active') END
+           UNION ALL
+           SELECT u.id FROM $schema.messenger_bundle b CROSS JOIN LATERAL unnest(b.ids) WITH ORDINALITY AS u(id, i)
+           WHERE get_bit(b.gone, u.i::int - 1) = 0) AS places
          GROUP BY id`,
       );
       return new Map(rows.map(({ id, count }) => [id, Number(count)]));
