@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -8,12 +8,12 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { createDatabase, sharedServer } from "../support/database.ts";
 import { Processes } from "../support/processes.ts";
+import { type Block, blocksOf, docPath, Ids, readDoc, UUID } from "./doc-page.ts";
 
-const PAGE = fileURLToPath(new URL("../../docs/admin-api.md", import.meta.url));
+const PAGE = "admin-api.md";
 const MODULES = fileURLToPath(new URL("../../node_modules", import.meta.url));
 const run = promisify(execFile);
 
-const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 /** What is another number or text each time; of these only the kind is compared. */
 const VARIES = new Set([
   "averageProcessingTime",
@@ -28,15 +28,9 @@ const VARIES = new Set([
   "nextCursor",
 ]);
 
-interface Block {
-  readonly language: string;
-  readonly text: string;
-}
-
 /** Blocks of the flow: its configuration, then commands, each perhaps followed by its answer. */
 function flowOf(page: string): readonly Block[] {
-  const section = page.slice(page.indexOf("## A message's way"), page.indexOf("## Autoscaling"));
-  return [...section.matchAll(/^```(\w+)(?: file=\S+)?\n(.*?)^```/gms)].map(([, language = "", text = ""]) => ({ language, text }));
+  return blocksOf(page.slice(page.indexOf("## A message's way"), page.indexOf("## Autoscaling")));
 }
 
 /** The same for two answers that differ only in what is another each time. */
@@ -56,7 +50,7 @@ test("docs/admin-api.md shows what curl answers, from the first message to the u
   undo.defer(() => database.close({ keep: false }));
   const directory = mkdtempSync(join(tmpdir(), "symphony-docs-"));
   undo.defer(() => rmSync(directory, { recursive: true }));
-  const page = readFileSync(PAGE, "utf8");
+  const page = readDoc(PAGE);
   const [config, ...blocks] = flowOf(page);
   assert.equal(config?.language, "ts");
   writeFileSync(join(directory, "symphony.config.ts"), config.text);
@@ -74,13 +68,13 @@ test("docs/admin-api.md shows what curl answers, from the first message to the u
     },
   });
   const url = String((await admin.waitForLine("admin API listening")).json?.url);
-  const ids = new Map<string, string>();
+  const ids = new Ids();
   let text = page;
   for (const [i, { language, text: command }] of blocks.entries()) {
     if (language !== "sh") continue;
-    const here = command
+    const here = ids
+      .inThisRun(command)
       .replaceAll("http://127.0.0.1:8080", url)
-      .replaceAll(UUID, (id) => ids.get(id) ?? id)
       .replaceAll(/\bcurl\b/g, "curl -sS");
     const { stdout } = await run("sh", ["-ec", here], { cwd: directory, env: { ...process.env, ...secrets } });
     const shown = blocks[i + 1];
@@ -94,10 +88,9 @@ test("docs/admin-api.md shows what curl answers, from the first message to the u
     const actual = answer.replaceAll(url, "http://127.0.0.1:8080").replaceAll(/"stack":"(?:[^"\\]|\\.)*"/g, '"stack":"…"');
     if (process.env.UPDATE === "1") text = text.replace(shown.text, () => `${actual}\n`);
     else assert.deepEqual(comparable(JSON.parse(actual)), comparable(JSON.parse(shown.text)), command);
-    const [documented, given] = [shown.text.match(UUID) ?? [], actual.match(UUID) ?? []];
-    for (const [at, id] of documented.entries()) ids.set(id, given[at] ?? id);
-    if (process.env.UPDATE === "1") for (const [old, id] of ids) text = text.replaceAll(old, id);
+    ids.learn(shown.text, actual);
+    if (process.env.UPDATE === "1") text = ids.write(text);
   }
-  if (process.env.UPDATE === "1") writeFileSync(PAGE, text);
+  if (process.env.UPDATE === "1") writeFileSync(docPath(PAGE), text);
   t.diagnostic(`${blocks.filter(({ language }) => language === "sh").length} commands`);
 });
