@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
@@ -15,6 +16,7 @@ const MODULES = fileURLToPath(new URL("../../node_modules", import.meta.url));
 const PROGRAM = fileURLToPath(new URL("../bin/symphony", import.meta.resolve("@symphony/cli")));
 /** Milliseconds. Commands that only look are repeated so long: the fleet goes on meanwhile. */
 const PATIENCE_MS = 60_000;
+const TOKEN = "kP3v9sX2mQ7tR4wZ8yB1nC6dF5gH0jLa";
 const run = promisify(execFile);
 
 interface Shop {
@@ -51,7 +53,7 @@ async function openShop(t: TestContext, config: string): Promise<Shop> {
 function asOnThePage(output: string, { directory }: Shop): string {
   return output
     .replaceAll(directory, "/srv/shop")
-    .replaceAll(new RegExp(`(?<![\\w.-])${RegExp.escape(hostname())}(?![\\w.-])`, "g"), "fleet-1")
+    .replaceAll(new RegExp(`(?<![\\w.-])${hostname().replaceAll(".", "\\.")}(?![\\w.-])`, "g"), "fleet-1")
     .replaceAll(new RegExp(`\\b${userInfo().username}\\b(?= \\(cli\\)|  \\d{4}-)`, "g"), "ada")
     .replaceAll(/(?:\n +at .*\/packages\/core\/.*)+/g, "\n …");
 }
@@ -66,36 +68,57 @@ function comparable(output: string): string {
     .replaceAll(/(?<="number": )\d+/g, "(number)")
     .replaceAll(/(?<=fleet-1\s+)\d+/g, "(pid)")
     .replaceAll(/:\d+:\d+(?=\)?$)/gm, ":(place)")
+    .replaceAll(/\((?:cli|token)\)/g, "(kind)")
     .replaceAll(/[ ]+/g, " ")
     .trim();
 }
 
 const onlyLooks = (command: string): boolean => !/\b(?:pause|resume|retry)\b(?!.*--dry-run)/.test(command);
 
+/** Runs all commands of the page: the operator's with `env`, what happens in the shop itself on the database. */
 async function walk(shop: Shop, blocks: readonly Block[], env: Readonly<Record<string, string>>): Promise<void> {
   const ids = new Ids();
-  const shell = async (command: string): Promise<string> => {
+  const shell = async (command: string, given: Readonly<Record<string, string>>): Promise<string> => {
     const path = `${dirname(PROGRAM)}:${process.env.PATH ?? ""}`;
-    const { stdout } = await run("sh", ["-ec", command], { cwd: shop.directory, env: { ...process.env, PATH: path, ...env } });
+    const { stdout } = await run("sh", ["-ec", command], { cwd: shop.directory, env: { ...process.env, PATH: path, ...given } });
     return asOnThePage(stdout, shop);
   };
   for (const { language, text } of blocks) {
-    if (language === "sh") await shell(text);
+    if (language === "sh") await shell(text, { DATABASE_URL: shop.databaseUrl });
     if (language !== "console") continue;
     const [first = "", ...shown] = text.split("\n");
     const command = ids.inThisRun(first.replace(/^\$ /, ""));
     const expected = comparable(shown.join("\n"));
     const deadline = performance.now() + PATIENCE_MS;
-    let actual = await shell(command);
-    while (comparable(actual) !== expected && onlyLooks(command) && performance.now() < deadline) actual = await shell(command);
+    let actual = await shell(command, env);
+    while (comparable(actual) !== expected && onlyLooks(command) && performance.now() < deadline) actual = await shell(command, env);
     assert.equal(comparable(actual), expected, `${command}\n${actual}`);
     ids.learn(shown.join("\n"), actual);
   }
 }
 
-test("docs/operate.md shows what an operator sees, from the stuck queue to the last invoice", async (t) => {
+async function begin(t: TestContext): Promise<{ shop: Shop; blocks: readonly Block[] }> {
   const [config, ...blocks] = blocksOf(readDoc(PAGE));
   assert.equal(config?.language, "ts");
   const shop = await openShop(t, config.text);
+  return { shop, blocks };
+}
+
+test("docs/operate.md shows what an operator sees, from the stuck queue to the last invoice", async (t) => {
+  const { shop, blocks } = await begin(t);
   await walk(shop, blocks, { DATABASE_URL: shop.databaseUrl });
+});
+
+test("docs/operate.md shows the same through the admin API, without a way to the database", async (t) => {
+  const { shop, blocks } = await begin(t);
+  const sha256 = createHash("sha256").update(TOKEN).digest("hex");
+  const scopes = ["symphony:read", "symphony:payload", "symphony:operate"];
+  const tokens = join(shop.directory, "tokens.json");
+  writeFileSync(tokens, JSON.stringify({ tokens: [{ name: "ada", sha256, scopes }] }));
+  const admin = shop.processes.symphony(["admin", "--port", "0", "--json"], {
+    cwd: shop.directory,
+    env: { DATABASE_URL: shop.databaseUrl, SYMPHONY_AUTH_TOKENS_FILE: tokens, SYMPHONY_HEALTH_PORT: "0" },
+  });
+  const url = String((await admin.waitForLine("admin API listening")).json?.url);
+  await walk(shop, blocks, { SYMPHONY_URL: url, SYMPHONY_AUTH_TOKEN: TOKEN });
 });

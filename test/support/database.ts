@@ -17,6 +17,8 @@ export interface Database {
   readonly connectionString: string;
   /** Runs one statement on a pool of this process; what a test uses to look behind the scenes. */
   query<Row extends pg.QueryResultRow = pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+  /** Runs a statement in a transaction that stays open until it is released: for locks. */
+  hold(text: string): Promise<{ release(): Promise<void> }>;
   /** Disconnects; drops the database when `keep` is false. */
   close(options: { keep: boolean }): Promise<void>;
 }
@@ -42,6 +44,17 @@ export async function createDatabase(server: { readonly connectionString: string
     connectionString,
     async query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
       return (await pool.query<Row>(text, [...values])).rows;
+    },
+    async hold(text) {
+      const client = await pool.connect();
+      await client.query("BEGIN");
+      await client.query(text);
+      return {
+        async release() {
+          await client.query("ROLLBACK");
+          client.release();
+        },
+      };
     },
     async close({ keep }): Promise<void> {
       await pool.end();

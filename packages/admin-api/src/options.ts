@@ -37,6 +37,8 @@ export type Limits = Required<LimitOptions>;
 
 export interface AdminServerOptions {
   readonly messenger: Messenger;
+  /** For what only looks: with connections of its own it answers also while those of `messenger` are taken. Default: `messenger`. */
+  readonly reader?: Messenger;
   readonly auth: AuthOptions;
   /** Default 127.0.0.1: whoever wants to be reached from elsewhere says so. */
   readonly host?: string;
@@ -98,6 +100,7 @@ export function parseServerOptions(o: AdminServerOptions) {
   return {
     ...parseOptions(listenSchema, { host: o.host, port: o.port }, "admin"),
     messenger: o.messenger,
+    reader: o.reader ?? o.messenger,
     auth: o.auth,
     limits: parseOptions(limitsSchema, o.limits ?? {}, "admin.limits") as Limits,
     logger: o.logger ?? silentLogger,

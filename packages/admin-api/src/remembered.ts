@@ -21,11 +21,18 @@ interface Kept<T> {
   readonly readMs: number;
 }
 
-/** Last values by key. Those who ask at the same moment share one reading, and a store that is away is bridged for a while. */
+const isAway = (error: unknown): boolean => error instanceof MessengerError && error.code === "TRANSPORT_UNAVAILABLE";
+
+/**
+ * Last values by key. Those who ask at the same moment share one reading, and a store that is away is bridged for a while:
+ * once it has not answered, what is remembered is given at once, and the store is asked in the background.
+ */
 export class Remembered<T> {
   readonly #o: RememberedOptions;
   readonly #kept = new Map<string, Kept<T>>();
   readonly #reading = new Map<string, Promise<Kept<T>>>();
+  /** Keys whose last reading found the store away. */
+  readonly #away = new Set<string>();
 
   constructor(options: RememberedOptions) {
     this.#o = options;
@@ -33,28 +40,46 @@ export class Remembered<T> {
 
   /** @throws whatever `read` throws, when nothing young enough is remembered. */
   async get(key: string, read: () => Promise<T>): Promise<Recalled<T>> {
-    const { clock, freshMs, staleMs } = this.#o;
     const kept = this.#kept.get(key);
-    if (kept !== undefined && clock.monotonic() - kept.readMs < freshMs) return { ...kept, isStale: false };
-    try {
-      return { ...(await this.#read(key, read)), isStale: false };
-    } catch (error) {
-      const isAway = error instanceof MessengerError && error.code === "TRANSPORT_UNAVAILABLE";
-      if (!isAway || kept === undefined || clock.monotonic() - kept.readMs > staleMs) throw error;
-      return { ...kept, isStale: true };
+    if (kept !== undefined && this.#age(kept) < this.#o.freshMs) return { ...kept, isStale: false };
+    const reading = this.#read(key, read);
+    const bridge = (): Recalled<T> | undefined =>
+      kept !== undefined && this.#age(kept) <= this.#o.staleMs ? { ...kept, isStale: true } : undefined;
+    const atOnce = this.#away.has(key) ? bridge() : undefined;
+    if (atOnce !== undefined) {
+      reading.catch(() => undefined);
+      return atOnce;
     }
+    try {
+      return { ...(await reading), isStale: false };
+    } catch (error) {
+      const instead = isAway(error) ? bridge() : undefined;
+      if (instead === undefined) throw error;
+      return instead;
+    }
+  }
+
+  #age({ readMs }: Kept<T>): number {
+    return this.#o.clock.monotonic() - readMs;
   }
 
   #read(key: string, read: () => Promise<T>): Promise<Kept<T>> {
     const under = this.#reading.get(key);
-    // Only with a tolerance for age: else a reader could be given what was counted before its own last change.
-    if (under !== undefined && this.#o.freshMs > 0) return under;
+    // Only with a tolerance for age: else a reader could be given what was counted before its own last change. A store
+    // that is away is asked once at a time.
+    if (under !== undefined && (this.#o.freshMs > 0 || this.#away.has(key))) return under;
     const { clock } = this.#o;
     const reading = (async () => {
-      const value = await read();
-      const kept = { value, at: clock.now(), readMs: clock.monotonic() };
-      this.#kept.set(key, kept);
-      return kept;
+      try {
+        const value = await read();
+        const kept = { value, at: clock.now(), readMs: clock.monotonic() };
+        this.#kept.set(key, kept);
+        this.#away.delete(key);
+        return kept;
+      } catch (error) {
+        if (isAway(error)) this.#away.add(key);
+        throw error;
+      }
     })().finally(() => {
       if (this.#reading.get(key) === reading) this.#reading.delete(key);
     });

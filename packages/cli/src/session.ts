@@ -44,10 +44,15 @@ export function commandLogger(session: Session): SymphonyLogger {
 const POSTGRES = ["postgres", "postgresql", "pgboss", "embedded"];
 
 /** The configuration with transports that create nothing by themselves: for who sets up, or only wants to look. */
-export function withoutAutoSetup(config: MessengerConfig): MessengerConfig {
+export const withoutAutoSetup = (config: MessengerConfig): MessengerConfig => withPostgresOptions(config, { autoSetup: "defer" });
+
+export const isPostgres = (dsn: string): boolean => POSTGRES.includes(schemeOf(dsn));
+
+/** The configuration with other options of its PostgreSQL transports. */
+export function withPostgresOptions(config: MessengerConfig, options: Readonly<Record<string, unknown>>): MessengerConfig {
   const transports = Object.entries(config.transports).map(([name, transport]) => [
     name,
-    POSTGRES.includes(schemeOf(transport.dsn)) ? { ...transport, options: { ...transport.options, autoSetup: "defer" } } : transport,
+    isPostgres(transport.dsn) ? { ...transport, options: { ...transport.options, ...options } } : transport,
   ]);
   return { ...config, transports: Object.fromEntries(transports) };
 }

@@ -236,7 +236,8 @@ export class Database {
     const flags = (some: readonly string[]): readonly string[] => some.map((setting) => `-c ${setting}`);
     const vanished = this.#facts?.backend === "postgres" || this.#facts?.backend === "citus" ? VANISHED_SETTINGS : [];
     // What the DSN asks for comes later, and wins.
-    const all = [...flags(vanished), startup, ...flags(settings)].filter((part) => part !== "").join(" ");
+    const always = options.readOnly ? ["default_transaction_read_only=on"] : [];
+    const all = [...flags(vanished), startup, ...flags([...always, ...settings])].filter((part) => part !== "").join(" ");
     const withSettings = this.#facts?.pooled === true ? startup : all;
     return {
       connectionString,

@@ -43,6 +43,8 @@ const optionsSchema = object({
   coalesceMaxRows: integer({ min: 1, max: 10_000, default: 500 }),
   /** Milliseconds that a message waits for an insert that is on its way, before it is sent beside it. */
   coalesceMaxWaitMs: integer({ min: 0, max: 1_000, default: 2 }),
+  /** Connections that refuse to change anything: for processes that only look. */
+  readOnly: boolean({ default: false }),
   /** What `pg_stat_activity` shows. */
   applicationName: string({ default: "symphony" }),
 });

@@ -32,12 +32,14 @@ const listQuery = z.strictObject({
 
 interface Services {
   readonly messenger: Messenger;
+  /** For what only looks. */
+  readonly reader: Messenger;
   readonly runtime: Runtime;
 }
 
 export const auditEndpoints = (services: Services) => ({ listAudit: listAudit(services), undo: undo(services) });
 
-const listAudit = ({ messenger, runtime }: Services): AnyEndpoint =>
+const listAudit = ({ reader, runtime }: Services): AnyEndpoint =>
   endpoint({
     summary: "List who did what, newest first",
     query: listQuery,
@@ -50,7 +52,7 @@ const listAudit = ({ messenger, runtime }: Services): AnyEndpoint =>
     },
     problems: [404, 422],
     async handle({ query: { transport: wanted, limit, cursor } }, caller) {
-      const [transport, source] = auditable(transportOrDefault(messenger, wanted));
+      const [transport, source] = auditable(transportOrDefault(reader, wanted));
       const list = JSON.stringify(["audit", transport]);
       const { digest } = caller.principal as Principal;
       const place = cursor === undefined ? {} : { cursor: openCursor(cursor, list, digest) };

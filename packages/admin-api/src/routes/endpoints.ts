@@ -12,10 +12,13 @@ import { redriveEndpoints } from "./redrives.ts";
 import { scalingEndpoint } from "./scaling.ts";
 import { scheduleEndpoints } from "./schedules.ts";
 import { statusEndpoints } from "./status.ts";
+import { stopWorkersEndpoint } from "./stop-workers.ts";
 import type { RouteName } from "./table.ts";
 
 export interface EndpointsInput {
   readonly messenger: Messenger;
+  /** For what only looks. */
+  readonly reader: Messenger;
   readonly runtime: Runtime;
   readonly consumers: Consumers;
   readonly cronLimits: ConsumeLimits;
@@ -32,6 +35,7 @@ export function createEndpoints(input: EndpointsInput): Readonly<Record<RouteNam
     dispatch: dispatchEndpoint(messenger),
     consume: consumeEndpoint(messenger, consumers),
     ...statusEndpoints(input),
+    stopWorkers: stopWorkersEndpoint(messenger),
     ...failedEndpoints(input),
     ...redriveEndpoints(input),
     ...messageEndpoints(input),

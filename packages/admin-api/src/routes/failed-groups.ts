@@ -27,14 +27,14 @@ const group = z.strictObject({
   lastId: z.string().meta({ description: "The newest message of the group, which type, queue, reason and error are of." }),
 });
 
-export const failedGroupsEndpoint = ({ messenger, runtime }: { readonly messenger: Messenger; readonly runtime: Runtime }): AnyEndpoint =>
+export const failedGroupsEndpoint = ({ reader, runtime }: { readonly reader: Messenger; readonly runtime: Runtime }): AnyEndpoint =>
   endpoint({
     summary: "Group failed messages by the fingerprint of their error, the largest group first",
     query,
     answers: { 200: z.strictObject({ success, transport: z.string(), groups: z.array(group), hasMore: z.boolean() }) },
     problems: [404, 422],
     async handle({ query: { transport: wanted, limit, ...filter } }) {
-      const [transport, source] = groupable(transportOrDefault(messenger, wanted));
+      const [transport, source] = groupable(transportOrDefault(reader, wanted));
       const page = await inTime(runtime.clock, source.groupDeadLetters(filter as DeadLetterGroupFilter, limit));
       return { status: 200, body: { success: true, transport, ...page } };
     },

@@ -48,6 +48,8 @@ const SHOWN_BYTES = Number.POSITIVE_INFINITY;
 
 interface Services {
   readonly messenger: Messenger;
+  /** For what only looks. */
+  readonly reader: Messenger;
   readonly runtime: Runtime;
 }
 
@@ -64,7 +66,7 @@ const visibility = ({ principal }: Caller, maxBytes: number): Visibility => ({
   maxBytes,
 });
 
-const listFailed = ({ messenger, runtime }: Services): AnyEndpoint =>
+const listFailed = ({ reader, runtime }: Services): AnyEndpoint =>
   endpoint({
     summary: "List messages that were given up on, newest first",
     query: listQuery,
@@ -72,7 +74,7 @@ const listFailed = ({ messenger, runtime }: Services): AnyEndpoint =>
     problems: [404, 422],
     async handle({ query }, caller) {
       const { transport: wanted, limit, offset, cursor, ...filter } = query;
-      const [transport, source] = listable(transportOrDefault(messenger, wanted));
+      const [transport, source] = listable(transportOrDefault(reader, wanted));
       const list = JSON.stringify([transport, filter]);
       const { digest } = caller.principal as Principal;
       const place = cursor === undefined ? {} : { cursor: openCursor(cursor, list, digest) };
@@ -89,7 +91,7 @@ const listFailed = ({ messenger, runtime }: Services): AnyEndpoint =>
     },
   });
 
-const showFailed = ({ messenger, runtime }: Services): AnyEndpoint =>
+const showFailed = ({ reader, runtime }: Services): AnyEndpoint =>
   endpoint({
     summary: "Show one failed message with the history of its attempts",
     params: idParams,
@@ -97,7 +99,7 @@ const showFailed = ({ messenger, runtime }: Services): AnyEndpoint =>
     answers: { 200: z.strictObject({ success, message: failedMessageSchema }) },
     problems: [404, 422],
     async handle({ params, query }, caller) {
-      const { transport, letter } = await inTime(runtime.clock, find(messenger, params.id, query.transport));
+      const { transport, letter } = await inTime(runtime.clock, find(reader, params.id, query.transport));
       return { status: 200, body: { success: true, message: toFailedMessage(transport, letter, visibility(caller, SHOWN_BYTES)) } };
     },
   });

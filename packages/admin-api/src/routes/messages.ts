@@ -26,6 +26,8 @@ const whereabouts = z.strictObject({
 
 interface Services {
   readonly messenger: Messenger;
+  /** For what only looks. */
+  readonly reader: Messenger;
   readonly runtime: Runtime;
 }
 
@@ -36,7 +38,7 @@ export const messageEndpoints = (services: Services) => ({
 
 const NOWHERE = { transport: null, queue: null, type: null, priority: null, at: null, workerId: null, cancelledBy: null };
 
-const showMessage = ({ messenger, runtime }: Services): AnyEndpoint =>
+const showMessage = ({ reader, runtime }: Services): AnyEndpoint =>
   endpoint({
     summary: "Tell where a message is now",
     params,
@@ -44,7 +46,7 @@ const showMessage = ({ messenger, runtime }: Services): AnyEndpoint =>
     answers: { 200: z.strictObject({ success, message: whereabouts }) },
     problems: [404],
     async handle({ params: { id }, query }) {
-      const found = await inTime(runtime.clock, findMessage(messenger, id, only(query.transport)));
+      const found = await inTime(runtime.clock, findMessage(reader, id, only(query.transport)));
       return { status: 200, body: { success: true, message: found ?? { id, state: "unknown", ...NOWHERE } } };
     },
   });

@@ -19,6 +19,8 @@ import { count, fingerprint, messageId, name, queryInteger, success, text, time,
 
 export interface RedriveServices {
   readonly messenger: Messenger;
+  /** For what only looks. */
+  readonly reader: Messenger;
   readonly runtime: Runtime;
   /** A redrive was made or resumed: this process may carry it out at once. */
   readonly wakeRedrives: () => void;
@@ -120,7 +122,7 @@ const listQuery = z.strictObject({
   cursor: z.string().max(1_000).optional(),
 });
 
-const listEndpoint = ({ messenger, runtime }: RedriveServices): AnyEndpoint =>
+const listEndpoint = ({ reader, runtime }: RedriveServices): AnyEndpoint =>
   endpoint({
     summary: "List redrives, newest first",
     query: listQuery,
@@ -133,7 +135,7 @@ const listEndpoint = ({ messenger, runtime }: RedriveServices): AnyEndpoint =>
     },
     problems: [404, 422],
     async handle({ query: { transport: wanted, limit, cursor } }, caller) {
-      const [transport, source] = redrivable(transportOrDefault(messenger, wanted));
+      const [transport, source] = redrivable(transportOrDefault(reader, wanted));
       const list = JSON.stringify(["redrives", transport]);
       const { digest } = caller.principal as Principal;
       const place = cursor === undefined ? {} : { cursor: openCursor(cursor, list, digest) };
@@ -147,7 +149,7 @@ const listEndpoint = ({ messenger, runtime }: RedriveServices): AnyEndpoint =>
 const params = z.strictObject({ id: messageId });
 const transportQuery = z.strictObject({ transport: name.optional() });
 
-const showEndpoint = ({ messenger, runtime }: RedriveServices): AnyEndpoint =>
+const showEndpoint = ({ reader, runtime }: RedriveServices): AnyEndpoint =>
   endpoint({
     summary: "Show how far a redrive is",
     params,
@@ -155,7 +157,7 @@ const showEndpoint = ({ messenger, runtime }: RedriveServices): AnyEndpoint =>
     answers: { 200: answer },
     problems: [404, 422],
     async handle({ params: { id }, query }) {
-      const [[transport], redrive] = await inTime(runtime.clock, find(messenger, id, query.transport));
+      const [[transport], redrive] = await inTime(runtime.clock, find(reader, id, query.transport));
       return { status: 200, body: { success: true, redrive: show(transport, redrive) } };
     },
   });

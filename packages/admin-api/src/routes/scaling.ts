@@ -19,7 +19,7 @@ const FRESH_MS = 1_000;
 const STALE_MS = 300_000;
 
 /** For KEDA's `metrics-api` trigger: plain numbers for its `valueLocation`, `backlog` or `queues.NAME.backlog`. */
-export const scalingEndpoint = ({ messenger, runtime }: { readonly messenger: Messenger; readonly runtime: Runtime }): AnyEndpoint => {
+export const scalingEndpoint = ({ reader, runtime }: { readonly reader: Messenger; readonly runtime: Runtime }): AnyEndpoint => {
   const remembered = new Remembered<Readonly<Record<string, Load>>>({ clock: runtime.clock, freshMs: FRESH_MS, staleMs: STALE_MS });
   return endpoint({
     summary: "Show the backlog, for autoscalers",
@@ -39,7 +39,7 @@ export const scalingEndpoint = ({ messenger, runtime }: { readonly messenger: Me
     },
     problems: [404, 422],
     async handle({ query }) {
-      const [transport, source] = countable(transportOrDefault(messenger, query.transport));
+      const [transport, source] = countable(transportOrDefault(reader, query.transport));
       const { value, at, isStale } = await remembered.get(transport, async () => {
         const rows = await inTime(runtime.clock, source.getCounts());
         return Object.fromEntries(rows.map(({ queue, ready, active }) => [queue, { ready, active, backlog: ready + active }]));

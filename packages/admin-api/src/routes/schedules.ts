@@ -28,6 +28,8 @@ const target = { success, schedule: z.string(), transport: z.string() };
 
 interface Services {
   readonly messenger: Messenger;
+  /** For what only looks. */
+  readonly reader: Messenger;
   readonly runtime: Runtime;
 }
 
@@ -39,13 +41,13 @@ export const scheduleEndpoints = (services: Services) => ({
   removeSchedule: remove(services),
 });
 
-const schedules = ({ messenger, runtime }: Services): AnyEndpoint =>
+const schedules = ({ reader, runtime }: Services): AnyEndpoint =>
   endpoint({
     summary: "List the schedules of all transports, with what is due next and what was missed",
     query: z.strictObject({ next: queryInteger({ min: 1, max: 100, default: 1 }) }),
     answers: { 200: z.strictObject({ success, schedules: z.array(scheduleSchema), timestamp }) },
     async handle({ query }) {
-      const found = await inTime(runtime.clock, listSchedules(messenger, { nextRuns: query.next }));
+      const found = await inTime(runtime.clock, listSchedules(reader, { nextRuns: query.next }));
       const rows = found.map((view) => ({ ...view, nextRunsAt: [...view.nextRunsAt], overdueMs: Math.round(view.overdueMs) }));
       return { status: 200, body: { success: true, schedules: rows, timestamp: new Date(runtime.clock.now()).toISOString() } };
     },

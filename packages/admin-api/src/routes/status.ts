@@ -34,7 +34,7 @@ const workerSchema = z.strictObject({
 const transportQuery = z.strictObject({ transport: name.optional() });
 
 interface Services {
-  readonly messenger: Messenger;
+  readonly reader: Messenger;
   readonly runtime: Runtime;
 }
 
@@ -64,7 +64,7 @@ const statusSchema = z.strictObject({
 /** Milliseconds for which a status is still worth showing when there is no newer one. */
 const SHOWN_WHILE_AWAY_MS = 5_000;
 
-const status = ({ messenger, runtime }: Services): AnyEndpoint => {
+const status = ({ reader, runtime }: Services): AnyEndpoint => {
   const remembered = new Remembered<{ queues: readonly QueueOf[]; workers: readonly WorkerOf[] }>({
     clock: runtime.clock,
     freshMs: 0,
@@ -76,12 +76,9 @@ const status = ({ messenger, runtime }: Services): AnyEndpoint => {
     answers: { 200: statusSchema },
     problems: [404, 422],
     async handle({ query }) {
-      const [transport] = countable(transportOrDefault(messenger, query.transport));
+      const [transport] = countable(transportOrDefault(reader, query.transport));
       const { value, at, isStale } = await remembered.get(transport, async () => {
-        const [counts, running] = await inTime(
-          runtime.clock,
-          Promise.all([readQueues(messenger, transport), readWorkers(messenger, transport)]),
-        );
+        const [counts, running] = await inTime(runtime.clock, Promise.all([readQueues(reader, transport), readWorkers(reader, transport)]));
         return { queues: counts, workers: running };
       });
       return { status: 200, body: { success: true, transport, ...totals(value.queues), ...value, stale: isStale, timestamp: iso(at) } };
@@ -89,26 +86,26 @@ const status = ({ messenger, runtime }: Services): AnyEndpoint => {
   });
 };
 
-const queues = ({ messenger, runtime }: Services): AnyEndpoint =>
+const queues = ({ reader, runtime }: Services): AnyEndpoint =>
   endpoint({
     summary: "List the queues of all transports, or of one",
     query: transportQuery,
     answers: { 200: z.strictObject({ success, queues: z.array(queueSchema), timestamp }) },
     problems: [404, 422],
     async handle({ query }) {
-      const found = await inTime(runtime.clock, readQueues(messenger, query.transport));
+      const found = await inTime(runtime.clock, readQueues(reader, query.transport));
       return { status: 200, body: { success: true, queues: found, timestamp: iso(runtime.clock.now()) } };
     },
   });
 
-const workers = ({ messenger, runtime }: Services): AnyEndpoint =>
+const workers = ({ reader, runtime }: Services): AnyEndpoint =>
   endpoint({
     summary: "List the running workers of the whole fleet",
     query: transportQuery,
     answers: { 200: z.strictObject({ success, workers: z.array(workerSchema), timestamp }) },
     problems: [404],
     async handle({ query }) {
-      const found = await inTime(runtime.clock, readWorkers(messenger, query.transport));
+      const found = await inTime(runtime.clock, readWorkers(reader, query.transport));
       return { status: 200, body: { success: true, workers: found, timestamp: iso(runtime.clock.now()) } };
     },
   });

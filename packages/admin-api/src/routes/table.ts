@@ -41,6 +41,7 @@ export const ROUTES = {
   resumeSchedule: { method: "POST", path: "/api/symphony/schedules/:name/resume", access: "symphony:operate" },
   removeSchedule: { method: "DELETE", path: "/api/symphony/schedules/:name", access: "symphony:purge" },
   workers: { method: "GET", path: "/api/symphony/workers", access: "symphony:read" },
+  stopWorkers: { method: "POST", path: "/api/symphony/workers/stop", access: "symphony:operate" },
   scaling: { method: "GET", path: "/api/symphony/scaling", access: "symphony:read" },
   listAudit: { method: "GET", path: "/api/symphony/audit", access: "symphony:read" },
   undo: { method: "POST", path: "/api/symphony/audit/:id/undo", access: "symphony:purge" },

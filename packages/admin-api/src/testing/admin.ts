@@ -106,6 +106,7 @@ export async function startAdmin(t: Pick<TestContext, "after">, input: AdminInpu
   });
   const endpoints = createEndpoints({
     messenger,
+    reader: messenger,
     runtime,
     publicDocs: false,
     wakeRedrives: () => undefined,

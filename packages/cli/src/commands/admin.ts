@@ -1,11 +1,11 @@
 import { once } from "node:events";
 import type { AuthConfig, AuthOptions, JwtOptions } from "@symphony/admin-api";
-import { createMessenger } from "@symphony/core";
+import { createMessenger, type Messenger, type MessengerConfig } from "@symphony/core";
 import type { Check } from "@symphony/worker-runner";
 import { defineCommand, text } from "../command.ts";
 import type { Io } from "../io.ts";
 import { startMetrics } from "../metrics.ts";
-import { openSession, type Session } from "../session.ts";
+import { isPostgres, openSession, type Session, withPostgresOptions } from "../session.ts";
 import type { Settings } from "../settings.ts";
 import { startProbes } from "../start-probes.ts";
 import { workerLogger } from "./consume.ts";
@@ -33,6 +33,25 @@ function jwtOf({ authJwksUrl, authJwtSecret, authIssuer, authAudience }: Setting
   return Object.keys(given).length === 0 ? undefined : { ...given, claims };
 }
 
+/** Of the pool for looking: small, and no statement may take long, so that what looks never holds up what works. */
+const READER_OPTIONS = {
+  autoSetup: "defer",
+  poolSize: 3,
+  statementTimeoutMs: 2_000,
+  connectTimeoutMs: 2_000,
+  readOnly: true,
+  notify: false,
+  applicationName: "symphony admin",
+};
+
+/** The same transports over connections of their own; those that have none are shared. */
+function openReader(config: MessengerConfig, messenger: Messenger): Promise<Messenger> {
+  const shared = messenger.transportNames.filter((name) => !isPostgres(config.transports[name]?.dsn ?? ""));
+  const transports = Object.fromEntries(shared.map((name) => [name, messenger.transport(name)]));
+  const { logger, runtime } = messenger;
+  return createMessenger(withPostgresOptions(config, READER_OPTIONS), { transports, logger, runtime });
+}
+
 async function serve(io: Io, session: Session, json: boolean): Promise<void> {
   // Loaded here: no other command needs a web server.
   const { assertCredentials, createAdminServer, parseAuthConfig } = await import("@symphony/admin-api");
@@ -45,9 +64,12 @@ async function serve(io: Io, session: Session, json: boolean): Promise<void> {
   await using cleanUp = new AsyncDisposableStack();
   cleanUp.defer(() => logger.flushSync());
   cleanUp.defer(() => messenger.close());
+  const reader = await openReader(loaded.config, messenger);
+  cleanUp.defer(() => reader.close());
   const { adminHost, adminPort, shutdownTimeout } = settings;
   const server = createAdminServer({
     messenger,
+    reader,
     auth,
     ...(authConfig.limits === undefined ? {} : { limits: authConfig.limits }),
     logger,

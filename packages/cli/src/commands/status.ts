@@ -1,17 +1,9 @@
-import {
-  isCountable,
-  isPausable,
-  listSchedules,
-  type Messenger,
-  OptionsError,
-  type Pause,
-  type QueueCounts,
-  type ScheduleView,
-} from "@symphony/core";
+import { isCountable, isPausable, type Messenger, OptionsError, type Pause, type QueueCounts, type ScheduleView } from "@symphony/core";
 import { defineCommand, text, toggle } from "../command.ts";
 import { UsageError } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { type Column, duration, plural, print, table } from "../output.ts";
+import { scheduleDeskOf } from "../schedule-desk.ts";
 import { chosenTransports, openSession, withMessenger } from "../session.ts";
 import { schedulesTable } from "./schedule/list.ts";
 import { listWorkers, type WorkerOf, workersTable } from "./workers.ts";
@@ -43,7 +35,7 @@ async function readStatus(messenger: Messenger, transports: readonly string[], n
   const [queues, workers, schedules] = await Promise.all([
     Promise.all(counts),
     listWorkers(messenger, transports),
-    listSchedules(messenger),
+    scheduleDeskOf(messenger).list(1),
   ]);
   return {
     queues: queues.flat(),

@@ -1,11 +1,12 @@
-import { isReapable, isSupervisable, TransportError } from "@symphony/core";
 import { defineCommand, texts } from "../command.ts";
 import { plural, print } from "../output.ts";
 import { chosenTransports, openSession, withMessenger, withoutAutoSetup } from "../session.ts";
+import { nobodyToAsk, stopperOf } from "../stop-requests.ts";
 
 export const stopWorkers = defineCommand({
   usage: "stop-workers",
   describe: "Ask every fleet that runs now to replace its worker processes, one by one",
+  remote: true,
   options: { transport: texts("Only the fleets that consume this transport; may be repeated") },
   examples: [["symphony stop-workers", "after a deployment, so that new code is loaded"]],
   async run(io, flags) {
@@ -14,18 +15,12 @@ export const stopWorkers = defineCommand({
       session,
       async (messenger) => {
         const chosen = chosenTransports(messenger, flags.transport);
-        const able = chosen.flatMap(([name, transport]) => (isSupervisable(transport) ? [{ name, transport }] : []));
-        if (able.length === 0) {
-          throw new TransportError("CAPABILITY_MISSING", "no transport here has workers of other processes to be asked");
-        }
-        return Promise.all(
-          able.map(async ({ name, transport }) => {
-            // Counted before: those that come up after the request are not meant by it.
-            const workers = isReapable(transport) ? (await transport.listWorkers()).length : 0;
-            await transport.requestStop();
-            return { transport: name, workers };
-          }),
-        );
+        const able = chosen.flatMap(([name, transport]) => {
+          const stop = stopperOf(name, transport);
+          return stop === undefined ? [] : [{ name, stop }];
+        });
+        if (able.length === 0) throw nobodyToAsk();
+        return Promise.all(able.map(async ({ name, stop }) => ({ transport: name, workers: await stop() })));
       },
       withoutAutoSetup(session.loaded.config),
     );

@@ -11,7 +11,10 @@ import {
   MessengerError,
   systemRuntime,
 } from "@symphony/core";
+import type { WithScheduleDesk } from "../schedule-desk.ts";
 import { AdminClient, type RemoteAddress } from "./admin-client.ts";
+import { notHere } from "./not-here.ts";
+import { RemoteSchedules } from "./remote-schedules.ts";
 import { type QueueOf, RemoteTransport } from "./remote-transport.ts";
 
 /** Requests under way at a time. */
@@ -37,7 +40,7 @@ interface Dispatched {
  * @throws {MessengerError} `TRANSPORT_UNAVAILABLE` when nobody answers there.
  * @throws {RefusedError} `UNAUTHORIZED`, `FORBIDDEN` and other refusals.
  */
-export async function openRemote(address: RemoteAddress, logger: Logger): Promise<Messenger> {
+export async function openRemote(address: RemoteAddress, logger: Logger): Promise<Messenger & WithScheduleDesk> {
   const client = new AdminClient(address, systemRuntime.clock);
   const { queues } = await client.get<{ queues: readonly QueueOf[] }>("/api/symphony/queues");
   const names = [...new Set(queues.map(({ transport }) => transport))];
@@ -66,6 +69,7 @@ export async function openRemote(address: RemoteAddress, logger: Logger): Promis
     close: () => base.close(),
     setUp: notHere,
     handle: notHere,
+    scheduleDesk: new RemoteSchedules(client),
     dispatch,
     async dispatchMany(items) {
       const results: DispatchResult[] = [];
@@ -99,6 +103,3 @@ async function dispatchTo(client: AdminClient, type: AnyMessageType, payload: un
 
 const toMessengerError = (reason: unknown): MessengerError =>
   reason instanceof MessengerError ? reason : new MessengerError("TRANSPORT_FAILED", (reason as Error).message, { cause: reason });
-
-const notHere = (): Promise<never> =>
-  Promise.reject(new MessengerError("CAPABILITY_MISSING", "this needs the database: it cannot be done through an admin API (--url)"));

@@ -20,11 +20,15 @@ import {
   type PurgeOptions,
   type QueueCounts,
   type Reapable,
+  type Redrivable,
   type Transport,
   type WorkerRow,
 } from "@symphony/core";
+import type { Stoppable } from "../stop-requests.ts";
 import { type AdminClient, RefusedError } from "./admin-client.ts";
+import { notHere } from "./not-here.ts";
 import { RemoteDeadLetters } from "./remote-dead-letters.ts";
+import { RemoteRedrives } from "./remote-redrives.ts";
 
 export type QueueOf = QueueCounts & { readonly transport: string; readonly paused: boolean; readonly pausedTypes: readonly string[] };
 
@@ -46,8 +50,21 @@ const queuePath = (queue: string, what: string): string => `/api/symphony/queues
  * are, and keeps the record of what we do. Messages are neither sent nor received through it.
  */
 export class RemoteTransport
-  implements Transport, Countable, Listable, Groupable, Reapable, Pausable, Purgeable, Findable, Cancellable, Auditable
+  implements
+    Transport,
+    Countable,
+    Listable,
+    Groupable,
+    Reapable,
+    Pausable,
+    Purgeable,
+    Findable,
+    Cancellable,
+    Auditable,
+    Redrivable,
+    Stoppable
 {
+  readonly redrives: RemoteRedrives;
   readonly #client: AdminClient;
   readonly #name: string;
   readonly #deadLetters: RemoteDeadLetters;
@@ -56,6 +73,7 @@ export class RemoteTransport
     this.#client = client;
     this.#name = name;
     this.#deadLetters = new RemoteDeadLetters(client, name);
+    this.redrives = new RemoteRedrives(client, name);
   }
 
   async getCounts(): Promise<readonly QueueCounts[]> {
@@ -88,6 +106,10 @@ export class RemoteTransport
       this.#here,
     );
     return workers.map(({ transport: _, ...row }) => row);
+  }
+
+  async stopWorkers(): Promise<number> {
+    return (await this.#client.post<{ workers: number }>("/api/symphony/workers/stop", undefined, this.#here)).workers;
   }
 
   async pauseQueue({ queue, type }: PauseTarget): Promise<void> {
@@ -192,10 +214,4 @@ export class RemoteTransport
   async #queues(): Promise<readonly QueueOf[]> {
     return (await this.#client.get<{ queues: readonly QueueOf[] }>("/api/symphony/queues", this.#here)).queues;
   }
-}
-
-function notHere(): Promise<never> {
-  return Promise.reject(
-    new MessengerError("CAPABILITY_MISSING", "this needs the database: it cannot be done through an admin API (--url)"),
-  );
 }

@@ -1,46 +1,11 @@
 import assert from "node:assert/strict";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { runCli } from "../cli.ts";
-import { testDatabase } from "../testing/database.ts";
 import { memoryIo } from "../testing/memory-io.ts";
-import { project } from "../testing/project.ts";
-import { start } from "../testing/symphony.ts";
-
-const TOKEN = "remote-token-0123456789-abcdefghijklmnop";
-
-const config = (dsn: string): string => `import { defineHandler, defineMessage, UnrecoverableError } from "@symphony/core";
-const Resize = defineMessage("image.resize", { queue: "images", priority: 7 });
-export default {
-  transports: { default: { dsn: ${JSON.stringify(dsn)} } },
-  handlers: [defineHandler(Resize, async () => { throw new UnrecoverableError("no image there"); }, { execution: "inline" })],
-};`;
-
-/** An admin API, and a command line that knows nothing but its address. */
-async function opened(t: TestContext) {
-  const { url: dsn } = await testDatabase(t);
-  const directory = project(t, { "symphony.config.ts": config(dsn) });
-  const server = start(t, ["admin", "--port", "0", "--json"], { directory, environment: { SYMPHONY_AUTH_TOKEN: TOKEN } });
-  const [, url = ""] = await server.saying(/(http:\/\/127\.0\.0\.1:\d+)/);
-  const elsewhere = project(t, { "package.json": "{}" });
-  const run = async (...line: string[]) => {
-    const io = memoryIo({ directory: elsewhere, environment: { SYMPHONY_AUTH_TOKEN: TOKEN, SYMPHONY_URL: url } });
-    const code = await runCli(line, io);
-    return { code, out: io.output(), err: io.errors() };
-  };
-  const json = async <T>(...line: string[]): Promise<T> => {
-    const { code, out, err } = await run(...line, "--json");
-    assert.equal(code, 0, `${line.join(" ")}: ${err}`);
-    return JSON.parse(out) as T;
-  };
-  const consume = () =>
-    fetch(`${url}/api/symphony/consume`, { method: "POST", headers: { authorization: `Bearer ${TOKEN}`, connection: "close" } }).then(
-      (answer) => assert.equal(answer.status, 200),
-    );
-  return { url, elsewhere, run, json, consume };
-}
+import { remoteBed, TOKEN } from "../testing/remote-bed.ts";
 
 test("an operator's day through the admin API: dispatch, find, look, retry, remove, undo", async (t) => {
-  const { run, json, consume } = await opened(t);
+  const { run, json, consume } = await remoteBed(t);
   const sent = await json<{ messageId: string; queue: string; duplicate: boolean }>(
     "dispatch",
     "image.resize",
@@ -94,7 +59,7 @@ test("an operator's day through the admin API: dispatch, find, look, retry, remo
 });
 
 test("pauses, resumes and purges a queue through the admin API", async (t) => {
-  const { run, json } = await opened(t);
+  const { run, json } = await remoteBed(t);
   const many = memoryLines(3);
   await Promise.all(many.map((payload) => json("dispatch", "image.resize", payload)));
   await json("queue", "pause", "images");
@@ -110,7 +75,7 @@ test("pauses, resumes and purges a queue through the admin API", async (t) => {
 const memoryLines = (count: number): string[] => Array.from({ length: count }, (_, n) => JSON.stringify({ n }));
 
 test("says who refuses and why: no token, a wrong one, nobody there, a command that needs the database", async (t) => {
-  const { url, elsewhere } = await opened(t);
+  const { url, elsewhere } = await remoteBed(t);
   const tried = async (line: readonly string[], environment: Readonly<Record<string, string>>) => {
     const io = memoryIo({ directory: elsewhere, environment });
     return { code: await runCli(line, io), err: io.errors() };

@@ -10,6 +10,7 @@ import {
   type Redrive,
   type RedriveAction,
   type RedriveRequest,
+  type RedriveStore,
   runRedrive,
   type Transport,
 } from "@symphony/core";
@@ -145,7 +146,7 @@ export async function follow(io: Io, { runtime }: Messenger, [, { redrives }]: R
         last = await runRedrive({ redrives, redrive: held, holder, clock, signal: io.signal, onProgress: progress.show });
       else {
         await new Promise<void>((resolve) => clock.schedule(LOOK_EVERY_MS, resolve));
-        last = (await redrives.get(redrive.id)) ?? last;
+        last = (await look(redrives, redrive.id)) ?? last;
         progress.show(last);
       }
     }
@@ -153,6 +154,16 @@ export async function follow(io: Io, { runtime }: Messenger, [, { redrives }]: R
     return last.state === "running" ? ((await redrives.control(redrive.id, "pause")) ?? last) : last;
   } finally {
     progress.end();
+  }
+}
+
+/** Undefined while nobody answers: what is carried out elsewhere goes on without our looking. */
+async function look(redrives: RedriveStore, id: string): Promise<Redrive | undefined> {
+  try {
+    return await redrives.get(id);
+  } catch (error) {
+    if (error instanceof MessengerError && error.code === "TRANSPORT_UNAVAILABLE") return undefined;
+    throw error;
   }
 }
 

@@ -27,6 +27,7 @@ const COMMANDS = ["pause", "resume", "cancel"] as const satisfies readonly Redri
 export const redrives = defineCommand({
   usage: "redrives [id]",
   describe: "Retries and removals of many failed messages: list them, or pause, resume or cancel one",
+  remote: true,
   options: {
     transport: FILTER_OPTIONS.transport,
     limit: text("List so many, 1 to 200 (20)"),

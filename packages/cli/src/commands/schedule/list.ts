@@ -1,7 +1,8 @@
-import { listSchedules, OptionsError, type ScheduleView } from "@symphony/core";
+import { OptionsError, type ScheduleView } from "@symphony/core";
 import { defineCommand, text } from "../../command.ts";
 import { UsageError } from "../../exit-codes.ts";
 import { type Column, duration, print, table } from "../../output.ts";
+import { scheduleDeskOf } from "../../schedule-desk.ts";
 import { openSession, withMessenger, withoutAutoSetup } from "../../session.ts";
 
 const DEFAULT_RUNS = 1;
@@ -38,6 +39,7 @@ function parseRuns(given: string | undefined): number {
 export const list = defineCommand({
   usage: "list",
   describe: "List schedules with their trigger, state, next and last run",
+  remote: true,
   options: { next: text(`So many next runs of each (${DEFAULT_RUNS})`) },
   examples: [
     ["symphony schedule list --next 5", "with the next five runs, time zone and jitter included"],
@@ -48,7 +50,7 @@ export const list = defineCommand({
     const session = await openSession(io, flags);
     const schedules = await withMessenger(
       session,
-      (messenger) => listSchedules(messenger, { nextRuns }),
+      (messenger) => scheduleDeskOf(messenger).list(nextRuns),
       withoutAutoSetup(session.loaded.config),
     );
     print(io, flags.json === true, { schedules }, () => (schedules.length === 0 ? "no schedules" : schedulesTable(schedules)));
