@@ -8,6 +8,7 @@ import { WindowLimiter } from "./limits/window-limiter.ts";
 import { answer } from "./middleware/answer.ts";
 import { audit } from "./middleware/audit.ts";
 import { authenticate } from "./middleware/authenticate.ts";
+import { body } from "./middleware/body.ts";
 import { enter } from "./middleware/enter.ts";
 import { home } from "./middleware/home.ts";
 import { limitRate } from "./middleware/limit-rate.ts";
@@ -67,6 +68,7 @@ function routes({ messenger, endpoints, credentials, publicDocs, limits, runtime
         audit(endpoint, messenger, logger),
         authenticate({ entry, credentials, publicDocs, failures, logger }),
         limitRate(requests),
+        body(endpoint),
         enter(endpoint.isHeavy === true ? heavy : ordinary),
         answer(endpoint),
       ],

@@ -5,6 +5,7 @@ import { ConfigError, RedriveRunner, toErrorRecord } from "@symphony/core";
 import { createApp } from "./app.ts";
 import { Tidying } from "./audit/tidying.ts";
 import { Credentials } from "./auth/credentials.ts";
+import { Connections } from "./connections.ts";
 import { Consumers } from "./consume/consumers.ts";
 import { SECURITY_HEADERS } from "./http/security-headers.ts";
 import { type AdminServerOptions, parseServerOptions } from "./options.ts";
@@ -39,7 +40,6 @@ const HYGIENE = {
 } as const;
 const MAX_HEADERS = 100;
 const MAX_REQUESTS_PER_SOCKET = 1_000;
-const MAX_CONNECTIONS = 1_024;
 const DEFAULT_DEADLINE_MS = 5_000;
 
 /**
@@ -62,10 +62,11 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   const tidying = new Tidying({ messenger: o.messenger, clock: runtime.clock, logger });
   const server = createServer(HYGIENE);
   const handle = app.callback();
+  const connections = new Connections(server, runtime.clock, logger);
   let isStopping = false;
   server.on("request", (request, response) => {
     if (isStopping) response.setHeader("connection", "close");
-    void handle(request, response);
+    void connections.during(request, () => handle(request, response));
   });
   harden(server);
   return {
@@ -94,7 +95,6 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
 function harden(server: Server): void {
   server.maxHeadersCount = MAX_HEADERS;
   server.maxRequestsPerSocket = MAX_REQUESTS_PER_SOCKET;
-  server.maxConnections = MAX_CONNECTIONS;
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuse(socket, STATUS_OF_CODE[error.code ?? ""] ?? "400 Bad Request"));
   server.on("upgrade", (_request, socket) => refuse(socket, "400 Bad Request"));
   server.on("connect", (_request, socket) => refuse(socket, "405 Method Not Allowed"));

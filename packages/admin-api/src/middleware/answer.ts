@@ -1,10 +1,8 @@
-import type { IncomingMessage } from "node:http";
 import type { Middleware } from "koa";
 import type { z } from "zod";
 import { Action } from "../audit/action.ts";
-import { CONTROL_BODY, hasBody, readJson } from "../http/body.ts";
 import { issuesOf } from "../http/issues.ts";
-import { HttpProblem, invalid } from "../http/problem.ts";
+import { invalid } from "../http/problem.ts";
 import { parseQuery } from "../http/query.ts";
 import type { AnyEndpoint } from "../routes/endpoint.ts";
 import type { State } from "./state.ts";
@@ -15,7 +13,7 @@ export const answer =
   async (context) => {
     const params = check(endpoint.params, (context as { params?: unknown }).params ?? {});
     const query = check(endpoint.query, parseQuery(context.search));
-    const body = check(endpoint.body, await bodyOf(endpoint, context.req));
+    const body = check(endpoint.body, context.state.body);
     const { requestId, principal } = context.state;
     const idempotencyKey = context.req.headersDistinct["idempotency-key"]?.[0];
     if (idempotencyKey !== undefined && endpoint.takesIdempotencyKey !== true)
@@ -29,13 +27,6 @@ export const answer =
     if (given.type !== undefined) context.type = given.type;
     if (given.headers !== undefined) context.set({ ...given.headers });
   };
-
-function bodyOf(endpoint: AnyEndpoint, request: IncomingMessage): Promise<unknown> {
-  if (endpoint.body.type === "undefined" && hasBody(request))
-    // It is not read; what is left of it would be taken for the next request.
-    throw new HttpProblem(400, "VALIDATION_FAILED", "this request takes no body", { headers: { connection: "close" } });
-  return readJson(request, endpoint.bodyLimits ?? CONTROL_BODY);
-}
 
 function actionOf({ action: name }: AnyEndpoint, { principal, requestId }: State, address: string | undefined): Action | undefined {
   return name === undefined || principal === undefined ? undefined : new Action({ name, principal, requestId, address });

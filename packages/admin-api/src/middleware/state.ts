@@ -7,6 +7,8 @@ export interface State {
   principal?: Principal;
   /** Of endpoints that change something, once the caller was let in. */
   action?: Action;
+  /** Parsed; undefined: there is none. */
+  body?: unknown;
   /** Pattern of the matched route: for the log, which must not hold ids of a stranger's making. */
   route?: string;
 }
