@@ -92,8 +92,8 @@ export async function openAdminBed(options: AdminBedOptions = {}): Promise<Admin
 }
 
 /** One for all tests of a file. */
-export async function sharedBed(): Promise<AdminBed> {
-  const bed = await openAdminBed();
+export async function sharedBed(options: AdminBedOptions = {}): Promise<AdminBed> {
+  const bed = await openAdminBed(options);
   after(() => bed.stop());
   return bed;
 }

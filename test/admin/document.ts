@@ -76,6 +76,12 @@ export class Document {
     assert.ok(validate(value), `${what}\n${JSON.stringify(validate.errors?.slice(0, 5))}`);
   }
 
+  /** Asserts that it is a problem as the document describes them all. */
+  checkProblem({ body }: Answer): void {
+    const validate = this.#validator("problem", ["components", "schemas", "Problem"]);
+    assert.ok(validate(body), JSON.stringify(validate.errors));
+  }
+
   #validator(key: string, pointer: readonly string[]): ValidateFunction {
     let found = this.#validators.get(key);
     if (found === undefined) {

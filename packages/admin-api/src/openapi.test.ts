@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { PROBLEMS } from "./http/problem.ts";
 import { ROUTES, type RouteEntry } from "./routes/table.ts";
 import { type Answered, startAdmin } from "./testing/admin.ts";
 
@@ -75,4 +77,17 @@ test("the page lists every route and may load nothing", async (t) => {
   assert.match(policy, /^default-src 'none'; style-src 'sha256-/);
   assert.doesNotMatch(policy, /unsafe/);
   assert.doesNotMatch(text, /<script|https?:/);
+});
+
+test("docs/admin-api.md lists every problem with its status, and no other", () => {
+  const page = readFileSync(new URL("../../../docs/admin-api.md", import.meta.url), "utf8");
+  const listed = [...page.matchAll(/^\| (\d{3}) \| `([A-Z_]+)` \| (.+) \|$/gm)].map(([, status, code, means]) => [
+    Number(status),
+    code,
+    means,
+  ]);
+  assert.deepEqual(
+    listed,
+    PROBLEMS.map(({ status, code, means }) => [status, code, means]),
+  );
 });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { PROBLEMS, type ProblemCode, problemType } from "./http/problem.ts";
 import type { AnyEndpoint } from "./routes/endpoint.ts";
 import { ROUTES, type RouteEntry, type RouteName } from "./routes/table.ts";
 
@@ -25,10 +26,10 @@ const MEANING: Readonly<Record<number, string>> = {
 };
 
 const PROBLEM = z.object({
-  type: z.string(),
+  type: z.string().meta({ description: "urn:symphony:problem: and the code in lower case." }),
   title: z.string(),
   status: z.int(),
-  code: z.string().meta({ description: "Stable; what programs look at." }),
+  code: z.enum(PROBLEMS.map(({ code }) => code) as [ProblemCode]).meta({ description: "Stable; what programs look at." }),
   detail: z.string().optional(),
   requestId: z.string(),
   errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
@@ -47,6 +48,7 @@ export function toOpenApi(endpoints: Readonly<Record<RouteName, AnyEndpoint>>, p
     jsonSchemaDialect: "https://json-schema.org/draft/2020-12/schema",
     servers: [{ url: "/" }],
     paths,
+    "x-problems": PROBLEMS.map(({ code, status, means }) => ({ type: problemType(code), code, status, description: means })),
     components: {
       securitySchemes: {
         token: { type: "http", scheme: "bearer", description: "An API token with the scope that the operation names." },

@@ -41,6 +41,8 @@ const HYGIENE = {
 const MAX_HEADERS = 100;
 const MAX_REQUESTS_PER_SOCKET = 1_000;
 const DEFAULT_DEADLINE_MS = 5_000;
+/** Of the deadline: what is left for telling clients what was done, when the handlers have used up the rest. */
+const ANSWER_SHARE = 0.25;
 
 /**
  * The HTTP API. Closed by default: without credentials it is not even made.
@@ -86,7 +88,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
       // It says so when it was not listening, which is what was asked for.
       const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
       server.closeIdleConnections();
-      await Promise.all([consumers.stop(deadlineMs), redrives.stop(), closed]);
+      await Promise.all([consumers.stop(deadlineMs * (1 - ANSWER_SHARE)), redrives.stop(), closed]);
       timer.cancel();
     },
   };

@@ -23,6 +23,20 @@ const work = (messenger: Messenger, name = "default") =>
   }).start();
 
 describe("a messenger", () => {
+  test("names its transports in the order of the configuration, whichever was connected first", async () => {
+    const slow = {
+      schemes: ["slow"],
+      async create() {
+        for (let n = 0; n < 10; n += 1) await Promise.resolve();
+        return createMemoryTransport();
+      },
+    };
+    const transports = { late: { dsn: "slow:" }, early: { dsn: "memory:" } };
+    const messenger = await createMessenger({ transports }, { transportFactories: [slow] });
+    assert.deepEqual(messenger.transportNames, ["late", "early"]);
+    await messenger.close();
+  });
+
   test("middleware sees where a message was sent, and tells dispatching from handling", async () => {
     const seen: object[] = [];
     const watch: Middleware = async (envelope, next) => {

@@ -145,7 +145,8 @@ class ConfiguredMessenger implements Messenger {
   }
 
   get transportNames(): readonly string[] {
-    return [...this.#transports.keys()];
+    // In the order of the configuration, whichever was connected first: the first one is meant when none is named.
+    return Object.keys(this.config.transports).filter((name) => this.#transports.has(name));
   }
 
   async connect(): Promise<void> {

@@ -9,8 +9,8 @@ export interface BodyLimits extends JsonLimits {
 /** For what steers: nothing honest comes near. */
 export const CONTROL_BODY: BodyLimits = { maxBytes: 65_536, maxDepth: 64, maxKeys: 1_000 };
 
-/** For messages: the payload may be as large and as deep as the library allows, and lies two levels down. */
-export const MESSAGE_BODY: BodyLimits = { maxBytes: 1_048_576, maxDepth: 66, maxKeys: 50_000, dataAt: "message.payload" };
+/** For messages: the payload may be as large and as deep as the library allows, which says so itself when it is deeper. */
+export const MESSAGE_BODY: BodyLimits = { maxBytes: 1_048_576, maxDepth: 80, maxKeys: 50_000, dataAt: "message.payload" };
 
 const tooLarge = (maxBytes: number): HttpProblem =>
   // What was not read would be taken for the next request.

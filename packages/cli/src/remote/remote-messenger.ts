@@ -84,12 +84,9 @@ export async function openRemote(address: RemoteAddress, logger: Logger): Promis
 }
 
 async function dispatchTo(client: AdminClient, type: AnyMessageType, payload: unknown, given: DispatchOptions): Promise<DispatchReceipt> {
-  const { delayMs, scheduledAt: at, queue, priority, idempotencyKey, headers, metadata, transport, ...others } = given;
-  const unknown = Object.keys(others);
+  const { stamps, transaction, ...options } = given;
+  const unknown = Object.keys({ ...(stamps === undefined ? {} : { stamps }), ...(transaction === undefined ? {} : { transaction }) });
   if (unknown.length > 0) throw new MessengerError("DISPATCH_OPTIONS_INVALID", `the admin API does not take ${unknown.join(", ")}`);
-  // It takes times only: a delay is reckoned by the clock of this machine.
-  const scheduledAt = delayMs === undefined ? at : new Date(systemRuntime.clock.now() + delayMs);
-  const options = { scheduledAt, queue, priority, idempotencyKey, headers, metadata, transport };
   const answer = await client.send<Dispatched>("/api/symphony/dispatch", { message: { type: type.name, payload }, options });
   const { messageId, transport: name, queue: line, scheduledAt: due } = answer.body;
   return {

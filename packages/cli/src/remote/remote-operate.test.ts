@@ -117,6 +117,17 @@ test("lists, runs, pauses and resumes schedules of the admin API, whose configur
   for (const action of ["remove", "resume", "run", "pause"]) assert.match(out, new RegExp(`\\(token\\) +schedule\\.${action} +nightly`));
 });
 
+test("dispatches through the admin API with every option that the command has", async (t) => {
+  const { run, json } = await remoteBed(t);
+  const send = (...more: string[]) => json<{ messageId: string; duplicate: boolean }>("dispatch", "image.resize", "{}", ...more);
+  const [first, second] = [await send("--deduplicate", "one"), await send("--deduplicate", "one")];
+  assert.deepEqual([second.messageId, second.duplicate], [first.messageId, true]);
+  const late = await send("--delay", "3600000", "--expires-in", "60000");
+  assert.equal((await json<{ state: string }>("message", late.messageId)).state, "scheduled");
+  const { code, err } = await run("dispatch", "image.resize", "{}", "--bus", "other");
+  assert.deepEqual([code, /there is no bus "other"/.test(err)], [1, true], err);
+});
+
 test("asks workers to stop through the admin API, and leaves a record of it", async (t) => {
   const { run, json } = await remoteBed(t);
   const asked = await json<{ transports: readonly { transport: string }[] }>("stop-workers");

@@ -12,6 +12,7 @@ const config = (dsn: string): string => `import { defineHandler, defineMessage, 
 const Resize = defineMessage("image.resize", { queue: "images", priority: 7 });
 export default {
   transports: { default: { dsn: ${JSON.stringify(dsn)} } },
+  keyedQueues: ["images"],
   handlers: [defineHandler(Resize, async () => { throw new UnrecoverableError("no image there"); }, { execution: "inline" })],
   schedules: [defineSchedule("nightly", { message: Resize, cron: "30 3 * * *", timeZone: "Europe/Berlin", payload: { width: 3 } })],
 };`;

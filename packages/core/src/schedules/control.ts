@@ -82,7 +82,7 @@ export async function runSchedule(messenger: Messenger, name: string): Promise<{
   const transport = transportOf(messenger, schedule);
   const store = storesOf(messenger).find(([of]) => of === transport)?.[1];
   const run: ScheduleRun = { schedule: name, dueAt: new Date(messenger.runtime.clock.now()), isManual: true };
-  const payload = await makePayload(messenger, schedule, run);
+  const payload = await makePayload(messenger, schedule, run).catch((error: unknown) => noPayload(name, error));
   const dispatch = (client: unknown): Promise<string> => dispatchRun(messenger, { schedule, transport, run, payload, client });
   // Somebody may run or change it at the same moment; nobody does so ten times in a row.
   for (let tries = 0; tries < 10; tries++) {
@@ -126,6 +126,11 @@ async function everywhere(
   if (stores.length === 0) throw new TransportError("CAPABILITY_MISSING", "no transport here can keep schedules");
   for (const [transport, store] of stores) if (await act(store, transport)) return { transport };
   throw notFound(name, "the configuration, nor in any transport");
+}
+
+function noPayload(name: string, cause: unknown): never {
+  if (cause instanceof MessengerError) throw cause;
+  throw new MessengerError("SCHEDULE_FAILED", `the payload of the schedule "${name}" cannot be made: ${String(cause)}`, { cause });
 }
 
 const notFound = (name: string, where: string): MessengerError =>
