@@ -46,9 +46,30 @@ export class Inspector {
   async counts(): Promise<readonly QueueCounts[]> {
     const dead = await this.#queues.deadLetters();
     const rows = await this.#each("counts", (queue) => countsOf(this.#schema, queue, dead), "counting messages");
+    const counted = await this.#withFailed(rows.map(toCounted), dead);
     const counts: QueueCounts[] = [];
-    for (const row of rows) counts.push(await this.#toCounts(toCounted(row)));
+    for (const row of counted) counts.push(await this.#toCounts(row));
     return counts;
+  }
+
+  /**
+   * Dead letters of queues that have too many to count: of all that the server knows of, those of the other queues are taken
+   * away, and the rest is divided by the planner's statistics.
+   */
+  async #withFailed(rows: readonly Counted[], dead: QueueInfo): Promise<readonly Counted[]> {
+    const many = rows.filter(({ failed }) => isCut(failed));
+    if (many.length === 0) return rows;
+    const table = `${this.#schema}.${dead.table}`;
+    const [all] = await this.#database.run(
+      { name: "", text: `SELECT pg_stat_get_live_tuples(${pg.escapeLiteral(table)}::regclass)` },
+      [],
+      "estimating dead letters",
+    );
+    const rest = Number(all?.[0] ?? 0) - rows.reduce((sum, { failed }) => sum + (isCut(failed) ? 0 : failed), 0);
+    const planned = await Promise.all(many.map(({ queue }) => this.#planned(`${table} WHERE source_name = ${pg.escapeLiteral(queue)}`)));
+    const sum = planned.reduce((total, each) => total + each, 0);
+    const shares = new Map(many.map(({ queue }, i) => [queue, sum === 0 ? 1 / many.length : (planned[i] ?? 0) / sum]));
+    return rows.map((row) => ({ ...row, failed: Math.max(row.failed, Math.round(rest * (shares.get(row.queue) ?? 0))) }));
   }
 
   async depth(): Promise<number> {

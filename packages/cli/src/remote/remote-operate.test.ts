@@ -125,7 +125,7 @@ test("dispatches through the admin API with every option that the command has", 
   const late = await send("--delay", "3600000", "--expires-in", "60000");
   assert.equal((await json<{ state: string }>("message", late.messageId)).state, "scheduled");
   const { code, err } = await run("dispatch", "image.resize", "{}", "--bus", "other");
-  assert.deepEqual([code, /there is no bus "other"/.test(err)], [1, true], err);
+  assert.deepEqual([code, /there is no bus "other"/.test(err)], [2, true], err);
 });
 
 test("asks workers to stop through the admin API, and leaves a record of it", async (t) => {
