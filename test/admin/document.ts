@@ -76,6 +76,13 @@ export class Document {
     assert.ok(validate(value), `${what}\n${JSON.stringify(validate.errors?.slice(0, 5))}`);
   }
 
+  /** Asserts that a value fits the schema at this place of the document. */
+  checkValue(pointer: readonly string[], value: unknown): void {
+    const key = pointer.join(" ");
+    const validate = this.#validator(key, pointer);
+    assert.ok(validate(value), `${key}: ${JSON.stringify(value)}\n${JSON.stringify(validate.errors?.slice(0, 5))}`);
+  }
+
   /** Asserts that it is a problem as the document describes them all. */
   checkProblem({ body }: Answer): void {
     const validate = this.#validator("problem", ["components", "schemas", "Problem"]);

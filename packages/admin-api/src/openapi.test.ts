@@ -72,7 +72,7 @@ test("the root is a page that needs no token, tells nothing and loads nothing", 
 test("the page lists every route and may load nothing", async (t) => {
   const admin = await startAdmin(t);
   const { text, headers } = await admin.call("GET", "/docs");
-  for (const [, { path }] of routes) assert.ok(text.includes(path), path);
+  for (const [, { path }] of routes) assert.ok(text.includes(path.replaceAll(/:(\w+)/g, "{$1}")), path);
   const policy = headers.get("content-security-policy") ?? "";
   assert.match(policy, /^default-src 'none'; style-src 'sha256-/);
   assert.doesNotMatch(policy, /unsafe/);
@@ -90,4 +90,29 @@ test("docs/admin-api.md lists every problem with its status, and no other", () =
     listed,
     PROBLEMS.map(({ status, code, means }) => [status, code, means]),
   );
+});
+
+test("the page has every parameter, field, problem and scope of the document, and an example for each route", async (t) => {
+  const admin = await startAdmin(t);
+  const { body: document } = await admin.call("GET", "/openapi.json");
+  const { text } = await admin.call("GET", "/docs");
+  const section = (id: string): string =>
+    /^<section id="[^"]*">.*?<\/section>/s.exec(text.slice(text.indexOf(`<section id="${id}">`)))?.[0] ?? "";
+  for (const [path, item] of Object.entries<Record<string, Answered>>(document.paths)) {
+    for (const [method, operation] of Object.entries(item)) {
+      const shown = section(operation.operationId);
+      assert.ok(shown.includes(`${method.toUpperCase()} ${path}`), `${method} ${path}`);
+      assert.ok(shown.includes(operation["x-scope"]));
+      assert.match(shown, /<pre>curl /);
+      for (const { name } of operation.parameters ?? []) assert.ok(shown.includes(`<code>${name}</code>`), `${path} ${name}`);
+      for (const name of Object.keys(operation.requestBody?.content["application/json"].schema.properties ?? {}))
+        assert.ok(shown.includes(`<code>${name}</code>`), `${path} ${name}`);
+      for (const status of Object.keys(operation.responses)) if (status < "300") assert.ok(shown.includes(`Answer ${status}`), path);
+    }
+  }
+  for (const { code, description } of document["x-problems"]) assert.ok(text.includes(`id="${code}"`) && text.includes(description), code);
+  assert.doesNotMatch(text, /undefined|\[object|<img|<link|style="|\son[a-z]+="/);
+  const ids = [...text.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id);
+  assert.equal(new Set(ids).size, ids.length);
+  for (const [, target] of text.matchAll(/href="#([^"]+)"/g)) assert.ok(ids.includes(target), `#${target}`);
 });

@@ -1,5 +1,7 @@
 import { z } from "zod";
+import { exampleOf } from "./example.ts";
 import { PROBLEMS, type ProblemCode, problemType } from "./http/problem.ts";
+import type { JsonSchema } from "./json-schema.ts";
 import type { AnyEndpoint } from "./routes/endpoint.ts";
 import { ROUTES, type RouteEntry, type RouteName } from "./routes/table.ts";
 
@@ -76,7 +78,9 @@ function operation(name: RouteName, entry: RouteEntry, endpoint: AnyEndpoint, pu
     "x-scope": entry.access,
     security: entry.isDocs === true && publicDocs ? [] : [entry.access === "cron secret" ? { cronSecret: [] } : { token: [entry.access] }],
     ...(parameters.length === 0 ? {} : { parameters }),
-    ...(body === undefined ? {} : { requestBody: { required, content: { "application/json": { schema: toJsonSchema(body, "input") } } } }),
+    ...(body === undefined
+      ? {}
+      : { requestBody: { required, content: { "application/json": withExample(toJsonSchema(body, "input"), name) } } }),
     responses: { ...answersOf(endpoint), ...problemsOf(endpoint, body !== undefined) },
   };
 }
@@ -85,10 +89,27 @@ function answersOf(endpoint: AnyEndpoint): Json {
   return Object.fromEntries(
     Object.entries(endpoint.answers).map(([status, schema]) => {
       const type = (schema.meta()?.mediaType as string | undefined) ?? "application/json";
-      return [status, { description: MEANING[Number(status)], content: { [type]: { schema: toJsonSchema(schema, "output") } } }];
+      const json = toJsonSchema(schema, "output");
+      const content = type === "application/json" && json.additionalProperties !== true ? withExample(json) : { schema: json };
+      return [status, { description: MEANING[Number(status)], content: { [type]: content } }];
     }),
   );
 }
+
+/** Bodies whose every field may be left out, and what one would send in them all the same. */
+const BODIES: Partial<Record<RouteName, Json>> = {
+  purgeQueue: { confirm: "images", expectedCount: 1204 },
+  retryManyFailed: { filter: { fingerprint: "f656fe356c36e196" }, rate: 20, canary: 5 },
+  removeManyFailed: { filter: { type: "image.resize", until: "2026-11-01T00:00:00Z" }, rate: 100 },
+  consume: { timeLimit: 20_000, messageLimit: 100 },
+  pauseQueue: { type: "image.resize" },
+  resumeQueue: { type: "image.resize" },
+};
+
+const withExample = (schema: Json, request?: RouteName): Json => ({
+  schema,
+  example: (request === undefined ? undefined : BODIES[request]) ?? exampleOf(schema as JsonSchema, "", request !== undefined),
+});
 
 function problemsOf(endpoint: AnyEndpoint, hasBody: boolean): Json {
   const statuses = [...new Set([...ALWAYS, ...endpoint.problems, ...(hasBody ? [413, 415] : [])])];

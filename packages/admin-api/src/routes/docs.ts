@@ -22,7 +22,7 @@ export function docsEndpoints(all: () => Readonly<Record<RouteName, AnyEndpoint>
       summary: "This API as a page to read",
       answers: { 200: z.string().meta({ mediaType: "text/html" }) },
       handle() {
-        page ??= Buffer.from(docsPage(all()));
+        page ??= Buffer.from(docsPage(toOpenApi(all(), publicDocs) as never));
         return { status: 200, body: page, type: "text/html; charset=utf-8", headers: { "content-security-policy": DOCS_POLICY } };
       },
     }),
