@@ -83,6 +83,31 @@ test("answers unknown, wrong and expired tokens alike, and says how to ask", asy
   assert.equal(denied.status, 401);
 });
 
+test("lets a token in from its networks only, and answers from elsewhere as if it were unknown", async (t) => {
+  const [here, elsewhere, old] = ["here", "elsewhere", "old"].map((name) => createToken({ name, scopes: ["symphony:read"] }));
+  assert.ok(here !== undefined && elsewhere !== undefined && old !== undefined);
+  const { path } = await tokensFile(t, [
+    { ...here.entry, from: ["127.0.0.0/8", "fd00::/8"] },
+    { ...elsewhere.entry, from: ["10.0.0.0/8"] },
+    { ...old.entry, expiresAt: "2020-01-01T00:00:00Z" },
+  ]);
+  const admin = await startAdmin(t, { auth: { tokensFile: path } });
+  const status = async (token: string) => (await admin.call("GET", "/api/symphony/status", { token })).status;
+  assert.deepEqual([await status(here.token), await status(elsewhere.token), await status(old.token)], [200, 401, 401]);
+  assert.ok(admin.logger.records.some(({ message, fields }) => /have expired/.test(message ?? "") && String(fields.expired) === "old"));
+  await assert.rejects(
+    async () =>
+      createAdminServer({
+        messenger: admin.messenger,
+        auth: { tokensFile: (await tokensFile(t, [{ ...here.entry, from: ["10.0.0.0/33"] }])).path },
+      }),
+    {
+      code: "CONFIG_INVALID",
+      message: /must be a network/,
+    },
+  );
+});
+
 test("reads the tokens file again within a second, and keeps what it has when the new one is broken", async (t) => {
   const clock = movableClock();
   const [first, second] = [createToken({ name: "a", scopes: ["symphony:read"] }), createToken({ name: "a", scopes: ["symphony:read"] })];

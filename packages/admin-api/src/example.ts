@@ -30,6 +30,7 @@ const BY_NAME: Readonly<Record<string, unknown>> = {
   requestedBy: "ada",
   schedule: "nightly-report",
   search: "cat.png",
+  stopReason: "manual",
   target: "images",
   transport: "default",
   trigger: "cron 30 3 * * * (Europe/Berlin)",
@@ -68,7 +69,7 @@ export function exampleOf(given: JsonSchema, name = "", onlyRequired = false): u
 /** Whether a known value is of the kind that the schema wants. */
 function fits(value: unknown, { type, enum: choices, properties, pattern, items }: JsonSchema): boolean {
   if (choices !== undefined) return choices.includes(value);
-  if (pattern !== undefined && typeof value === "string") return new RegExp(pattern).test(value);
+  if (pattern !== undefined && typeof value === "string") return new RegExp(pattern, "u").test(value);
   if (type === undefined) return properties === undefined;
   if (type === "integer" || type === "number") return typeof value === "number";
   if (type === "array") return Array.isArray(value) && items?.type === "string";

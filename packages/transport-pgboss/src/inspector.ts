@@ -103,7 +103,7 @@ export class Inspector {
   /** How many rows of a queue fulfil a condition, by the planner's statistics. */
   async #share({ queue, rows }: Counted, condition: string): Promise<number> {
     const table = `${this.#schema}.${(await this.#queues.get(queue)).table}`;
-    const [some, all] = [await this.#planned(`${table} WHERE ${condition}`), await this.#planned(table)];
+    const [some, all] = await Promise.all([this.#planned(`${table} WHERE ${condition}`), this.#planned(table)]);
     return all === 0 ? 0 : Math.round((some / all) * rows);
   }
 

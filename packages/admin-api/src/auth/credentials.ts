@@ -55,9 +55,9 @@ export class Credentials {
   }
 
   /** @throws {MessengerError} `ISSUER_UNAVAILABLE` a JWT cannot be checked now. */
-  async ofToken(presented: string): Promise<Identified> {
+  async ofToken(presented: string, address?: string): Promise<Identified> {
     const listed = (await this.#file?.current()) ?? [];
-    const principal = findPrincipal([...this.#own, ...listed], presented, this.#clock.now());
+    const principal = findPrincipal([...this.#own, ...listed], presented, this.#clock.now(), address);
     if (principal !== undefined) return { principal };
     if (this.#jwt === undefined || !COULD_BE_JWT.test(presented)) return UNKNOWN;
     try {

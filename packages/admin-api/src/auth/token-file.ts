@@ -32,6 +32,7 @@ export class TokenFile {
       // Before the content: a change in between is then seen at the next look.
       this.#signature = signatureOf(statSync(path));
       this.#entries = parseTokenList(readFileSync(path, "utf8"), path);
+      this.#tellExpired();
     } catch (cause) {
       if (cause instanceof ConfigError) throw cause;
       throw new ConfigError(`SYMPHONY_AUTH_TOKENS_FILE names ${path}, which cannot be read: ${(cause as Error).message}`, { path }, cause);
@@ -48,6 +49,13 @@ export class TokenFile {
     return this.#entries;
   }
 
+  /** They are refused like unknown ones: only the log says why. */
+  #tellExpired(): void {
+    const now = this.#clock.now();
+    const expired = this.#entries.filter(({ expiresAt }) => expiresAt !== undefined && expiresAt <= now).map(({ name }) => name);
+    if (expired.length > 0) this.#logger.warn({ file: this.#path, expired }, "tokens of the tokens file have expired");
+  }
+
   async #look(): Promise<void> {
     this.#lookedAt = this.#clock.monotonic();
     let signature = "missing";
@@ -56,6 +64,7 @@ export class TokenFile {
       if (signature === this.#signature) return;
       this.#entries = parseTokenList(await readFile(this.#path, "utf8"), this.#path);
       this.#logger.info({ file: this.#path, tokens: this.#entries.length }, "the tokens file has changed and was read again");
+      this.#tellExpired();
     } catch (error) {
       if (signature !== this.#signature)
         this.#logger.error({ err: toErrorRecord(error), file: this.#path }, "the tokens file cannot be read: its tokens stay as they were");

@@ -1,3 +1,4 @@
+import { BlockList, isIPv4 } from "node:net";
 import { ConfigError, NAME_PATTERN } from "@symphony/core";
 import { z } from "zod";
 import { issuesOf } from "../http/issues.ts";
@@ -9,6 +10,10 @@ const entrySchema = z.strictObject({
   sha256: z.string().regex(/^[0-9a-f]{64}$/, "must be the SHA-256 of the token, 64 hexadecimal digits in lower case"),
   scopes: z.array(z.enum(SCOPES)).min(1),
   expiresAt: z.iso.datetime({ offset: true }).optional(),
+  from: z
+    .array(z.union([z.cidrv4(), z.cidrv6()], "must be a network, such as 10.1.0.0/16 or fd00::/8"))
+    .min(1)
+    .optional(),
 });
 
 const listSchema = z.strictObject({ tokens: z.array(entrySchema) });
@@ -17,7 +22,7 @@ const listSchema = z.strictObject({ tokens: z.array(entrySchema) });
 export type TokenListEntry = z.output<typeof entrySchema>;
 
 /**
- * Reads the text of a tokens file: `{ "tokens": [{ "name", "sha256", "scopes", "expiresAt"? }] }`. Two entries may share
+ * Reads the text of a tokens file: `{ "tokens": [{ "name", "sha256", "scopes", "expiresAt"?, "from"? }] }`. Two entries may share
  * a name, so that an old and a new token overlap while one replaces the other.
  *
  * @throws {ConfigError} `CONFIG_INVALID` with every issue and its path; never with a value of the file.
@@ -46,7 +51,17 @@ function toEntry(entry: TokenListEntry): TokenEntry {
     digest: Buffer.from(entry.sha256, "hex"),
     scopes: new Set(entry.scopes),
     ...(entry.expiresAt === undefined ? {} : { expiresAt: Date.parse(entry.expiresAt) }),
+    ...(entry.from === undefined ? {} : { from: toBlockList(entry.from) }),
   };
+}
+
+function toBlockList(networks: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const network of networks) {
+    const [address = "", bits = ""] = network.split("/");
+    list.addSubnet(address, Number(bits), isIPv4(address) ? "ipv4" : "ipv6");
+  }
+  return list;
 }
 
 /** A new token, to be shown once, and the entry for the tokens file that lets it in. */

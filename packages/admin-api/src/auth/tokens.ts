@@ -1,4 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { type BlockList, isIPv4, isIPv6 } from "node:net";
 import type { Scope } from "./scopes.ts";
 
 /** A token as it is kept: its SHA-256, never the token itself. */
@@ -8,6 +9,8 @@ export interface TokenEntry {
   readonly scopes: ReadonlySet<Scope>;
   /** Milliseconds since 1970; absent: never. */
   readonly expiresAt?: number;
+  /** Whence it may be used; absent: from anywhere. */
+  readonly from?: BlockList;
 }
 
 /** Who asks, as a valid token tells it. */
@@ -27,17 +30,24 @@ export const digestOf = (secret: string): Buffer => createHash("sha256").update(
 const TOKEN_ID_CHARS = 8;
 
 /**
- * The principal of a presented token; undefined when it is unknown or has expired.
+ * The principal of a presented token; undefined when it is unknown, has expired, or is used from another address than it may.
  *
  * Digests of one length are compared in constant time, and all of them always are: how long it takes tells nothing
  * about which token is nearly right.
  */
-export function findPrincipal(entries: readonly TokenEntry[], presented: string, now: number): Principal | undefined {
+export function findPrincipal(entries: readonly TokenEntry[], presented: string, now: number, address?: string): Principal | undefined {
   const digest = digestOf(presented);
   let found: TokenEntry | undefined;
   for (const entry of entries) if (timingSafeEqual(entry.digest, digest)) found = entry;
   if (found === undefined || (found.expiresAt !== undefined && found.expiresAt <= now)) return undefined;
+  if (found.from !== undefined && !isWithin(found.from, address ?? "")) return undefined;
   return toPrincipal(found);
+}
+
+function isWithin(list: BlockList, given: string): boolean {
+  // A socket that takes both kinds shows those of the older one like this.
+  const address = given.replace(/^::ffff:(?=\d+\.)/i, "");
+  return isIPv4(address) ? list.check(address, "ipv4") : isIPv6(address) && list.check(address, "ipv6");
 }
 
 export const tokenIdOf = (digest: Buffer): string => digest.toString("hex").slice(0, TOKEN_ID_CHARS);

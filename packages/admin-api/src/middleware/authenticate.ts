@@ -29,7 +29,8 @@ export const authenticate =
     if (entry.isDocs === true && publicDocs) return next();
     const header = context.req.headers.authorization;
     const presented = BEARER.exec(header ?? "")?.[1];
-    const identified = presented === undefined ? NONE : await identify(presented, entry, credentials);
+    const identified =
+      presented === undefined ? NONE : await identify(presented, { entry, credentials, address: context.req.socket.remoteAddress });
     const { principal } = identified;
     if (principal === undefined) {
       const address = context.req.socket.remoteAddress ?? "";
@@ -60,11 +61,14 @@ export const authenticate =
 
 const NONE: Identified = { refusal: "no well-formed bearer token" };
 
-async function identify(presented: string, entry: RouteEntry, credentials: Credentials): Promise<Identified> {
-  if (entry.access !== "cron secret") return credentials.ofToken(presented);
+async function identify(
+  presented: string,
+  { entry, credentials, address }: Pick<AuthenticateInput, "entry" | "credentials"> & { readonly address: string | undefined },
+): Promise<Identified> {
+  if (entry.access !== "cron secret") return credentials.ofToken(presented, address);
   const cron = credentials.ofCronSecret(presented);
   // A good token in the wrong place is told so, instead of being called bad.
-  if (cron.principal === undefined && (await credentials.ofToken(presented)).principal !== undefined)
+  if (cron.principal === undefined && (await credentials.ofToken(presented, address)).principal !== undefined)
     throw new HttpProblem(403, "FORBIDDEN", "this route takes the cron secret only");
   return cron;
 }

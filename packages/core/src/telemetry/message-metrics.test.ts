@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { UnrecoverableError } from "../errors.ts";
+import { TransportError, UnrecoverableError } from "../errors.ts";
 import { defineHandler } from "../handlers.ts";
 import { defineMessage } from "../message.ts";
 import { createMessenger } from "../messenger.ts";
 import { Worker } from "../worker.ts";
-import type { HistogramValue } from "./meter.ts";
+import { MessageMetrics } from "./message-metrics.ts";
+import { type HistogramValue, Meter } from "./meter.ts";
 import { ATTRIBUTES, METRICS, type MetricDefinition, OTHER } from "./names.ts";
 
 const Good = defineMessage("good");
@@ -57,3 +58,18 @@ test("counts what is sent, received, handled, tried again and given up, by queue
 });
 
 const count = ({ counts }: HistogramValue): number => counts.reduce((sum, each) => sum + each, 0);
+
+test("makes no series of names that no queue has, however many are tried", () => {
+  const meter = new Meter();
+  const metrics = new MessageMetrics(meter);
+  for (let n = 0; n < 100; n += 1) metrics.sent(`nowhere-${n}`, 1, new TransportError("QUEUE_NOT_FOUND", "there is no such queue"));
+  metrics.sent("mails", 1, new TransportError("TRANSPORT_UNAVAILABLE", "away"));
+  const sent = meter.series().filter(({ name }) => name === METRICS.sentMessages.name);
+  assert.deepEqual(
+    sent.map(({ labels, value }) => [labels[ATTRIBUTES.destinationName], value]),
+    [
+      [OTHER, 100],
+      ["mails", 1],
+    ],
+  );
+});

@@ -1,4 +1,5 @@
 import type { Decision } from "../decide.ts";
+import { MessengerError } from "../errors.ts";
 import type { Outcome } from "../execute.ts";
 import type { Received } from "../transport.ts";
 import { errorTypeOf, outcomeErrorType } from "./error-type.ts";
@@ -21,9 +22,11 @@ export class MessageMetrics {
   /** One message was sent, or was not: `error`. */
   sent(queue: string, durationMs: number, error?: unknown): void {
     if (error !== undefined) {
-      const labels = { [destinationName]: queue, [errorType]: errorTypeOf(error) };
+      // A name that no queue has comes from whoever sent it: there could be any number of them.
+      const known = error instanceof MessengerError && error.code === "QUEUE_NOT_FOUND" ? OTHER : queue;
+      const labels = { [destinationName]: known, [errorType]: errorTypeOf(error) };
       this.#meter.counter(METRICS.sentMessages, labels).add(1);
-      this.operation(OPERATIONS.send, durationMs, { queue, error });
+      this.operation(OPERATIONS.send, durationMs, { queue: known, error });
       return;
     }
     let cells = this.#sent.get(queue);
