@@ -55,7 +55,7 @@ function asOnThePage(output: string, { directory }: Shop): string {
     .replaceAll(directory, "/srv/shop")
     .replaceAll(new RegExp(`(?<![\\w.-])${hostname().replaceAll(".", "\\.")}(?![\\w.-])`, "g"), "fleet-1")
     .replaceAll(new RegExp(`\\b${userInfo().username}\\b(?= \\(cli\\)|  \\d{4}-)`, "g"), "ada")
-    .replaceAll(/(?:\n +at .*\/packages\/core\/.*)+/g, "\n …");
+    .replaceAll(/(?:\n +at .*(?:\/packages\/core\/|node:internal).*)+/g, "\n …");
 }
 
 /** Without what is another each time: ids, times, durations, process ids, places in Node.js; and without the width of columns. */
