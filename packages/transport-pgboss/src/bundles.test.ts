@@ -7,7 +7,6 @@ import { beat, message, messages, receive, send, WORKER } from "./testing/messag
 const schema = new TestSchema(await testDatabase());
 const transport = await schema.open({ queues: ["alpha", "beta"] });
 
-await schema.query("DELETE FROM $schema.job");
 beforeEach(async () => {
   await schema.query("DELETE FROM $schema.job");
   await schema.query("DELETE FROM $schema.messenger_bundle");
