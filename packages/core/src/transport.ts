@@ -114,6 +114,7 @@ export interface Transport extends Sender, Receiver {}
 // ---- Optional capabilities -------------------------------------------------------------------------------------
 
 export interface QueueCounts {
+  /** `TRANSPORT/QUEUE`: dead letters that are kept for another transport; such a line has nothing else. */
   readonly queue: string;
   readonly ready: number;
   readonly scheduled: number;

@@ -49,7 +49,16 @@ export class Inspector {
     const counted = await this.#withFailed(rows.map(toCounted), dead);
     const counts: QueueCounts[] = [];
     for (const row of counted) counts.push(await this.#toCounts(row));
-    return counts;
+    return [...counts, ...(await this.#foreign(dead))];
+  }
+
+  /** Dead letters that are kept for other transports, under the name that their queues have here. */
+  async #foreign(dead: QueueInfo): Promise<readonly QueueCounts[]> {
+    const rows = await this.#database.run(foreignCounts(this.#schema, dead), [], "counting messages");
+    return rows.map(([queue, failed]) => ({
+      ...{ queue: queue as string, ready: 0, scheduled: 0, active: 0, failed: failed as number, completed: 0, oldestReadyAgeMs: null },
+      accuracy: isCut(failed as number) ? "estimated" : "exact",
+    }));
   }
 
   /**
@@ -173,6 +182,22 @@ function depthOf(schema: string, queue: QueueInfo): string {
   const table = `${schema}.${queue.table}`;
   const name = pg.escapeLiteral(queue.name);
   return `SELECT ${name}::text, h.due + ${held(table, name)}, h.waiting FROM ${head(table, name)} h`;
+}
+
+/** From name to name through the index of queues: few exist, however many dead letters they have. */
+function foreignCounts(schema: string, dead: QueueInfo): Statement {
+  const [table, name] = [`${schema}.${dead.table}`, pg.escapeLiteral(dead.name)];
+  const next = (after: string): string =>
+    `SELECT t.source_name FROM ${table} t WHERE t.name = ${name} AND ${after} ORDER BY t.source_name LIMIT 1`;
+  return statement(
+    "foreign_counts",
+    `WITH RECURSIVE q(name) AS (
+       (${next("t.source_name IS NOT NULL")})
+       UNION ALL
+       SELECT (${next("t.source_name > q.name")}) FROM q WHERE q.name IS NOT NULL)
+     SELECT q.name, ${capped(`SELECT 1 FROM ${table} t WHERE t.name = ${name} AND t.source_name = q.name AND t.state::text IN ('created', 'retry', 'failed')`)}
+     FROM q WHERE strpos(q.name, '/') > 0`,
+  );
 }
 
 function countsOf(schema: string, queue: QueueInfo, dead: QueueInfo): string {

@@ -1,4 +1,4 @@
-import { isCountable, isPausable, type Messenger, MessengerError, type Pausable, type Transport } from "@symphony/core";
+import { isCountable, isPausable, type Messenger, MessengerError, type Pausable, parseForeignQueue, type Transport } from "@symphony/core";
 import { audited, operator } from "../../audited.ts";
 import type { Io } from "../../io.ts";
 import { plural, print } from "../../output.ts";
@@ -20,7 +20,9 @@ export async function everywhere(io: Io, messenger: Messenger, { action, type, t
   if (able.length === 0) throw new MessengerError("CAPABILITY_MISSING", "no transport can pause message types", { details: { transport } });
   const queues: { transport: string; queue: string; wasPaused?: boolean }[] = [];
   for (const [name, source] of able) {
-    const found = isCountable(source) ? (await source.getCounts()).map(({ queue }) => queue) : [];
+    const found = isCountable(source)
+      ? (await source.getCounts()).flatMap(({ queue }) => (parseForeignQueue(queue) === undefined ? [queue] : []))
+      : [];
     await audited(source, { action, target: type, parameters: { queues: found } }, async () => {
       for (const queue of found) {
         if (action === "pause") await source.pauseQueue({ queue, type }, operator());

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type DeadLetterParcel, type Forwardable, isForwardable } from "../../failure-transport/forwarding.ts";
 import { idempotencyKey, partitionKey, priority, redelivery } from "../../stamps.ts";
-import type { Transport } from "../../transport.ts";
+import { isCountable, type Transport } from "../../transport.ts";
 import { type Claim, type ContractKit, envelopeOf, failure, ids } from "./kit.ts";
 
 /** Sends, receives and gives up so many messages. */
@@ -110,6 +110,19 @@ function keptTests(claim: Claim): void {
     assert.equal((await kit.listable.listDeadLetters({ queue: `orders/${kit.queue}` }, { limit: 10 })).total, 1);
     assert.equal((await kit.listable.listDeadLetters({ queue: kit.queue }, { limit: 10 })).total, 1);
     assert.deepEqual(idsOf(await store(kit).exportDeadLetters(10)), [own]);
+    if (isCountable(kit.transport)) {
+      const failed = (await kit.transport.getCounts())
+        .filter((each) => each.failed > 0)
+        .map((each) => [each.queue, each.failed, each.ready]);
+      assert.deepEqual(
+        failed.sort(),
+        [
+          [kit.queue, 1, 0],
+          [`orders/${kit.queue}`, 1, 0],
+        ].sort(),
+        "and they are counted",
+      );
+    }
     assert.deepEqual(await kit.listable.removeDeadLetters({ ids: [ID] }, 1), { removed: [ID] });
   });
 

@@ -1,5 +1,5 @@
 import type { Clock } from "../../clock.ts";
-import type { CarryHome } from "../../failure-transport/forwarding.ts";
+import { type CarryHome, parseForeignQueue } from "../../failure-transport/forwarding.ts";
 import type { Pause, PauseTarget } from "../../queue-control.ts";
 import type { QueueCounts, Receipt } from "../../transport.ts";
 import { MemoryAudit } from "./audit.ts";
@@ -177,7 +177,9 @@ export class MemoryStore {
   counts(): QueueCounts[] {
     const now = this.#clock.now();
     const failed = this.deadLetters.countByQueue();
-    return [...this.#queues.values()].map((queue) => {
+    const foreign = [...failed].filter(([name]) => parseForeignQueue(name) !== undefined);
+    const none = { ready: 0, scheduled: 0, active: 0, completed: 0, oldestReadyAgeMs: null, accuracy: "exact" } as const;
+    const own = [...this.#queues.values()].map((queue): QueueCounts => {
       queue.promote(now);
       let oldest = Number.POSITIVE_INFINITY;
       for (const { readyAt } of [...queue.ready.values(), ...queue.held, ...queue.lines.waiting()]) if (readyAt < oldest) oldest = readyAt;
@@ -193,6 +195,8 @@ export class MemoryStore {
         accuracy: "exact",
       };
     });
+    // Dead letters that are kept for other transports.
+    return [...own, ...foreign.map(([queue, count]) => ({ queue, ...none, failed: count }))];
   }
 
   /** The queue, when it was declared or has had a message. */
