@@ -46,6 +46,9 @@ COPY --from=build /symphony/packages symphony/packages
 RUN cd symphony/packages && rm -rf embedded-postgres */src */tsconfig.json \
   && printf '#!/usr/local/bin/node\nawait import("../dist/main.js");\n' > cli/bin/symphony \
   && find . '(' -name '*.d.ts' -o -name '*.d.ts.map' -o -path '*/dist/testing/*' ')' -a -type f -a -not -path './core/dist/testing/*' -delete
+# The bill of materials: of what is there now, and not of what the lock file would bring.
+COPY --from=build /symphony/deploy/sbom.mjs /
+RUN node /sbom.mjs symphony > symphony/sbom.cdx.json
 
 # Before the labels, and other than in the last build: podman's cache does not see that the value of an ARG in a LABEL has
 # changed, and would keep the old ones.

@@ -59,24 +59,38 @@ const UNWANTED = [
 ] as const;
 
 export async function checkFiles(engine: Engine, image: string, report: Report): Promise<void> {
-  await report.step("holds no tests, sources, shell, package manager, development packages or settings", async () => {
-    const container = await engine.must(["create", image]);
-    const directory = mkdtempSync(join(tmpdir(), "symphony-files-"));
-    try {
-      await engine.must(["export", "-o", join(directory, "files.tar"), container], 120_000);
-      const { out } = await run("tar", ["-tf", join(directory, "files.tar")]);
-      const files = out.split("\n").map((path) => path.replace(/^\.?\//, ""));
-      assert.ok(files.includes("symphony/packages/cli/dist/main.js"), "the command is missing");
-      for (const [pattern, what] of UNWANTED) {
-        const found = files.filter((path) => pattern.test(path));
-        assert.deepEqual(found.slice(0, 5), [], what);
+  await report.step(
+    "holds no tests, sources, shell, package manager, development packages or settings, and lists what it holds",
+    async () => {
+      const container = await engine.must(["create", image]);
+      const directory = mkdtempSync(join(tmpdir(), "symphony-files-"));
+      try {
+        await engine.must(["export", "-o", join(directory, "files.tar"), container], 120_000);
+        const { out } = await run("tar", ["-tf", join(directory, "files.tar")]);
+        const files = out.split("\n").map((path) => path.replace(/^\.?\//, ""));
+        assert.ok(files.includes("symphony/packages/cli/dist/main.js"), "the command is missing");
+        for (const [pattern, what] of UNWANTED) {
+          const found = files.filter((path) => pattern.test(path));
+          assert.deepEqual(found.slice(0, 5), [], what);
+        }
+        const bill = await run("tar", ["-xOf", join(directory, "files.tar"), "symphony/sbom.cdx.json"]);
+        const listed = new Set((JSON.parse(bill.out) as { components: { name: string }[] }).components.map(({ name }) => name));
+        const installed = files.flatMap(
+          (path) => /^symphony\/node_modules\/((?:@[^/]+\/)?[^@/][^/]*)\/package\.json$/.exec(path)?.[1] ?? [],
+        );
+        assert.ok(installed.length > 50 && listed.has("node") && listed.has("@symphony/cli"));
+        assert.deepEqual(
+          installed.filter((name) => !listed.has(name)),
+          [],
+          "not in the bill of materials",
+        );
+        return `${files.length} files, ${listed.size} components in the bill of materials`;
+      } finally {
+        await engine.try(["rm", "-f", container]);
+        rmSync(directory, { recursive: true, force: true });
       }
-      return `${files.length} files`;
-    } finally {
-      await engine.try(["rm", "-f", container]);
-      rmSync(directory, { recursive: true, force: true });
-    }
-  });
+    },
+  );
 }
 
 /** Read-only root, no rights: what a restricted pod is given. */
