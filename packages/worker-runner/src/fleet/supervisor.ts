@@ -24,8 +24,11 @@ import { Suspects } from "./suspects.ts";
 import { Tally } from "./tally.ts";
 import { WakeFan } from "./wake-fan.ts";
 
-/** Milliseconds after the deadline until a child that has still not gone is killed. */
-const KILL_AFTER_MS = 850;
+/**
+ * Milliseconds after the deadline until a child that has still not gone is killed: after the half second that handlers
+ * are given to end, and early enough for the supervisor to hand back what is left and to end within the second itself.
+ */
+const KILL_AFTER_MS = 700;
 const EXITS_KEPT = 8;
 /** Milliseconds for handing back what a child left behind, when the fleet is stopping. */
 const LAST_WORDS_MS = 1_000;
