@@ -69,7 +69,7 @@ export class ConsumeLoop {
   #paused = false;
   #woken = false;
   #consecutiveFailures = 0;
-  /** Monotonic. */
+  /** Monotonic; 0: it does not wait after an error. */
   #backOffUntil = 0;
 
   constructor(input: ConsumeLoopInput) {
@@ -129,6 +129,7 @@ export class ConsumeLoop {
 
   /** The store is known to answer: a pause after errors of it need not be waited out. */
   tryAgain(): void {
+    if (this.#backOffUntil === 0) return;
     this.#backOffUntil = 0;
     this.#gate.open();
   }
@@ -357,6 +358,7 @@ export class ConsumeLoop {
       await this.#gate.wait();
       timer.cancel();
     }
+    this.#backOffUntil = 0;
   }
 }
 

@@ -374,6 +374,25 @@ describe("Worker", () => {
     await Promise.all([one.stop(), running]);
   });
 
+  test("asks for nothing because the store is known to answer, when it is only idle", async () => {
+    const runtime = createManualRuntime();
+    const { transport, worker } = await setUp(async () => undefined);
+    const receive = transport.receive.bind(transport);
+    let asked = 0;
+    transport.receive = (max: number, options: ReceiveOptions) => {
+      asked += 1;
+      return receive(max, options);
+    };
+    const one = worker({ runtime, pollInterval: 1_000 });
+    const running = one.start();
+    await runtime.clock.advance(500);
+    assert.equal(asked, 1);
+    one.tryAgain();
+    await runtime.clock.advance(400);
+    assert.equal(asked, 1);
+    await Promise.all([one.stop(), running]);
+  });
+
   test("goes on receiving while a dead letter cannot be written, and writes it as soon as it can", async () => {
     let closed = true;
     let refusals = 0;
