@@ -26,6 +26,9 @@ export default defineConfig({
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN = "00f067aa0ba902b7";
 
+/** Steps of a parent and its child. */
+const WHOLE = ["process", "process", "send", "settle", "settle"];
+
 interface Line {
   readonly msg: string;
   readonly n?: number;
@@ -49,7 +52,7 @@ async function fleetWith(t: TestContext, ratio: string): Promise<Fleet> {
   const environment = {
     ...{ DATABASE_URL: database.url, SYMPHONY_HEALTH_PORT: "0", OTEL_METRICS_EXPORTER: "none" },
     ...{ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_EXPORTER_OTLP_PROTOCOL: "http/json" },
-    ...{ OTEL_TRACES_SAMPLER: "parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG: ratio },
+    ...{ OTEL_TRACES_SAMPLER: "parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG: ratio, OTEL_BSP_SCHEDULE_DELAY: "100" },
   };
   const running = start(t, ["consume", "--processes", "1", "--json"], { directory, environment });
   await running.saying(/fleet starting/);
@@ -125,14 +128,17 @@ test("the ratio decides about whole traces: a parent and its child are both kept
     Array.from({ length: count }, (_, n) => ({ n })),
   );
   await waitFor(() => fleet.lines("child").length === count, { what: "all children" });
+  const kept = () =>
+    Map.groupBy(
+      fleet.receiver.spans.filter(({ name }) => !name.startsWith("receive")),
+      ({ traceId }) => traceId,
+    );
+  await waitFor(() => kept().size > 0 && [...kept().values()].every((spans) => stepsOf(spans).length >= WHOLE.length), {
+    what: "whole traces",
+  });
   await fleet.stop();
-  const traces = Map.groupBy(
-    fleet.receiver.spans.filter(({ name }) => !name.startsWith("receive")),
-    ({ traceId }) => traceId,
-  );
-  for (const [id, spans] of traces) {
-    assert.deepEqual(stepsOf(spans), ["process", "process", "send", "settle", "settle"], id);
-  }
+  const traces = kept();
+  for (const [id, spans] of traces) assert.deepEqual(stepsOf(spans), WHOLE, id);
   // Fewer than 15 or more than 65 of 80 tosses come up heads once in a hundred million runs.
   assert.ok(traces.size >= 15 && traces.size <= 65, `${traces.size} of ${count}`);
 });
