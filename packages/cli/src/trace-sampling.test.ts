@@ -108,15 +108,11 @@ for (const type of ["inline", "threaded"]) {
   test(`${type}: a message whose sender keeps its trace is kept, whatever the ratio`, async (t) => {
     const fleet = await fleetWith(t, "0");
     await fleet.dispatch(type, [{ n: 1 }], ["--header", `traceparent=00-${TRACE}-${SPAN}-01`]);
-    await waitFor(() => fleet.lines("child").length === 1, { what: "the child" });
+    // What a thread has not sent when the fleet is stopped may be lost.
+    const steps = () => stepsOf(fleet.receiver.spans.filter(({ traceId }) => traceId === TRACE));
+    await waitFor(() => steps().length >= WHOLE.length, { what: "all spans" });
     await fleet.stop();
-    assert.deepEqual(stepsOf(fleet.receiver.spans.filter(({ traceId }) => traceId === TRACE)), [
-      "process",
-      "process",
-      "send",
-      "settle",
-      "settle",
-    ]);
+    assert.deepEqual(steps(), WHOLE);
   });
 }
 
