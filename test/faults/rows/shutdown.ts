@@ -230,7 +230,6 @@ export const shutdownRows: readonly Row[] = [
     title: "SIGTERM, handlers outlast the timeout",
     n: 200,
     gate: 20,
-    waits: 80,
     run: (arena) => stopWhatDoesNotFit(arena, { timeoutSeconds: 1, exitWithinMs: 2_000 }),
   },
   {
