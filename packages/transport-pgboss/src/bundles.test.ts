@@ -126,3 +126,22 @@ test("a hundred receivers and acknowledgers at once lose and double nothing", as
   assert.deepEqual(seen.sort(), [...ids].sort());
   assert.deepEqual([await rows(), await bundles()], [[], []]);
 });
+
+test("a queue that is prepared for keys meanwhile settles what was bundled before", async () => {
+  const early = await schema.open({ queues: ["gamma"] });
+  await beat(early);
+  await send(early, ...messages("gamma", 4));
+  const [first, second, third, fourth] = receiptsOf(await receive(early, "gamma")) as [Receipt, Receipt, Receipt, Receipt];
+  const late = await schema.open({ queues: ["gamma"], keyedQueues: ["gamma"] });
+  assert.equal((await late.findMessage(second.id))?.state, "active");
+  assert.deepEqual(
+    (await late.reject([{ receipt: first, release: true }])).map(({ status }) => status),
+    ["settled"],
+  );
+  assert.equal((await late.cancelMessage(second.id)).kind, "interrupted");
+  assert.deepEqual(
+    (await late.acknowledge([{ ...third }, fourth])).map(({ status }) => status),
+    ["settled", "settled"],
+  );
+  assert.deepEqual(await bundles(), []);
+});

@@ -16,7 +16,7 @@ export class Bundles {
 
   /** Afterwards the deliveries of these receipts are active rows, as far as they are current. True: some were not before. */
   async open(queue: QueueInfo, receipts: readonly Pick<Receipt, "id" | "fence">[]): Promise<boolean> {
-    if (queue.keyed || receipts.length === 0) return false;
+    if (receipts.length === 0) return false;
     const sql = this.#statements.get(queue.name) ?? unbundle(this.#schema, queue);
     this.#statements.set(queue.name, sql);
     const values = [receipts.map(({ id }) => id), receipts.map(({ fence }) => fence)];

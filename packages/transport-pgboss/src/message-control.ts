@@ -112,7 +112,7 @@ function findIn(schema: string, queues: readonly QueueInfo[], dead: QueueInfo): 
     const row = `SELECT ${k}, t.id::text, t.data ->> 'type', t.priority, ${isDead ? "'failed'" : state}, ${isDead ? "t.source_name" : "NULL::text"},
         ${TIME(isDead ? "t.created_on" : at)}, t.output ->> 'claimedBy', t.output ->> 'cancelledBy', NULL::int
       FROM ${schema}.${queue.table} t WHERE t.name = ${pg.escapeLiteral(queue.name)} AND t.id = $1::uuid${isDead ? " AND t.state::text <> 'completed'" : ""}`;
-    return isDead || queue.keyed ? [row] : [row, inBundle];
+    return isDead ? [row] : [row, inBundle];
   });
   return statement("find", arms.join("\n UNION ALL "));
 }
