@@ -16,6 +16,13 @@ function alternating(one: PgBossTransport, two: PgBossTransport): PgBossTranspor
       if (property === "acknowledge") return (receipts: readonly Receipt[]) => next().acknowledge(receipts);
       if (property === "reject") return (rejections: readonly Rejection[]) => next().reject(rejections);
       const value: unknown = Reflect.get(target, property);
+      // Whoever asks nobody hears of a pause a second later; the contract does not say where one was told of it.
+      if (property === "pauseQueue" || property === "resumeQueue")
+        return async (...args: unknown[]) => {
+          const result: unknown = await (value as (...args: unknown[]) => Promise<unknown>).apply(target, args);
+          await two.listPauses();
+          return result;
+        };
       return typeof value === "function" ? value.bind(target) : value;
     },
   });

@@ -19,6 +19,7 @@ test("has one default for every option", () => {
   assert.deepEqual(options, {
     schema: "symphony",
     poolSize: 3,
+    readOnly: false,
     autoSetup: true,
     notify: true,
     synchronousCommit: "on",
