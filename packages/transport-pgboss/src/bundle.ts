@@ -100,8 +100,8 @@ export class BundleAcknowledgements {
 
 const [ZERO, ONE] = [0x30, 0x31];
 
+/** By position, never by number: a receipt may be given twice. */
 function maskOf({ size }: Bundle, receipts: readonly PgBossReceipt[]): string {
-  if (receipts.length === size) return "1".repeat(size);
   const bits = Buffer.alloc(size, ZERO);
   for (const receipt of receipts) bits[BundleReceipt.positionOf(receipt)] = ONE;
   return bits.toString("latin1");

@@ -145,3 +145,11 @@ test("a queue that is prepared for keys meanwhile settles what was bundled befor
   );
   assert.deepEqual(await bundles(), []);
 });
+
+test("a receipt that is given twice settles its own message and no other of the bundle", async () => {
+  await send(transport, ...messages("alpha", 2));
+  const [first, second] = receiptsOf(await receive(transport, "alpha")) as [Receipt, Receipt];
+  await transport.acknowledge([first, first]);
+  assert.equal(await active(), 1, "the other one is still in flight");
+  assert.deepEqual(await statuses([second, second]), ["settled", "settled"]);
+});
