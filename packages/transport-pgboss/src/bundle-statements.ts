@@ -36,7 +36,7 @@ const SEPARATOR = "E'\\n'";
 const SMALL_BYTES = 2_000;
 
 /** Whether a row holds nothing that a bundle has no place for. */
-export const BUNDLES = `coalesce(singleton_key IS NULL AND group_id IS NULL AND group_tier IS NULL AND source_name IS NULL
+export const FITS_BUNDLE = `coalesce(singleton_key IS NULL AND group_id IS NULL AND group_tier IS NULL AND source_name IS NULL
   AND source_root_id IS NULL AND pg_column_compression(data) IS NULL AND pg_column_size(data) <= ${SMALL_BYTES}, false)`;
 
 /** The rows of `deleted` (id, fence, priority, created_on, record) as one, in order of delivery; no row of none. */
@@ -100,7 +100,7 @@ function restored(
 
 /**
  * Makes active rows of deliveries ($1 ids, $2 fences) of one queue that are in bundles, whoever holds them; the receipts
- * stay good. Rows: ids.
+ * stay good.
  */
 export function unbundle(schema: string, queue: QueueInfo): Statement {
   const table = `${schema}.${BUNDLE_TABLE}`;
@@ -123,7 +123,7 @@ export function unbundle(schema: string, queue: QueueInfo): Statement {
        AND position(B'0' IN o.gone | o.mask) = 0),
      begun AS (UPDATE ${table} b SET gone = o.gone | o.mask FROM o WHERE b.worker_id = o.worker_id AND b.claim = o.claim
        AND b.queue = ${pg.escapeLiteral(queue.name)} AND position(B'0' IN o.gone | o.mask) > 0)
-     ${restored(schema, "j", values)} RETURNING id::text`,
+     ${restored(schema, "j", values)}`,
   );
 }
 

@@ -14,12 +14,16 @@ export class Bundles {
     this.#schema = schema;
   }
 
-  /** Afterwards the deliveries of these receipts are active rows, as far as they are current. True: some were not before. */
-  async open(queue: QueueInfo, receipts: readonly Pick<Receipt, "id" | "fence">[]): Promise<boolean> {
-    if (receipts.length === 0) return false;
+  /**
+   * Afterwards the deliveries of these receipts are active rows, as far as they are current.
+   *
+   * @throws {TransportError} `TRANSPORT_UNAVAILABLE`
+   */
+  async open(queue: QueueInfo, receipts: readonly Pick<Receipt, "id" | "fence">[]): Promise<void> {
+    if (receipts.length === 0) return;
     const sql = this.#statements.get(queue.name) ?? unbundle(this.#schema, queue);
     this.#statements.set(queue.name, sql);
     const values = [receipts.map(({ id }) => id), receipts.map(({ fence }) => fence)];
-    return (await this.#database.run(sql, values, "looking for messages in flight")).length > 0;
+    await this.#database.run(sql, values, "looking for messages in flight");
   }
 }

@@ -1,5 +1,5 @@
 import pg from "pg";
-import { BUNDLES, bundleAcknowledgements, bundled, GATHERED_TEXT, gathered } from "./bundle-statements.ts";
+import { bundleAcknowledgements, bundled, FITS_BUNDLE, GATHERED_TEXT, gathered } from "./bundle-statements.ts";
 import { type Statement, statement } from "./connection.ts";
 import { controlEpoch } from "./pause-statements.ts";
 import type { QueueInfo } from "./queues.ts";
@@ -160,7 +160,7 @@ function claim(k: number, schema: string, queue: QueueInfo, bounded: boolean): s
   const name = pg.escapeLiteral(queue.name);
   const fence = "CASE WHEN started_on IS NULL THEN retry_count ELSE retry_count + 1 END";
   // Turns are kept by the rows of a queue: where there are any, every message in flight stays one.
-  const bundles = queue.keyed ? "false" : BUNDLES;
+  const bundles = queue.keyed ? "false" : FITS_BUNDLE;
   const picked = (condition: string): string => `ctid = ANY (ARRAY (SELECT tid FROM p${k} WHERE ${condition}))`;
   const parts = [
     ...pick(k, table, name, bundles, bounded),
