@@ -66,16 +66,21 @@ export function holdBack(schema: string, queue: QueueInfo): Statement {
 /** Messages of one transaction at most: nobody waits long for a row of it. */
 const TOGETHER = 5_000;
 
+/** Messages of the queue that are held back and not paused any more (rows of alias `t`). */
+export function heldInVain(schema: string, queue: QueueInfo): string {
+  const name = pg.escapeLiteral(queue.name);
+  return `t.blocked AND t.name = ${name} AND t.state < 'active' AND t.output ? 'paused'
+           AND NOT EXISTS (SELECT 1 FROM ${schema}.${PAUSE_TABLE} p WHERE p.queue = ${name} AND p.type = t.output ->> 'paused')`;
+}
+
 /** Lets go what is held back and not paused any more; a bounded number at a time. The result is how many. */
 export function letGo(schema: string, queue: QueueInfo): Statement {
   const rows = table(schema, queue);
-  const name = pg.escapeLiteral(queue.name);
   return statement(
     "let_go",
     `WITH free AS (
        UPDATE ${rows} SET blocked = false, output = NULL WHERE ctid = ANY (ARRAY (
-         SELECT t.ctid FROM ${rows} t WHERE t.blocked AND t.name = ${name} AND t.state < 'active' AND t.output ? 'paused'
-           AND NOT EXISTS (SELECT 1 FROM ${schema}.${PAUSE_TABLE} p WHERE p.queue = ${name} AND p.type = t.output ->> 'paused')
+         SELECT t.ctid FROM ${rows} t WHERE ${heldInVain(schema, queue)}
          LIMIT ${TOGETHER} FOR UPDATE OF t SKIP LOCKED))
        RETURNING 1)
      SELECT count(*)::int FROM free`,

@@ -71,10 +71,8 @@ export class QueueControl implements Pausable, Purgeable {
   }
 
   /** Lets go whatever is held back without a pause: of a resume that did not come to its end. */
-  async tidy(): Promise<void> {
-    for (const queue of await this.#input.queues.all()) {
-      if ((await this.#letGo(queue)) > 0) this.#input.notifier.notify([queue.name]);
-    }
+  async tidy(queue: QueueInfo): Promise<void> {
+    if ((await this.#letGo(queue)) > 0) this.#input.notifier.notify([queue.name]);
   }
 
   async #letGo(queue: QueueInfo): Promise<number> {

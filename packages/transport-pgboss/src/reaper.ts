@@ -3,7 +3,7 @@ import type { Database, Statement } from "./connection.ts";
 import type { Control } from "./controlled.ts";
 import type { Notifier } from "./notifier.ts";
 import type { QueueDirectory } from "./queues.ts";
-import { forgetKeys, listWorkers, pulse, reap, register, renew, requestStop, retire } from "./worker-statements.ts";
+import { forgetKeys, listWorkers, pulse, reap, register, renew, requestStop, retire, untidy } from "./worker-statements.ts";
 
 /** Keys are kept for hours: looking for those whose time is over once a minute and process is often enough. */
 const TIDY_EVERY_MS = 60_000;
@@ -112,10 +112,13 @@ export class Reaper {
     if (now - this.#tidiedAt < TIDY_EVERY_MS) return;
     this.#tidiedAt = now;
     try {
-      for (const queue of await this.#queues.all()) {
-        await this.#database.run(forgetKeys(this.#schema, queue), [], "forgetting idempotency keys");
+      const queues = await this.#queues.all();
+      const rows = await this.#database.run(untidy(this.#schema, queues), [], "looking for what to tidy up");
+      const asked = rows[0]?.[0] as boolean[];
+      for (const [i, queue] of queues.entries()) {
+        if (asked[2 * i]) await this.#database.run(forgetKeys(this.#schema, queue), [], "forgetting idempotency keys");
+        if (asked[2 * i + 1]) await this.#control.queues.tidy(queue);
       }
-      await this.#control.queues.tidy();
     } catch (error) {
       this.#logger.debug({ err: error }, "the queues could not be tidied up; trying again later");
     }

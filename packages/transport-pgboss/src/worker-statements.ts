@@ -1,7 +1,7 @@
 import pg from "pg";
 import { takeBackBundles } from "./bundle-statements.ts";
 import { type Statement, statement } from "./connection.ts";
-import { controlEpoch } from "./pause-statements.ts";
+import { controlEpoch, heldInVain } from "./pause-statements.ts";
 import type { QueueInfo } from "./queues.ts";
 import { current, fence, SIGNAL_TABLE, setCommit, WORKER_TABLE } from "./statements.ts";
 
@@ -172,15 +172,29 @@ export function adopt(schema: string, queue: QueueInfo): Statement {
 /** An hour beyond the window: whoever still holds a receipt of such a row has long lost the right to use it. */
 const GRACE_SECONDS = 3_600;
 
+/** Keys of the queue whose window is over (rows of alias `t`). */
+function overdueKeys(schema: string, queue: QueueInfo): string {
+  const name = pg.escapeLiteral(queue.name);
+  return `t.name = ${name} AND t.state::text IN ('completed', 'cancelled')
+         AND t.completed_on < now() - (SELECT (nullif(q.deletion_seconds, 0) + ${GRACE_SECONDS}) * interval '1 s' FROM ${schema}.queue q WHERE q.name = ${name})`;
+}
+
 /** Forgets idempotency keys whose window is over, the oldest first, a bounded number at a time. */
 export function forgetKeys(schema: string, queue: QueueInfo): Statement {
   const table = `${schema}.${queue.table}`;
-  const name = pg.escapeLiteral(queue.name);
   return statement(
     "forget_keys",
     `DELETE FROM ${table} WHERE ctid = ANY (ARRAY (
-       SELECT t.ctid FROM ${table} t WHERE t.name = ${name} AND t.state::text IN ('completed', 'cancelled')
-         AND t.completed_on < now() - (SELECT (nullif(q.deletion_seconds, 0) + ${GRACE_SECONDS}) * interval '1 s' FROM ${schema}.queue q WHERE q.name = ${name})
+       SELECT t.ctid FROM ${table} t WHERE ${overdueKeys(schema, queue)}
        ORDER BY t.completed_on LIMIT 5000 FOR UPDATE SKIP LOCKED))`,
   );
+}
+
+/** One row, for each queue in turn a pair: has it keys to forget, has it messages to let go? Asked once for all: mostly it is no. */
+export function untidy(schema: string, queues: readonly QueueInfo[]): Statement {
+  const asked = queues.flatMap((queue) => {
+    const from = `SELECT 1 FROM ${schema}.${queue.table} t WHERE`;
+    return [`EXISTS (${from} ${overdueKeys(schema, queue)})`, `EXISTS (${from} ${heldInVain(schema, queue)})`];
+  });
+  return { name: "", text: `SELECT ARRAY[${asked.join(", ")}]::bool[]` };
 }
