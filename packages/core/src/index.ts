@@ -58,7 +58,7 @@ export { MessageMetrics } from "./telemetry/message-metrics.ts";
 export * from "./telemetry/meter.ts";
 export * from "./telemetry/names.ts";
 export { activeLogFields, type ProcessSpan } from "./telemetry/process-span.ts";
-export { CHOSEN, decideRoots } from "./telemetry/sampling.ts";
+export { CHOSEN, decideRoots, unsampledHere } from "./telemetry/sampling.ts";
 export { Tracing } from "./telemetry/tracing.ts";
 export * from "./transport.ts";
 export * from "./transport-factory.ts";

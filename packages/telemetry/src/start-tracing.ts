@@ -1,5 +1,4 @@
 import { type Context, context, DiagLogLevel, diag, propagation, trace } from "@opentelemetry/api";
-import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } from "@opentelemetry/core";
 import {
   AlwaysOffSampler,
@@ -15,6 +14,7 @@ import {
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
 import { CHOSEN, decideRoots, onFlushTelemetry, systemRuntime } from "@symphony/core";
+import { AttemptContexts } from "./attempt-contexts.ts";
 import type { SamplerPlan, SignalPlan, TelemetryPlan } from "./environment.ts";
 import { instrument } from "./instrument.ts";
 import { withoutSecrets } from "./redact.ts";
@@ -43,12 +43,13 @@ export async function startTracing(plan: TelemetryPlan, signal: SignalPlan): Pro
     // What an instrumentation copies out of a statement or a header is cut.
     spanLimits: { attributeValueLengthLimit: 2_048 },
   });
-  context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+  const contexts = new AttemptContexts();
+  context.setGlobalContextManager(contexts.enable());
   propagation.setGlobalPropagator(new CompositePropagator({ propagators: [new W3CTraceContextPropagator(), new W3CBaggagePropagator()] }));
   trace.setGlobalTracerProvider(provider);
   onFlushTelemetry(() => provider.forceFlush());
   const { parentBased, ratio } = plan.sampler;
-  if (parentBased) decideRoots(() => ratio >= 1 || systemRuntime.random() < ratio);
+  if (parentBased) decideRoots({ keep: () => ratio >= 1 || systemRuntime.random() < ratio, isOutside: () => contexts.isOutside() });
   instrument();
 }
 

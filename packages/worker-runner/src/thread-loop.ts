@@ -100,7 +100,7 @@ export class ThreadLoop {
     this.#running.set(slot, received);
     // An executor reports everything as an outcome; it does not reject.
     const execute = (): Promise<Outcome> => this.#executor.execute(received, group.controller.signal);
-    void continueTrace(message.trace, execute).then((outcome) => {
+    void continueTrace(message.trace, received, execute).then((outcome) => {
       this.#running.delete(slot);
       group.followers -= 1;
       if (group.followers === 0 && this.#groups.size > KEPT_GROUPS) this.#groups.delete(message.group);

@@ -127,7 +127,7 @@ class ThreadPoolExecutor implements ThreadPool {
     if (this.#closing !== undefined) return Promise.resolve({ kind: "interrupted", reason: "shutdown" });
     if (signal.aborted) return Promise.resolve({ kind: "interrupted", reason: interruption(signal) });
     const group = this.#groupOf(signal);
-    const trace = this.#o.messenger.tracing === undefined ? "" : carryTrace();
+    const trace = this.#o.messenger.tracing === undefined ? "" : carryTrace(received);
     this.#active += 1;
     this.#watchTimer ??= this.#clock.schedule(WATCH_MS, () => this.#watch());
     return new Promise((resolve) => {

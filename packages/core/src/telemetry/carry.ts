@@ -1,26 +1,30 @@
 import { type Context, context, propagation, ROOT_CONTEXT, trace } from "@opentelemetry/api";
+import type { Received } from "../transport.ts";
 import type { Carrier } from "./process-span.ts";
-import { UnsampledAttempt } from "./sampling.ts";
+import { inUnsampled, rootSampling, UnsampledContext, unsampledContext } from "./sampling.ts";
 
 /** Before the words of a context that nobody has to look into. */
 const UNSAMPLED = "-";
 
-/** The active context as text, for `continueTrace` in another thread; empty when there is none. */
-export function carryTrace(): string {
-  const active = context.active();
-  if (active instanceof UnsampledAttempt) return UNSAMPLED + JSON.stringify(active.carrier);
+/** The context of an attempt as text, for `continueTrace` in another thread; empty when there is none. */
+export function carryTrace(received: Received): string {
+  const active = rootSampling()?.isOutside() === true ? unsampledContext(received) : context.active();
+  if (active instanceof UnsampledContext) {
+    const { carrier } = active;
+    return carrier === undefined ? UNSAMPLED : UNSAMPLED + JSON.stringify(carrier);
+  }
   if (trace.getSpan(active) === undefined) return "";
   const carrier: Carrier = {};
   propagation.inject(active, carrier);
   return JSON.stringify(carrier);
 }
 
-/** Runs `work` in the context that `carryTrace` has put into words. */
-export function continueTrace<T>(carried: string, work: () => T): T {
+/** Runs `work`, an attempt at this message, in the context that `carryTrace` has put into words. */
+export function continueTrace<T>(carried: string, received: Received, work: () => T): T {
   if (carried === "") return work();
-  const isUnsampled = carried.startsWith(UNSAMPLED);
-  const carrier = JSON.parse(isUnsampled ? carried.slice(UNSAMPLED.length) : carried) as Carrier;
-  return context.with(isUnsampled ? new UnsampledAttempt(carrier) : propagation.extract(ROOT_CONTEXT, carrier), work);
+  if (!carried.startsWith(UNSAMPLED)) return context.with(propagation.extract(ROOT_CONTEXT, JSON.parse(carried) as Carrier), work);
+  const words = carried.slice(UNSAMPLED.length);
+  return inUnsampled(received, words === "" ? undefined : (JSON.parse(words) as Carrier), work);
 }
 
 export type TraceContext = Context;

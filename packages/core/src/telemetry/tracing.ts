@@ -20,7 +20,7 @@ import type { Received } from "../transport.ts";
 import { errorTypeOf } from "./error-type.ts";
 import { ATTRIBUTES, OPERATIONS, SCHEMA_URL, spanName } from "./names.ts";
 import { AttemptSpan, baseAttributes, type Carrier, fail, messageAttributes, type ProcessSpan } from "./process-span.ts";
-import { CHOSEN, isSampled, rootDecision, UnsampledAttempt } from "./sampling.ts";
+import { CHOSEN, isSampled, rootSampling, UnsampledAttempt, UnsampledContext } from "./sampling.ts";
 
 interface BatchItem {
   readonly type: { readonly queue: string };
@@ -40,7 +40,7 @@ const MAX_LINKS = 128;
  */
 export class Tracing {
   readonly #tracer: Tracer;
-  readonly #keepsRoot = rootDecision();
+  readonly #roots = rootSampling();
   readonly #perQueue = new Map<string, { readonly name: string; readonly options: SpanOptions }>();
 
   private constructor(tracer: Tracer) {
@@ -90,7 +90,7 @@ export class Tracing {
 
   /** One receive that has brought something; a span per queue, linked to where each message was sent. */
   received(messages: readonly Received[], startedAt: number, endedAt: number): void {
-    if (messages.length === 0 || this.#keepsRoot?.() === false) return;
+    if (messages.length === 0 || this.#roots?.keep() === false) return;
     for (const [queue, some] of Map.groupBy(messages, (message) => message.queue)) {
       const attributes = { ...baseAttributes(receive, queue), [ATTRIBUTES.batchMessageCount]: some.length };
       const options = { kind: SpanKind.CLIENT, attributes, startTime: startedAt, root: true };
@@ -107,8 +107,8 @@ export class Tracing {
   process(received: Received): ProcessSpan {
     const { queue, envelope, receipt } = received;
     const sent = envelope?.last(headers);
-    const decided = this.#keepsRoot === undefined ? true : isSampled(sent?.traceparent);
-    if (decided === false || (decided === undefined && this.#keepsRoot?.() === false)) return new UnsampledAttempt(sent);
+    const decided = this.#roots === undefined ? true : isSampled(sent?.traceparent);
+    if (decided === false || (decided === undefined && this.#roots?.keep() === false)) return new UnsampledAttempt(received);
     const creation = creationOf(received);
     const { name, options } = this.#handling(queue);
     const span = this.#tracer.startSpan(name, options, decided === undefined ? this.#root(creation) : creation);
@@ -132,7 +132,7 @@ export class Tracing {
    */
   batch<T>(o: { queue: string; type: string; attempts: readonly Context[] }, work: () => Promise<T>): Promise<T> {
     const [first = ROOT_CONTEXT] = o.attempts;
-    const links = o.attempts.filter((attempt) => !(attempt instanceof UnsampledAttempt)).flatMap(linkTo);
+    const links = o.attempts.filter((attempt) => !(attempt instanceof UnsampledContext)).flatMap(linkTo);
     const kept = links.filter((link) => (link.context.traceFlags & TraceFlags.SAMPLED) !== 0).slice(0, MAX_LINKS);
     if (kept.length === 0) return context.with(first, work);
     const attributes = {
@@ -147,7 +147,7 @@ export class Tracing {
 
   /** For a trace that begins and is kept, unless the SDK is to decide that. */
   #root(within: Context = ROOT_CONTEXT): Context {
-    return this.#keepsRoot === undefined ? within : within.setValue(CHOSEN, true);
+    return this.#roots === undefined ? within : within.setValue(CHOSEN, true);
   }
 
   /** The same for every message of a queue. */
