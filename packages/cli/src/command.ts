@@ -70,3 +70,6 @@ export const text = (describe: string, more: Options = {}) => ({ ...more, type: 
 export const texts = (describe: string) => ({ type: "string", array: true, requiresArg: true, nargs: 1, describe }) as const;
 
 export const toggle = (describe: string) => ({ type: "boolean", default: false, describe }) as const;
+
+/** Stands for `-` while the command line is parsed: as a positional, yargs takes a lone dash for an empty text. */
+export const STDIN = "@-";

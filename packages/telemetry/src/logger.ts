@@ -1,6 +1,6 @@
+import { createRequire } from "node:module";
 import { type Clock, systemClock } from "@symphony/core";
 import { type ChildLoggerOptions, type DestinationStream, type Logger as PinoLogger, pino, stdSerializers, stdTimeFunctions } from "pino";
-import { prettyFactory } from "pino-pretty";
 import { hideSecrets } from "./hide-secrets.ts";
 import { LineWriter } from "./line-writer.ts";
 import { LOG_FIELDS } from "./names.ts";
@@ -78,6 +78,8 @@ function isTerminal(fd: number): boolean {
 
 // As a function and not as pino's transport: a stream in another thread would lose the last lines on exit.
 function prettyStream(writer: DestinationStream, colorize: boolean): DestinationStream {
+  // Loaded for people only: half a hundred files that a worker never needs.
+  const { prettyFactory } = createRequire(import.meta.url)("pino-pretty") as typeof import("pino-pretty");
   const format = prettyFactory({
     colorize,
     translateTime: "SYS:HH:MM:ss.l",

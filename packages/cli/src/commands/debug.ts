@@ -1,7 +1,8 @@
 import { HandlerRegistry, isRetryStrategy, MessageRegistry, type ParsedConfig, Router } from "@symphony/core";
-import { defineCommand } from "../command.ts";
+import { defineCommand, defineGroup } from "../command.ts";
 import { type Column, print, table } from "../output.ts";
 import { openSession } from "../session.ts";
+import { debugConfig } from "./debug-config.ts";
 
 interface MessageRow {
   readonly type: string;
@@ -195,7 +196,7 @@ function toText(overview: Overview, schedules: readonly ScheduleRow[]): string {
   ].join("\n\n");
 }
 
-export const debugOverview = defineCommand({
+const debugOverview = defineCommand({
   usage: "$0",
   describe: "Show messages, handlers, routes, middleware and schedules, and what does not fit",
   async run(io, flags) {
@@ -209,4 +210,10 @@ export const debugOverview = defineCommand({
       () => `configuration: ${loaded.file ?? "none found, defaults"}\n\n${toText(overview, schedules)}`,
     );
   },
+});
+
+export const debug = defineGroup({
+  usage: "debug",
+  describe: "What the configuration adds up to",
+  commands: [debugOverview, debugConfig],
 });

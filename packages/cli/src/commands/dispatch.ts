@@ -1,5 +1,5 @@
 import type { DispatchOptions, DispatchReceipt, Messenger } from "@symphony/core";
-import { defineCommand, text, texts, toggle } from "../command.ts";
+import { defineCommand, STDIN, text, texts, toggle } from "../command.ts";
 import { UsageError } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { textOf } from "../lines.ts";
@@ -8,8 +8,6 @@ import { openSession, withMessenger } from "../session.ts";
 import { dispatchMany } from "./dispatch/many.ts";
 import { parseJson, toDispatchOptions, typeOf } from "./dispatch/request.ts";
 
-/** Stands for `-` while the command line is parsed: as a positional, yargs takes a lone dash for an empty text. */
-export const STDIN = "@-";
 /** Far over what a message may have, and far below what the memory holds. */
 const MAX_INPUT_BYTES = 64 * 1_048_576;
 

@@ -27,6 +27,8 @@ export async function requestPlan(call: ConsumeCall, signal: AbortSignal): Promi
     answered.reject(new CommandFailed(`the configuration ended its process (${how ?? `exit code ${code}`})`, EXIT.config)),
   );
   signal.addEventListener("abort", () => child.kill("SIGTERM"), { once: true });
+  // Meanwhile: what the supervisor connects with, nearly always. Whether it can be had is said when it is needed.
+  void import("@symphony/transport-pgboss").catch(() => undefined);
   const answer = await answered.promise;
   if ("plan" in answer) return answer.plan;
   const { message, stack, code, exitCode } = answer.failure;
