@@ -219,6 +219,29 @@ test("limits requests by token and failures by address, and says when to come ba
   );
 });
 
+test("behind proxies of one's own the failures of each client count, whatever it says of itself", async (t) => {
+  const admin = await startAdmin(t, { limits: { failuresPerMinute: 1 }, trustedProxies: 2 });
+  const from = async (header?: string): Promise<number> => {
+    const headers = header === undefined ? {} : { "x-forwarded-for": header };
+    return (await admin.call("GET", "/api/symphony/queues", { token: "wrong", headers })).status;
+  };
+  // The outer proxy has seen the client, the inner one the outer.
+  assert.deepEqual([await from("192.0.2.1, 10.0.0.1"), await from("192.0.2.2, 10.0.0.1")], [401, 401]);
+  assert.equal(await from("192.0.2.9, 192.0.2.1, 10.0.0.1"), 429, "a client cannot be another one");
+  // Past a proxy, without any, and with nonsense: what is there is what counts.
+  assert.deepEqual([await from("192.0.2.3"), await from("192.0.2.3")], [401, 429]);
+  assert.deepEqual([await from(), await from("<script>, 10.0.0.1")], [401, 429], "nonsense counts for the proxy itself");
+  const addresses = admin.logger.records.filter(({ message }) => message === "authentication failed").map(({ fields }) => fields.address);
+  assert.deepEqual(addresses.slice(0, 3), ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
+});
+
+test("believes nobody about addresses when nothing is said about proxies", async (t) => {
+  const admin = await startAdmin(t, { limits: { failuresPerMinute: 1 } });
+  const from = async (address: string): Promise<number> =>
+    (await admin.call("GET", "/api/symphony/queues", { token: "wrong", headers: { "x-forwarded-for": address } })).status;
+  assert.deepEqual([await from("192.0.2.1"), await from("192.0.2.2")], [401, 429]);
+});
+
 test("logs who did what to which message with what outcome, and never the token", async (t) => {
   const admin = await startAdmin(t);
   const id = await admin.fail();

@@ -5,6 +5,7 @@ import type { Credentials } from "./auth/credentials.ts";
 import { HttpProblem } from "./http/problem.ts";
 import { Gate } from "./limits/gate.ts";
 import { WindowLimiter } from "./limits/window-limiter.ts";
+import { address } from "./middleware/address.ts";
 import { answer } from "./middleware/answer.ts";
 import { audit } from "./middleware/audit.ts";
 import { authenticate } from "./middleware/authenticate.ts";
@@ -28,6 +29,7 @@ export interface AppInput {
   readonly credentials: Credentials;
   readonly publicDocs: boolean;
   readonly limits: Limits;
+  readonly trustedProxies: number;
   readonly runtime: Runtime;
   readonly logger: Logger;
   /** Details of internal errors go to the client. */
@@ -42,6 +44,7 @@ export function createApp(input: AppInput): Koa<State> {
   const app = new Koa<State>();
   app.on("error", (error: unknown) => logger.error({ err: toErrorRecord(error) }, "an answer could not be sent"));
   app.use(requestId(runtime));
+  app.use(address(input.trustedProxies));
   app.use(securityHeaders);
   app.use(requestLog(logger, runtime.clock));
   app.use(problems(logger, input.showInternals));

@@ -11,7 +11,7 @@ const CLAIMS = claimsOf({});
 const SECRET = "super-secret-jwt-token-with-at-least-32-characters-long";
 
 function claimsOf(auth: object): JwtOptions["claims"] {
-  const { publicDocs: _, limits: __, ...claims } = parseAuthConfig(auth);
+  const { publicDocs: _, limits: __, trustedProxies: ___, ...claims } = parseAuthConfig(auth);
   return claims;
 }
 

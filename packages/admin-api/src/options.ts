@@ -45,6 +45,8 @@ export interface AdminServerOptions {
   /** Default 8080; 0: any free one. */
   readonly port?: number;
   readonly limits?: LimitOptions;
+  /** Proxies of one's own in front, whose `X-Forwarded-For` says who is calling. Default 0: nobody is believed. */
+  readonly trustedProxies?: number;
   readonly logger?: Logger;
   readonly runtime?: Runtime;
   /** `SYMPHONY_WORKER_…` for the cron endpoint; `NODE_ENV=development` shows internal errors to clients. Default: empty. */
@@ -61,12 +63,15 @@ const limitsSchema = object({
   heavyConcurrency: count(4),
 });
 
+const trustedProxies = integer({ min: 0, max: 10, default: 0 });
+
 const authConfigSchema = object({
   publicDocs: boolean({ default: false }),
   roles: record(listOf(oneOf(SCOPES)), { default: {} }),
   roleClaim: string({ default: "role", pattern: /./ }),
   scopeClaim: string({ default: "scope", pattern: /./ }),
   limits: optional(limitsSchema),
+  trustedProxies,
 });
 
 /** `auth` of the configuration. */
@@ -74,6 +79,7 @@ export interface AuthConfig extends JwtClaims {
   readonly publicDocs: boolean;
   /** Absent: the defaults. */
   readonly limits?: Limits;
+  readonly trustedProxies: number;
 }
 
 /**
@@ -92,13 +98,17 @@ export function assertCredentials(auth: AuthOptions): void {
   new Credentials(auth, systemRuntime.clock, silentLogger);
 }
 
-const listenSchema = object({ host: string({ default: "127.0.0.1" }), port: integer({ min: 0, max: 65_535, default: 8080 }) });
+const listenSchema = object({
+  host: string({ default: "127.0.0.1" }),
+  port: integer({ min: 0, max: 65_535, default: 8080 }),
+  trustedProxies,
+});
 
 /** @throws {OptionsError} `OPTIONS_INVALID`, naming the field. */
 export function parseServerOptions(o: AdminServerOptions) {
   const environment = o.environment ?? {};
   return {
-    ...parseOptions(listenSchema, { host: o.host, port: o.port }, "admin"),
+    ...parseOptions(listenSchema, { host: o.host, port: o.port, trustedProxies: o.trustedProxies }, "admin"),
     messenger: o.messenger,
     reader: o.reader ?? o.messenger,
     auth: o.auth,

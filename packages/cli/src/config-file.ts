@@ -2,10 +2,13 @@ import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ConfigError, type MessengerConfig, MessengerError, type ParsedConfig, parseConfig, schemeOf } from "@symphony/core";
-import { type Environment, readVariable } from "./environment.ts";
+import { type Environment, type FromEnvironment, readDatabaseUrl } from "./environment.ts";
 import { codeOf } from "./exit-codes.ts";
+import { placeTimeouts } from "./timeouts.ts";
 
 const CONFIG_NAMES = ["symphony.config.ts", "symphony.config.js", "symphony.config.mjs"] as const;
+
+const CREDENTIALS = ["DATABASE_USERNAME", "DATABASE_PASSWORD"].flatMap((name) => [name, `${name}_FILE`]);
 
 export interface LoadOptions {
   /** Given: this file and no other. Default: the first of `CONFIG_NAMES` from `directory` upwards. */
@@ -47,15 +50,23 @@ export function findConfigFile(from: string): string | null {
 export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfig> {
   const directory = resolve(options.directory ?? ".");
   const environment = options.environment ?? process.env;
-  const database = readVariable(environment, "DATABASE_URL", { secret: true });
+  const database = readDatabaseUrl(environment);
   // A config file reads `process.env.DATABASE_URL`, and the handlers' threads do: there it must be, file or not.
-  if (database?.variable === "DATABASE_URL_FILE" && environment === process.env) process.env.DATABASE_URL = database.value;
+  if (database !== undefined && environment === process.env) announce(database);
   const file = options.file === undefined ? findConfigFile(directory) : given(resolve(directory, options.file));
   const exported = file === null ? { transports: { default: { dsn: "embedded:" } } } : await importConfig(file);
   const home = file === null || options.file !== undefined ? directory : dirname(file);
-  const { config, replaced } = placeEmbedded(exported, home, database?.value);
+  const { config: placed, replaced } = placeEmbedded(exported, home, database?.value);
+  const config = placeTimeouts(placed, environment);
   const replacedDsns = Object.fromEntries(replaced.map((name) => [name, database?.variable ?? ""]));
   return { file, config, parsed: check(config, file), replacedDsns, home };
+}
+
+function announce({ value }: FromEnvironment): void {
+  process.env.DATABASE_URL = value;
+  if (CREDENTIALS.every((name) => process.env[name] === undefined)) return;
+  // They are in it now, and what it was made of would contradict it when it is read again.
+  for (const name of [...CREDENTIALS, "DATABASE_URL_FILE"]) delete process.env[name];
 }
 
 function given(path: string): string {

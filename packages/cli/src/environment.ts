@@ -25,6 +25,44 @@ export function readVariable(environment: Environment, name: string, options: { 
   return { value: inFile, variable: `${name}_FILE` };
 }
 
+/**
+ * The connection string: `DATABASE_URL`, with `DATABASE_USERNAME` and `DATABASE_PASSWORD` put into it where secrets are kept
+ * apart from addresses.
+ *
+ * @throws {ConfigError} `CONFIG_INVALID` there is nothing to put them into, or it holds others.
+ */
+export function readDatabaseUrl(environment: Environment): FromEnvironment | undefined {
+  const url = readVariable(environment, "DATABASE_URL", { secret: true });
+  const username = readVariable(environment, "DATABASE_USERNAME", { secret: true });
+  const password = readVariable(environment, "DATABASE_PASSWORD", { secret: true });
+  const given = username ?? password;
+  if (given === undefined) return url;
+  const path = given.variable;
+  // Greedy: a password may hold an @.
+  const [, scheme, credentials = "", rest] = /^([a-z][a-z0-9+.-]*:\/\/)(?:(.*)@)?(.*)$/is.exec(url?.value ?? "") ?? [];
+  if (url === undefined || scheme === undefined)
+    throw new ConfigError(`${path} is set: DATABASE_URL must say where the database is`, { path });
+  const [own = "", ownPassword = ""] = splitOnce(credentials, ":");
+  const chosen = [pick(own, username), pick(ownPassword, password)];
+  return { value: `${scheme}${chosen[0]}${chosen[1] === "" ? "" : `:${chosen[1]}`}@${rest}`, variable: url.variable };
+}
+
+/** @throws {ConfigError} the two differ. */
+function pick(inUrl: string, given: FromEnvironment | undefined): string {
+  if (given === undefined) return inUrl;
+  const encoded = encodeURIComponent(given.value);
+  if (inUrl !== "" && inUrl !== encoded) {
+    const path = given.variable;
+    throw new ConfigError(`${path} is set, and DATABASE_URL holds another: leave it out there, or unset ${path}`, { path });
+  }
+  return encoded;
+}
+
+function splitOnce(text: string, separator: string): readonly string[] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
+}
+
 function readSecret(name: string, path: string): string {
   try {
     return readFileSync(path, "utf8").replace(/\r?\n$/, "");

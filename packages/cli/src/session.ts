@@ -1,8 +1,9 @@
-import { createMessenger, type Messenger, type MessengerConfig, schemeOf, type Transport } from "@symphony/core";
+import { createMessenger, type Messenger, type MessengerConfig, type Transport } from "@symphony/core";
 import { createLogger, type SymphonyLogger } from "@symphony/telemetry";
 import { type LoadedConfig, loadConfig } from "./config-file.ts";
 import { UsageError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
+import { withPostgresOptions } from "./postgres-options.ts";
 import { parseAddress, type RemoteAddress } from "./remote/admin-client.ts";
 import { openRemote } from "./remote/remote-messenger.ts";
 import { type Flags, resolveSettings, type Settings } from "./settings.ts";
@@ -41,21 +42,8 @@ export function commandLogger(session: Session): SymphonyLogger {
   return createLogger({ destination: 2, sync: true, ...(level === undefined ? {} : { level }) });
 }
 
-const POSTGRES = ["postgres", "postgresql", "pgboss", "embedded"];
-
 /** The configuration with transports that create nothing by themselves: for who sets up, or only wants to look. */
 export const withoutAutoSetup = (config: MessengerConfig): MessengerConfig => withPostgresOptions(config, { autoSetup: "defer" });
-
-export const isPostgres = (dsn: string): boolean => POSTGRES.includes(schemeOf(dsn));
-
-/** The configuration with other options of its PostgreSQL transports. */
-export function withPostgresOptions(config: MessengerConfig, options: Readonly<Record<string, unknown>>): MessengerConfig {
-  const transports = Object.entries(config.transports).map(([name, transport]) => [
-    name,
-    isPostgres(transport.dsn) ? { ...transport, options: { ...transport.options, ...options } } : transport,
-  ]);
-  return { ...config, transports: Object.fromEntries(transports) };
-}
 
 /** Runs `work` with a connected messenger and closes it, whatever happens. */
 export async function withMessenger<T>(

@@ -43,10 +43,17 @@ const define = <T>(definition: Definition<T>): Definition<T> => definition;
 const count = integer({ min: 1 });
 const port = integer({ min: 0, max: 65_535 });
 const text = string();
+const milliseconds = integer({ min: 100, max: 600_000 });
 
 /** Every setting, its names in all three places and its only default. Milliseconds where nothing else is said. */
 export const SETTINGS = {
   databaseUrl: define<string>({ environment: "DATABASE_URL", parser: text, secret: true, mask: maskDsn }),
+  databaseUsername: define<string>({ environment: "DATABASE_USERNAME", parser: text, file: true }),
+  databasePassword: define<string>({ environment: "DATABASE_PASSWORD", parser: text, secret: true }),
+  connectTimeout: define<number>({ environment: "SYMPHONY_DATABASE_CONNECT_TIMEOUT", parser: milliseconds }),
+  statementTimeout: define<number>({ environment: "SYMPHONY_DATABASE_STATEMENT_TIMEOUT", parser: milliseconds }),
+  lockTimeout: define<number>({ environment: "SYMPHONY_DATABASE_LOCK_TIMEOUT", parser: milliseconds }),
+  messageTimeout: define<number>({ environment: "SYMPHONY_WORKER_MESSAGE_TIMEOUT", parser: integer({ min: 1, max: 86_400_000 }) }),
   batchSize: define<number>({
     environment: "SYMPHONY_WORKER_BATCH_SIZE",
     flag: "batch-size",
@@ -135,6 +142,9 @@ export const SETTINGS = {
   healthPort: define<number>({ environment: "SYMPHONY_HEALTH_PORT", flag: "health-port", parser: port, default: 8081 }),
   adminHost: define<string>({ environment: "SYMPHONY_ADMIN_HOST", flag: "host", parser: text, default: "127.0.0.1" }),
   adminPort: define<number>({ environment: "SYMPHONY_ADMIN_PORT", flag: "port", parser: port, default: 8080 }),
+  trustedProxies: define<number>({ environment: "SYMPHONY_ADMIN_TRUSTED_PROXIES", parser: integer({ min: 0, max: 10 }) }),
+  requestsPerMinute: define<number>({ environment: "SYMPHONY_ADMIN_REQUESTS_PER_MINUTE", parser: count }),
+  failuresPerMinute: define<number>({ environment: "SYMPHONY_ADMIN_FAILURES_PER_MINUTE", parser: count }),
   authTokensFile: define<string>({ environment: "SYMPHONY_AUTH_TOKENS_FILE", parser: text }),
   authToken: define<string>({ environment: "SYMPHONY_AUTH_TOKEN", parser: text, secret: true }),
   authJwksUrl: define<string>({ environment: "SYMPHONY_AUTH_JWKS_URL", parser: text, file: true }),

@@ -28,6 +28,7 @@ test("has one default for every option", () => {
     deadLetterQueue: "failed",
     statementTimeoutMs: 4_000,
     connectTimeoutMs: 5_000,
+    lockTimeoutMs: 2_000,
     coalesceMaxRows: 500,
     coalesceMaxWaitMs: 2,
     applicationName: "symphony",

@@ -39,6 +39,11 @@ const optionsSchema = object({
    */
   statementTimeoutMs: integer({ min: 100, max: 600_000, default: 4_000 }),
   connectTimeoutMs: integer({ min: 100, max: 600_000, default: 5_000 }),
+  /**
+   * Milliseconds that a statement of set-up waits for a lock before it makes way and tries anew. A longer wait holds up
+   * everybody who comes after: the lock that a new partition needs shuts out all.
+   */
+  lockTimeoutMs: integer({ min: 10, max: 600_000, default: 2_000 }),
   /** Rows in one insert, at most. */
   coalesceMaxRows: integer({ min: 1, max: 10_000, default: 500 }),
   /** Milliseconds that a message waits for an insert that is on its way, before it is sent beside it. */

@@ -26,8 +26,6 @@ export interface Step {
 /** Another process did the same at the same moment (object exists), or stood in the way for too long: look again. */
 const RACE_STATES = new Set(["42P07", "42710", "23505", "42P06", "55P03", "40P01", "XX000"]);
 const TRIES = 10;
-/** Waiting longer would make everybody wait who comes after: the lock that a new partition needs shuts out all. */
-const LOCK_TIMEOUT_MS = 2_000;
 const LOCK_POLL_MS = 50;
 const LOCK_PATIENCE_MS = 120_000;
 
@@ -75,7 +73,7 @@ export class SetUp {
   }
 
   async #attempt(queues: readonly string[], done: Step[]): Promise<void> {
-    const config = this.#database.plainConfig([`lock_timeout=${LOCK_TIMEOUT_MS}`]);
+    const config = this.#database.plainConfig([`lock_timeout=${this.#options.lockTimeoutMs}`]);
     const client = this.#database.client(config);
     client.on("error", (error) => this.#logger.debug({ err: error }, "the connection of set-up was lost"));
     await client.connect();
@@ -294,6 +292,6 @@ function indexStep(schema: string, found: QueueState, { suffix, on, isUnique }: 
   const what = isUnique === true ? "UNIQUE INDEX" : "INDEX";
   const create = found.small
     ? [`CREATE ${what} IF NOT EXISTS ${name} ON ${target}`]
-    : ["SET lock_timeout = 0", `CREATE ${what} CONCURRENTLY IF NOT EXISTS ${name} ON ${target}`, `SET lock_timeout = ${LOCK_TIMEOUT_MS}`];
+    : ["SET lock_timeout = 0", `CREATE ${what} CONCURRENTLY IF NOT EXISTS ${name} ON ${target}`, "RESET lock_timeout"];
   return { kind: "care", title: `create an index ${on} for the queue "${found.name}"`, sql: [...drop, ...create] };
 }

@@ -18,7 +18,7 @@ export const answer =
     const idempotencyKey = context.req.headersDistinct["idempotency-key"]?.[0];
     if (idempotencyKey !== undefined && endpoint.takesIdempotencyKey !== true)
       throw invalid([{ path: "Idempotency-Key", message: "means nothing here: this request is not kept" }]);
-    const action = actionOf(endpoint, context.state, context.req.socket.remoteAddress);
+    const action = actionOf(endpoint, context.state, context.state.address);
     if (action !== undefined) context.state.action = action;
     const caller = { principal, requestId, idempotencyKey, action: action as Action };
     const given = await endpoint.handle({ params, query, body }, caller);

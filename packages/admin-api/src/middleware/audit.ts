@@ -20,7 +20,7 @@ export const audit =
     const line = (status: number, outcome: string): void => {
       const { principal, requestId } = context.state;
       if (principal === undefined) return;
-      const who = { principal: principal.name, token_id: principal.tokenId, address: context.req.socket.remoteAddress ?? null };
+      const who = { principal: principal.name, token_id: principal.tokenId, address: context.state.address ?? null };
       logger.info({ audit: true, request_id: requestId, ...who, action: name, target: targetOf(context), status, outcome }, "action");
     };
     try {
@@ -29,7 +29,7 @@ export const audit =
     } catch (error) {
       const problem = toProblem(error);
       line(problem.status, problem.code);
-      await recordRefusal(context.state, problem, { name, messenger, logger, address: context.req.socket.remoteAddress });
+      await recordRefusal(context.state, problem, { name, messenger, logger, address: context.state.address });
       throw error;
     }
   };

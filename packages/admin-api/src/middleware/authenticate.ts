@@ -29,11 +29,10 @@ export const authenticate =
     if (entry.isDocs === true && publicDocs) return next();
     const header = context.req.headers.authorization;
     const presented = BEARER.exec(header ?? "")?.[1];
-    const identified =
-      presented === undefined ? NONE : await identify(presented, { entry, credentials, address: context.req.socket.remoteAddress });
+    const identified = presented === undefined ? NONE : await identify(presented, { entry, credentials, address: context.state.address });
     const { principal } = identified;
     if (principal === undefined) {
-      const address = context.req.socket.remoteAddress ?? "";
+      const address = context.state.address ?? "";
       const taken = failures.take(address);
       // A flood of failures is told by its first lines.
       const { requestId } = context.state;

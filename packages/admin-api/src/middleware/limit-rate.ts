@@ -7,7 +7,7 @@ import type { State } from "./state.ts";
 export const limitRate =
   (requests: WindowLimiter): Middleware<State> =>
   async (context, next) => {
-    const key = context.state.principal?.digest.toString("hex") ?? `address ${context.req.socket.remoteAddress ?? ""}`;
+    const key = context.state.principal?.digest.toString("hex") ?? `address ${context.state.address ?? ""}`;
     const { allowed, limit, remaining, resetS } = requests.take(key);
     context.set("ratelimit-policy", `"default";q=${limit};w=60`);
     context.set("ratelimit", `"default";r=${remaining};t=${resetS}`);

@@ -18,7 +18,7 @@ export const requestLog =
       route: route ?? null,
       status: context.status,
       duration_ms: Math.round(clock.monotonic() - startedAt),
-      address: context.req.socket.remoteAddress ?? null,
+      address: context.state.address ?? null,
       ...(principal === undefined ? {} : { principal: principal.name, token_id: principal.tokenId }),
     };
     if (principal === undefined) logger.debug(fields, "request");

@@ -4,6 +4,8 @@ import type { Principal } from "../auth/tokens.ts";
 /** What the middleware finds out about a request, for those that come after. */
 export interface State {
   requestId: string;
+  /** Of the client, as far as the proxies in front are to be believed. */
+  address?: string;
   principal?: Principal;
   /** Of endpoints that change something, once the caller was let in. */
   action?: Action;

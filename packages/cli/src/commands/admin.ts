@@ -5,13 +5,14 @@ import type { Check } from "@symphony/worker-runner";
 import { defineCommand, text } from "../command.ts";
 import type { Io } from "../io.ts";
 import { startMetrics } from "../metrics.ts";
-import { isPostgres, openSession, type Session, withPostgresOptions } from "../session.ts";
+import { isPostgres, withPostgresOptions } from "../postgres-options.ts";
+import { openSession, type Session } from "../session.ts";
 import type { Settings } from "../settings.ts";
 import { startProbes } from "../start-probes.ts";
 import { workerLogger } from "./consume.ts";
 
 /** Secrets come from the environment only: what is on a command line is in every list of processes. */
-function authOf(settings: Settings, { publicDocs, limits: _, ...claims }: AuthConfig): AuthOptions {
+function authOf(settings: Settings, { publicDocs, limits: _, trustedProxies: __, ...claims }: AuthConfig): AuthOptions {
   const { authToken, authTokensFile, cronSecret } = settings;
   const jwt = jwtOf(settings, claims);
   return {
@@ -52,6 +53,18 @@ function openReader(config: MessengerConfig, messenger: Messenger): Promise<Mess
   return createMessenger(withPostgresOptions(config, READER_OPTIONS), { transports, logger, runtime });
 }
 
+/** Who is counted, and how often. Environment beats configuration, as everywhere. */
+function admission({ trustedProxies, requestsPerMinute, failuresPerMinute }: Settings, config: AuthConfig) {
+  return {
+    trustedProxies: trustedProxies.value ?? config.trustedProxies,
+    limits: {
+      ...config.limits,
+      ...(requestsPerMinute.value === undefined ? {} : { requestsPerMinute: requestsPerMinute.value }),
+      ...(failuresPerMinute.value === undefined ? {} : { failuresPerMinute: failuresPerMinute.value }),
+    },
+  };
+}
+
 async function serve(io: Io, session: Session, json: boolean): Promise<void> {
   // Loaded here: no other command needs a web server.
   const { assertCredentials, createAdminServer, parseAuthConfig } = await import("@symphony/admin-api");
@@ -71,7 +84,7 @@ async function serve(io: Io, session: Session, json: boolean): Promise<void> {
     messenger,
     reader,
     auth,
-    ...(authConfig.limits === undefined ? {} : { limits: authConfig.limits }),
+    ...admission(settings, authConfig),
     logger,
     environment: io.environment,
     ...(adminHost.value === undefined ? {} : { host: adminHost.value }),

@@ -4,7 +4,7 @@ import { dirname, resolve } from "node:path";
 import { defineCommand, text } from "../command.ts";
 import { embeddedDirectory, findConfigFile } from "../config-file.ts";
 import { type Child, type ChildEnd, devLoop } from "../dev-loop.ts";
-import { type Environment, readVariable } from "../environment.ts";
+import { type Environment, readDatabaseUrl } from "../environment.ts";
 import type { Io } from "../io.ts";
 import { maskDsn } from "../mask.ts";
 import { resolveSettings } from "../settings.ts";
@@ -20,7 +20,7 @@ interface Database {
  * Undefined when its package is not installed: then the configuration has to name one.
  */
 async function openDatabase(io: Io, home: string): Promise<Database | undefined> {
-  const given = readVariable(io.environment, "DATABASE_URL", { secret: true });
+  const given = readDatabaseUrl(io.environment);
   if (given !== undefined) return { url: given.value, release: () => Promise.resolve() };
   let embedded: typeof import("@symphony/embedded-postgres");
   try {
