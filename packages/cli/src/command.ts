@@ -7,6 +7,8 @@ import type { GlobalFlags } from "./session.ts";
 
 /** One command of the program: what it accepts, and what it does; its promise is the end of it. */
 export interface Command {
+  /** It, or one of its commands, can work through an admin API. */
+  readonly isRemote: boolean;
   readonly module: (io: ProcessIo) => CommandModule;
 }
 
@@ -26,13 +28,15 @@ export function defineCommand<const O extends Readonly<Record<string, Options>>>
   readonly remote?: true;
   readonly run: (io: ProcessIo, flags: InferredOptionTypes<O> & GlobalFlags & Readonly<Record<string, unknown>>) => Promise<void>;
 }): Command {
+  const isRemote = o.remote === true;
   return {
+    isRemote,
     module: (io) => ({
       command: o.usage,
       describe: o.describe,
       ...(o.aliases === undefined ? {} : { aliases: o.aliases }),
       builder: (yargs: Argv) => {
-        const options = yargs.options(o.options ?? {});
+        const options = helpOf(isRemote, yargs).options(o.options ?? {});
         const withPositionals = o.positionals === undefined ? options : o.positionals(options);
         return withPositionals.example((o.examples ?? []).map(([line, what]) => [line, what] as [string, string]));
       },
@@ -40,6 +44,9 @@ export function defineCommand<const O extends Readonly<Record<string, Options>>>
     }),
   };
 }
+
+/** `--help` must not offer what is refused. */
+const helpOf = (isRemote: boolean, yargs: Argv): Argv => (isRemote ? yargs : yargs.hide("url"));
 
 /** @throws {UsageError} `--url` was given to a command that needs the database. */
 function addressOf(o: { readonly usage: string; readonly remote?: true }, flag: unknown, io: ProcessIo): string | undefined {
@@ -50,13 +57,15 @@ function addressOf(o: { readonly usage: string; readonly remote?: true }, flag: 
 
 /** A command that only has subcommands. */
 export function defineGroup(o: { readonly usage: string; readonly describe: string; readonly commands: readonly Command[] }): Command {
+  const isRemote = o.commands.some((command) => command.isRemote);
   return {
+    isRemote,
     module: (io) => ({
       command: o.usage,
       describe: o.describe,
       builder: (yargs: Argv) => {
         for (const command of o.commands) yargs.command(command.module(io));
-        return yargs.demandCommand(1, 1, `${o.usage.split(" ", 1)[0]} needs one of its commands; see --help`);
+        return helpOf(isRemote, yargs).demandCommand(1, 1, `${o.usage.split(" ", 1)[0]} needs one of its commands; see --help`);
       },
       handler: () => undefined,
     }),

@@ -12,11 +12,12 @@ import { startProbes } from "../start-probes.ts";
 import { workerLogger } from "./consume.ts";
 
 /** Secrets come from the environment only: what is on a command line is in every list of processes. */
-function authOf(settings: Settings, { publicDocs, limits: _, trustedProxies: __, ...claims }: AuthConfig): AuthOptions {
+function authOf(settings: Settings, { publicDocs, requireCronNonce, limits: _, trustedProxies: __, ...claims }: AuthConfig): AuthOptions {
   const { authToken, authTokensFile, cronSecret } = settings;
   const jwt = jwtOf(settings, claims);
   return {
     publicDocs,
+    requireCronNonce,
     ...(authToken.value === undefined ? {} : { token: authToken.value }),
     ...(authTokensFile.value === undefined ? {} : { tokensFile: authTokensFile.value }),
     ...(jwt === undefined ? {} : { jwt }),
