@@ -47,19 +47,23 @@ export interface AdminBedOptions {
   /** The way to the database, such as through a proxy. Default: directly. */
   readonly dsn?: (connectionString: string) => string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Of another bed, which owns it. Default: one of its own. */
+  readonly database?: Database;
+  /** More entries of the tokens file. */
+  readonly entries?: readonly object[];
 }
 
 export async function openAdminBed(options: AdminBedOptions = {}): Promise<AdminBed> {
   await using undo = new AsyncDisposableStack();
   const server = await sharedServer();
   undo.defer(() => server.release());
-  const database = await createDatabase(server);
-  undo.defer(() => database.close({ keep: false }));
+  const database = options.database ?? (await createDatabase(server));
+  if (options.database === undefined) undo.defer(() => database.close({ keep: false }));
   const directory = mkdtempSync(join(tmpdir(), "symphony-admin-"));
   undo.defer(() => rmSync(directory, { recursive: true }));
   const { entries, tokens } = makeTokens();
   const tokensFile = join(directory, "tokens.json");
-  writeFileSync(tokensFile, JSON.stringify({ tokens: entries }));
+  writeFileSync(tokensFile, JSON.stringify({ tokens: [...entries, ...(options.entries ?? [])] }));
   const processes = new Processes();
   undo.defer(() => processes.end());
   const process = processes.symphony(["admin", "--port", "0", "--json", "--config", CONFIG], {

@@ -91,6 +91,27 @@ const PROVOKE: Readonly<Record<string, (t: TestContext) => Promise<Answer>>> = {
   NOT_FOUND: () => bed.ask("GET", "/api/symphony/nothing"),
   METHOD_NOT_ALLOWED: () => bed.ask("PUT", "/api/symphony/status"),
   CONFLICT: raced,
+  async REQUEST_IN_PROGRESS() {
+    await send({ type: "test.wait", payload: {} });
+    const consume = () =>
+      bed.ask("POST", "/api/symphony/consume", { body: { timeLimit: 2_000, batchSize: 1 }, headers: { "idempotency-key": "busy" } });
+    const first = consume();
+    while ((await active(bed)) === 0);
+    const second = await consume();
+    await first;
+    return second;
+  },
+  REQUEST_REPLAYED: () =>
+    bed.ask("POST", "/api/cron/symphony-worker", {
+      token: bed.tokens.cron,
+      headers: { "x-symphony-timestamp": "1700000000", "x-symphony-nonce": "0123456789abcdef" },
+    }),
+  async IDEMPOTENCY_KEY_REUSED() {
+    const pause = (queue: string) => bed.ask("POST", `/api/symphony/queues/${queue}/pause`, { headers: { "idempotency-key": "reused" } });
+    await pause("images");
+    await post("queues/images/resume");
+    return pause("default");
+  },
   BODY_TOO_LARGE: () => post("queues/images/pause", { type: "x".repeat(70_000) }),
   UNSUPPORTED_MEDIA_TYPE: () => bed.ask("POST", "/api/symphony/dispatch", { body: "{}", headers: { "content-type": "text/plain" } }),
   async RATE_LIMITED(t) {

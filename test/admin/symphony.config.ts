@@ -38,6 +38,7 @@ export default defineConfig({
         ),
       ],
   auth: {
+    requireCronNonce: process.env.SYMPHONY_TEST_CRON_NONCE === "1",
     roles: { authenticated: ["symphony:read"] },
     ...(process.env.SYMPHONY_TEST_NARROW === "1" ? {} : { limits: { requestsPerMinute: 1_000_000, failuresPerMinute: 1_000_000 } }),
   },

@@ -20,6 +20,7 @@ import { securityHeaders } from "./middleware/security-headers.ts";
 import type { State } from "./middleware/state.ts";
 import { wellFormed } from "./middleware/well-formed.ts";
 import type { Limits } from "./options.ts";
+import { Once } from "./requests/once.ts";
 import type { AnyEndpoint } from "./routes/endpoint.ts";
 import { ROUTES, type RouteEntry, type RouteName } from "./routes/table.ts";
 
@@ -61,6 +62,7 @@ function routes({ messenger, endpoints, credentials, publicDocs, limits, runtime
   const failures = new WindowLimiter({ limit: limits.failuresPerMinute, windowMs: MINUTE_MS, clock });
   const requests = new WindowLimiter({ limit: limits.requestsPerMinute, windowMs: MINUTE_MS, clock });
   const ordinary = new Gate({ places: limits.concurrency, seats: limits.waiting });
+  const once = new Once({ messenger, logger });
   const heavy = new Gate({ places: limits.heavyConcurrency, seats: 0 });
   for (const [name, entry] of Object.entries(ROUTES) as [RouteName, RouteEntry][]) {
     const endpoint = endpoints[name];
@@ -73,7 +75,7 @@ function routes({ messenger, endpoints, credentials, publicDocs, limits, runtime
         limitRate(requests),
         body(endpoint),
         enter(endpoint.isHeavy === true ? heavy : ordinary),
-        answer(endpoint),
+        answer({ endpoint, method: entry.method, route: entry.path, once }),
       ],
     );
   }

@@ -62,13 +62,20 @@ export function toOpenApi(endpoints: Readonly<Record<RouteName, AnyEndpoint>>, p
   };
 }
 
+const IDEMPOTENCY_KEY = {
+  name: "Idempotency-Key",
+  in: "header",
+  required: false,
+  description: "The request is carried out once; the same key with the same request gets the same answer for a day.",
+  schema: { type: "string", minLength: 1, maxLength: 255 },
+};
+
 function operation(name: RouteName, entry: RouteEntry, endpoint: AnyEndpoint, publicDocs: boolean): Json {
   const parameters = [
     ...parametersOf(endpoint.params, "path"),
     ...parametersOf(endpoint.query, "query"),
-    ...(endpoint.takesIdempotencyKey === true
-      ? [{ name: "Idempotency-Key", in: "header", required: false, schema: { type: "string", minLength: 1, maxLength: 255 } }]
-      : []),
+    ...parametersOf(endpoint.headers, "header"),
+    ...(entry.method === "POST" ? [IDEMPOTENCY_KEY] : []),
   ];
   const body = endpoint.body instanceof z.ZodUndefined ? undefined : endpoint.body;
   const required = body !== undefined && !body.safeParse(undefined).success;
@@ -81,7 +88,7 @@ function operation(name: RouteName, entry: RouteEntry, endpoint: AnyEndpoint, pu
     ...(body === undefined
       ? {}
       : { requestBody: { required, content: { "application/json": withExample(toJsonSchema(body, "input"), name) } } }),
-    responses: { ...answersOf(endpoint), ...problemsOf(endpoint, body !== undefined) },
+    responses: { ...answersOf(endpoint), ...problemsOf(endpoint, entry, body !== undefined) },
   };
 }
 
@@ -111,8 +118,9 @@ const withExample = (schema: Json, request?: RouteName): Json => ({
   example: (request === undefined ? undefined : BODIES[request]) ?? exampleOf(schema as JsonSchema, "", request !== undefined),
 });
 
-function problemsOf(endpoint: AnyEndpoint, hasBody: boolean): Json {
-  const statuses = [...new Set([...ALWAYS, ...endpoint.problems, ...(hasBody ? [413, 415] : [])])];
+function problemsOf(endpoint: AnyEndpoint, { method }: RouteEntry, hasBody: boolean): Json {
+  const ofKeys = method === "POST" ? [409, 422] : [];
+  const statuses = [...new Set([...ALWAYS, ...endpoint.problems, ...ofKeys, ...(hasBody ? [413, 415] : [])])];
   const content = { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } };
   const headers = { "Retry-After": { $ref: "#/components/headers/RetryAfter" } };
   return Object.fromEntries(
@@ -120,7 +128,7 @@ function problemsOf(endpoint: AnyEndpoint, hasBody: boolean): Json {
   );
 }
 
-function parametersOf(schema: z.ZodType, place: "path" | "query"): readonly Json[] {
+function parametersOf(schema: z.ZodType, place: "path" | "query" | "header"): readonly Json[] {
   const { properties = {}, required = [] } = toJsonSchema(schema, "input") as {
     properties?: Record<string, Json>;
     required?: readonly string[];

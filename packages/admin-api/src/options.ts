@@ -67,6 +67,7 @@ const trustedProxies = integer({ min: 0, max: 10, default: 0 });
 
 const authConfigSchema = object({
   publicDocs: boolean({ default: false }),
+  requireCronNonce: boolean({ default: false }),
   roles: record(listOf(oneOf(SCOPES)), { default: {} }),
   roleClaim: string({ default: "role", pattern: /./ }),
   scopeClaim: string({ default: "scope", pattern: /./ }),
@@ -77,6 +78,7 @@ const authConfigSchema = object({
 /** `auth` of the configuration. */
 export interface AuthConfig extends JwtClaims {
   readonly publicDocs: boolean;
+  readonly requireCronNonce: boolean;
   /** Absent: the defaults. */
   readonly limits?: Limits;
   readonly trustedProxies: number;

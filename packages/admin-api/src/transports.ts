@@ -7,9 +7,11 @@ import {
   isCountable,
   isGroupable,
   isListable,
+  isRequestKeeping,
   type Listable,
   type Messenger,
   MessengerError,
+  type RequestStore,
   type Transport,
   TransportError,
 } from "@symphony/core";
@@ -30,6 +32,18 @@ export function transportOrDefault(messenger: Messenger, wanted: string | undefi
 export function transportsOf(messenger: Messenger, wanted: string | undefined): readonly Named<Transport>[] {
   const names = wanted === undefined ? messenger.transportNames : [wanted];
   return names.map((name) => [name, messenger.transport(name)] as const);
+}
+
+/**
+ * Where requests are remembered: in one place, whichever transport they are about, so that a key means one request.
+ *
+ * @throws {MessengerError} `CAPABILITY_MISSING`
+ */
+export function requestStore(messenger: Messenger): RequestStore {
+  const named = transportOrDefault(messenger, undefined);
+  const able = [named, ...transportsOf(messenger, undefined)].map(([, transport]) => transport).find(isRequestKeeping);
+  if (able === undefined) throw missing(named[0], "remember requests");
+  return able.requests;
 }
 
 export function countable([name, transport]: Named<Transport>): Named<Transport & Countable> {

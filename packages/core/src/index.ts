@@ -35,6 +35,7 @@ export * from "./redrive/canary.ts";
 export * from "./redrive/redrive-runner.ts";
 export * from "./redrive/redrives.ts";
 export * from "./redrive/run-redrive.ts";
+export * from "./request-keeper.ts";
 export { ResetError, ResetGate, type Resettable } from "./resets.ts";
 export * from "./retry/function.ts";
 export * from "./retry/multiplier.ts";

@@ -12,6 +12,7 @@ import type {
   Purgeable,
   Reapable,
   Redrivable,
+  RequestKeeping,
   Schedulable,
   SetUpAble,
   Supervisable,
@@ -32,6 +33,7 @@ export type PgBossTransport = Transport &
   Reapable &
   Supervisable &
   Redrivable &
+  RequestKeeping &
   Forwardable &
   Schedulable &
   Auditable &

@@ -7,6 +7,7 @@ import {
   COUNTER_TABLE,
   PAUSE_TABLE,
   REDRIVE_TABLE,
+  REQUEST_TABLE,
   SCHEDULE_TABLE,
   SIGNAL_TABLE,
   TRASH_TABLE,
@@ -60,6 +61,9 @@ export const OWN_TABLES: Readonly<Record<string, string>> = {
   // Ids rise with time: the primary key is the order of the list, and the oldest are found in it.
   [AUDIT_TABLE]: `id uuid PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), actor jsonb NOT NULL, action text NOT NULL, target text,
   parameters jsonb NOT NULL, request_id text, count bigint NOT NULL, outcome text NOT NULL`,
+  // The second key is there to find what is over.
+  [REQUEST_TABLE]: `key text PRIMARY KEY, fingerprint text NOT NULL, status int, body jsonb, at timestamptz NOT NULL DEFAULT now(),
+  until timestamptz NOT NULL, UNIQUE (until, key)`,
   [TRASH_TABLE]: `audit_id uuid NOT NULL, source text NOT NULL, id uuid NOT NULL, at timestamptz NOT NULL DEFAULT now(), job jsonb NOT NULL,
   PRIMARY KEY (audit_id, source, id)`,
   [SCHEDULE_TABLE]: `name text PRIMARY KEY, definition text NOT NULL, text text NOT NULL, type text NOT NULL, missed_after_ms bigint NOT NULL,

@@ -7,6 +7,7 @@ export const WORKER_TABLE = "messenger_worker";
 export const COUNTER_TABLE = "messenger_counter";
 export const SIGNAL_TABLE = "messenger_signal";
 export const REDRIVE_TABLE = "messenger_redrive";
+export const REQUEST_TABLE = "messenger_request";
 export const AUDIT_TABLE = "messenger_audit";
 export const TRASH_TABLE = "messenger_trash";
 export const SCHEDULE_TABLE = "messenger_schedule";

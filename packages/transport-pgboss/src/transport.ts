@@ -39,6 +39,7 @@ import { QueueMaker } from "./queue-maker.ts";
 import { QueueDirectory, type QueueInfo } from "./queues.ts";
 import { Reaper } from "./reaper.ts";
 import { PgBossReceiver } from "./receiver.ts";
+import { RequestLog } from "./request-log.ts";
 import { Schedules } from "./schedules.ts";
 import { PgBossSender } from "./sender.ts";
 import { describeSteps, missingError, SetUp } from "./setup.ts";
@@ -107,6 +108,7 @@ async function open(input: OpenInput, path = ""): Promise<PgBossTransport> {
 
 class Opened extends Controlled implements PgBossTransport {
   readonly schedules: Schedules;
+  readonly requests: RequestLog;
   readonly #options: PgBossOptions;
   readonly #database: Database;
   readonly #release: (() => Promise<void>) | undefined;
@@ -171,6 +173,7 @@ class Opened extends Controlled implements PgBossTransport {
     this.#reaper = new Reaper({ ...shared, notifier: this.#notifier, control: this.control });
     this.#audit = new AuditLog({ database, notifier: this.#notifier, runtime, schema });
     this.schedules = new Schedules(database, schema);
+    this.requests = new RequestLog({ database, runtime, schema });
     this.#transactor = new Transactor({
       database,
       queues: this.#queues,

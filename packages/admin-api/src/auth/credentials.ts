@@ -15,6 +15,8 @@ export interface AuthOptions {
   readonly jwt?: JwtOptions;
   /** For `/api/cron/symphony-worker` and nothing else, at least 16 characters (`CRON_SECRET`). */
   readonly cronSecret?: string;
+  /** The cron endpoint takes requests with a timestamp and a nonce only. Default false: those that come with them are good for one time. */
+  readonly requireCronNonce?: boolean;
   /** `/openapi.json` and `/docs` without a token. Default false. */
   readonly publicDocs?: boolean;
 }

@@ -25,7 +25,7 @@ export const audit =
     };
     try {
       await next();
-      line(context.status, "done");
+      line(context.status, context.state.isRepeated === true ? "repeated" : "done");
     } catch (error) {
       const problem = toProblem(error);
       line(problem.status, problem.code);

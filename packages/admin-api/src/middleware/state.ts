@@ -9,6 +9,8 @@ export interface State {
   principal?: Principal;
   /** Of endpoints that change something, once the caller was let in. */
   action?: Action;
+  /** Nothing was done: the answer is that of an earlier request with the same key. */
+  isRepeated?: true;
   /** Parsed; undefined: there is none. */
   body?: unknown;
   /** Pattern of the matched route: for the log, which must not hold ids of a stranger's making. */

@@ -3,7 +3,7 @@ import { invalid } from "../http/problem.ts";
 import type { State } from "./state.ts";
 
 /** Headers that must not come twice: which of the two counts would depend on who reads them. */
-const ONCE = ["authorization", "host", "content-type", "content-length", "idempotency-key"];
+const ONCE = ["authorization", "host", "content-type", "content-length", "idempotency-key", "x-symphony-timestamp", "x-symphony-nonce"];
 
 /** Refuses requests that a proxy in front may have understood differently. */
 export const wellFormed: Middleware<State> = async (context, next) => {

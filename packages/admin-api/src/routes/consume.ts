@@ -1,7 +1,8 @@
-import type { Messenger } from "@symphony/core";
+import type { Messenger, Runtime } from "@symphony/core";
 import { z } from "zod";
 import type { ConsumeLimits, Consumers } from "../consume/consumers.ts";
 import { DEFAULT_BATCH_SIZE, DEFAULT_MAX_CONCURRENCY, DEFAULT_TIME_LIMIT_MS } from "../consume/environment.ts";
+import { nonceHeaders, takeNonce } from "../requests/nonce.ts";
 import { transportOrDefault } from "../transports.ts";
 import { type Answer, type AnyEndpoint, type Caller, endpoint } from "./endpoint.ts";
 import { count, name, success } from "./fields.ts";
@@ -46,15 +47,30 @@ export const consumeEndpoint = (messenger: Messenger, consumers: Consumers): Any
     handle: ({ body }, caller) => consume(messenger, consumers, body, caller),
   });
 
-/** @param limits - Of the environment: a timer brings nothing along but its secret. */
-export const cronEndpoint = (messenger: Messenger, consumers: Consumers, limits: ConsumeLimits): AnyEndpoint =>
+export interface CronInput {
+  readonly messenger: Messenger;
+  readonly runtime: Runtime;
+  readonly consumers: Consumers;
+  /** Of the environment: a timer brings nothing along but its secret. */
+  readonly cronLimits: ConsumeLimits;
+  readonly requireCronNonce: boolean;
+}
+
+/** @param method - Timers that post, pg_net for one, send an empty object along. */
+export const cronEndpoint = (o: CronInput, method: "GET" | "POST"): AnyEndpoint =>
   endpoint({
     summary: "Handle messages until the queues are empty or a limit of the environment is met, for timers",
+    ...(method === "POST" ? { body: z.strictObject({}).prefault({}) as z.ZodType } : {}),
+    headers: nonceHeaders(o.requireCronNonce) as z.ZodType<Readonly<Record<string, string | undefined>>>,
     answers: { 200: answerSchema },
-    problems: [422],
+    problems: [409, 422],
     action: "consume",
     isHeavy: true,
-    handle: (_, caller) => consume(messenger, consumers, limits, caller),
+    async handle({ headers }, caller) {
+      o.consumers.assertReady();
+      await takeNonce(o.messenger, o.runtime.clock, headers);
+      return consume(o.messenger, o.consumers, o.cronLimits, caller);
+    },
   });
 
 async function consume(messenger: Messenger, consumers: Consumers, limits: ConsumeLimits, { action }: Caller): Promise<Answer> {

@@ -3,11 +3,11 @@ import { z } from "zod";
 import type { Action } from "../audit/action.ts";
 import { MESSAGE_BODY } from "../http/body.ts";
 import { invalid } from "../http/problem.ts";
+import { idempotencyKey as key } from "../requests/once.ts";
 import { type AnyEndpoint, endpoint } from "./endpoint.ts";
 import { name, success, text, time } from "./fields.ts";
 
 const metadata = z.record(z.string(), z.unknown());
-const key = text(255);
 
 const bodySchema = z.strictObject({
   message: z.strictObject({ type: name, payload: z.unknown(), metadata: metadata.optional() }),
@@ -46,7 +46,7 @@ export const dispatchEndpoint = (messenger: Messenger): AnyEndpoint =>
     bodyLimits: MESSAGE_BODY,
     answers: { 201: answerSchema, 200: answerSchema },
     problems: [404, 409, 422],
-    takesIdempotencyKey: true,
+    ownIdempotency: true,
     action: "dispatch",
     async handle({ body }, caller) {
       const { message, options = {} } = body;

@@ -23,14 +23,14 @@ export interface EndpointsInput {
   readonly consumers: Consumers;
   readonly cronLimits: ConsumeLimits;
   readonly publicDocs: boolean;
+  readonly requireCronNonce: boolean;
   /** A redrive was made or resumed: this process may carry it out at once. */
   readonly wakeRedrives: () => void;
 }
 
 /** What stands behind each route of the table; the compiler sees to it that none is missing. */
 export function createEndpoints(input: EndpointsInput): Readonly<Record<RouteName, AnyEndpoint>> {
-  const { messenger, consumers, cronLimits } = input;
-  const cron = cronEndpoint(messenger, consumers, cronLimits);
+  const { messenger, consumers } = input;
   const endpoints: Readonly<Record<RouteName, AnyEndpoint>> = {
     dispatch: dispatchEndpoint(messenger),
     consume: consumeEndpoint(messenger, consumers),
@@ -43,8 +43,8 @@ export function createEndpoints(input: EndpointsInput): Readonly<Record<RouteNam
     ...scheduleEndpoints(input),
     ...auditEndpoints(input),
     scaling: scalingEndpoint(input),
-    cron,
-    cronByPost: cron,
+    cron: cronEndpoint(input, "GET"),
+    cronByPost: cronEndpoint(input, "POST"),
     ...docsEndpoints(() => endpoints, input.publicDocs),
   };
   return endpoints;

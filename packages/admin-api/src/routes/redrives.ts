@@ -111,7 +111,7 @@ const createEndpoint = ({ messenger, wakeRedrives }: RedriveServices, action: "r
         const made = await source.redrives.create({ action, filter, ...options, requestedBy: nameOf(caller) });
         return { value: made, count: dryRun === true ? 0 : made.matching, target: made.id };
       });
-      wakeRedrives();
+      caller.afterwards(wakeRedrives);
       return { status: 202, body: { success: true, redrive: show(transport, redrive) } };
     },
   });
@@ -183,7 +183,7 @@ const controlEndpoint = ({ messenger, wakeRedrives }: RedriveServices, command: 
         if (value === undefined) throw notFound(id);
         return { value, count: 0 };
       });
-      if (command === "resume") wakeRedrives();
+      if (command === "resume") caller.afterwards(wakeRedrives);
       return { status: 200, body: { success: true, redrive: show(transport, redrive) } };
     },
   });

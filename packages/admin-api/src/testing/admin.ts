@@ -109,6 +109,7 @@ export async function startAdmin(t: Pick<TestContext, "after">, input: AdminInpu
     reader: messenger,
     runtime,
     publicDocs: false,
+    requireCronNonce: false,
     wakeRedrives: () => undefined,
     cronLimits: limitsFromEnvironment({}),
     consumers: new Consumers({ messenger, runtime, logger }),

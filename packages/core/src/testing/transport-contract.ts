@@ -17,6 +17,7 @@ import { placeTests } from "./contract/places.ts";
 import { reapingTests } from "./contract/reaping.ts";
 import { receivingTests } from "./contract/receiving.ts";
 import { redriveTests } from "./contract/redrives.ts";
+import { requestTests } from "./contract/requests.ts";
 import { scheduleTests } from "./contract/schedules.ts";
 import { sendingTests } from "./contract/sending.ts";
 import { settlingTests } from "./contract/settling.ts";
@@ -41,6 +42,7 @@ const CHAPTERS: Readonly<Record<string, (claim: Claim) => void>> = {
   supervising: supervisingTests,
   auditing: auditTests,
   redrives: redriveTests,
+  requests: requestTests,
   schedules: scheduleTests,
   controlling: controllingTests,
   cancelling: cancellingTests,

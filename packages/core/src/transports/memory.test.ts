@@ -48,6 +48,7 @@ const capabilities = [
   "supervisable",
   "schedulable",
   "redrivable",
+  "requestKeeping",
   "auditable",
   "pausable",
   "findable",

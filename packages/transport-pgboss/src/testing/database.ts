@@ -150,7 +150,7 @@ async function empty(schema: TestSchema): Promise<void> {
   await schema.query("DELETE FROM $schema.job");
   await schema.query("DELETE FROM $schema.messenger_bundle");
   await schema.query(
-    "TRUNCATE $schema.messenger_worker, $schema.messenger_counter, $schema.messenger_signal, $schema.messenger_audit, $schema.messenger_trash, $schema.messenger_schedule, $schema.messenger_pause, $schema.messenger_redrive",
+    "TRUNCATE $schema.messenger_worker, $schema.messenger_counter, $schema.messenger_signal, $schema.messenger_audit, $schema.messenger_trash, $schema.messenger_schedule, $schema.messenger_pause, $schema.messenger_redrive, $schema.messenger_request",
   );
 }
 
@@ -168,6 +168,7 @@ export const ALL_CAPABILITIES: readonly TransportCapability[] = [
   "diagnosable",
   "schedulable",
   "redrivable",
+  "requestKeeping",
   "pausable",
   "findable",
   "cancellable",

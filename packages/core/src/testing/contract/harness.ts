@@ -13,6 +13,7 @@ export type TransportCapability =
   | "supervisable"
   | "schedulable"
   | "redrivable"
+  | "requestKeeping"
   | "auditable"
   | "pausable"
   | "findable"

@@ -10,6 +10,7 @@ import { isForwardable } from "../../failure-transport/forwarding.ts";
 import { type Cancellable, type Findable, isCancellable, isFindable } from "../../message-control.ts";
 import { isPausable, isPurgeable, type Pausable, type Purgeable } from "../../queue-control.ts";
 import { isRedrivable, type RedriveStore } from "../../redrive/redrives.ts";
+import { isRequestKeeping, type RequestStore } from "../../request-keeper.ts";
 import { isSchedulable, type ScheduleStore } from "../../schedules/store.ts";
 import { queueName } from "../../stamps.ts";
 import { isMeasurable, type Measurable } from "../../store-measures.ts";
@@ -55,6 +56,7 @@ export const guards: Readonly<Record<TransportCapability, (transport: Transport)
   diagnosable: isDiagnosable,
   schedulable: isSchedulable,
   redrivable: isRedrivable,
+  requestKeeping: isRequestKeeping,
   pausable: isPausable,
   findable: isFindable,
   cancellable: isCancellable,
@@ -147,6 +149,10 @@ export class ContractKit {
 
   get redrives(): RedriveStore {
     return narrow(this.transport, isRedrivable).redrives;
+  }
+
+  get requests(): RequestStore {
+    return narrow(this.transport, isRequestKeeping).requests;
   }
 
   get schedules(): ScheduleStore {

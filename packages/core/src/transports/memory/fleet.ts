@@ -1,4 +1,5 @@
 import type { Redrivable, RedriveStore } from "../../redrive/redrives.ts";
+import type { RequestKeeping, RequestStore } from "../../request-keeper.ts";
 import type { Schedulable, ScheduleStore } from "../../schedules/store.ts";
 import type { Serializer } from "../../serializer.ts";
 import type { FleetNews, Reapable, Receipt, Received, Supervisable, WorkerInfo, WorkerPulse, WorkerRow } from "../../transport.ts";
@@ -8,7 +9,7 @@ import type { MemoryStore } from "./store.ts";
 import type { StoredMessage } from "./stored-message.ts";
 
 /** The part of a memory transport that knows workers and schedules: who beats, what becomes of the messages of those who do not, what is due. */
-export abstract class MemoryFleet implements Reapable, Supervisable, Schedulable, Redrivable {
+export abstract class MemoryFleet implements Reapable, Supervisable, Schedulable, Redrivable, RequestKeeping {
   protected readonly store: MemoryStore;
   protected readonly serializer: Serializer;
 
@@ -21,6 +22,10 @@ export abstract class MemoryFleet implements Reapable, Supervisable, Schedulable
 
   get redrives(): RedriveStore {
     return this.store.redrives;
+  }
+
+  get requests(): RequestStore {
+    return this.store.requests;
   }
 
   get schedules(): ScheduleStore {

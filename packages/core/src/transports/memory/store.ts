@@ -7,6 +7,7 @@ import { Cancellations } from "./cancellations.ts";
 import { DeadLetters, type StoredDeadLetter } from "./dead-letters.ts";
 import { Queue, WHOLE } from "./queue.ts";
 import { MemoryRedrives } from "./redrives.ts";
+import { MemoryRequests } from "./requests.ts";
 import { MemorySchedules } from "./schedules.ts";
 import type { StoredMessage } from "./stored-message.ts";
 import { Workers } from "./workers.ts";
@@ -26,6 +27,7 @@ export class MemoryStore {
   readonly handled = new Map<string, { readonly message: StoredMessage; readonly at: number }>();
   readonly schedules: MemorySchedules;
   readonly redrives: MemoryRedrives;
+  readonly requests: MemoryRequests;
   carryHome: CarryHome | undefined;
   readonly #clock: Clock;
   readonly #windowMs: number;
@@ -45,6 +47,7 @@ export class MemoryStore {
     this.audit = new MemoryAudit(clock);
     this.schedules = new MemorySchedules(clock);
     this.redrives = new MemoryRedrives(this, clock);
+    this.requests = new MemoryRequests(clock);
   }
 
   declare(queues: readonly string[]): void {
@@ -277,6 +280,7 @@ export class MemoryStore {
     this.audit.clear();
     this.schedules.clear();
     this.redrives.clear();
+    this.requests.clear();
     for (const name of names) this.#make(name);
   }
 
