@@ -64,3 +64,13 @@ test("remembers every action of the document, done or refused", async () => {
     assert.equal(record.outcome, answer.status < 300 ? "done" : answer.body.code, operation.path);
   }
 });
+
+test("status lists the tokens that have expired, and no secret of any", async () => {
+  const { body, text } = await bed.ask("GET", "/api/symphony/status");
+  assert.deepEqual(body.access, {
+    tokens: SCOPES.length + 2,
+    expired: [{ name: "expired", expiresAt: "2020-01-01T00:00:00.000Z" }],
+    issuer: null,
+  });
+  for (const token of [bed.tokens.all, bed.tokens.expired]) assert.ok(!text.includes(token));
+});

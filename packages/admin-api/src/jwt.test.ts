@@ -11,7 +11,7 @@ const CLAIMS = claimsOf({});
 const SECRET = "super-secret-jwt-token-with-at-least-32-characters-long";
 
 function claimsOf(auth: object): JwtOptions["claims"] {
-  const { publicDocs: _, limits: __, trustedProxies: ___, ...claims } = parseAuthConfig(auth);
+  const { publicDocs: _, limits: __, trustedProxies: ___, requireCronNonce: ____, ...claims } = parseAuthConfig(auth);
   return claims;
 }
 
@@ -307,4 +307,21 @@ test("refuses JWT settings that would let in the wrong ones, without repeating t
   assert.match(refusal({ secret: "hunter2hunter2" }), /^SYMPHONY_AUTH_JWT_SECRET must have at least 32/);
   assert.doesNotMatch(refusal({ secret: "hunter2hunter2" }), /hunter2/);
   assert.match(refusal({ audience: "x" }), /needs SYMPHONY_AUTH_JWKS_URL or SYMPHONY_AUTH_JWT_SECRET/);
+});
+
+test("status tells how it stands with the issuer's keys", async (t) => {
+  const { admin, issuer, key, clock, status } = await bed(t);
+  const state = async () => (await admin.call("GET", "/api/symphony/status")).body.access.issuer;
+  const never = { url: issuer.jwksUrl, keys: 0, fetchedAt: null, ageMs: null, usable: false, lastError: null };
+  assert.deepEqual(await state(), never);
+  assert.equal(await status(await issuer.sign(key)), 200);
+  const { fetchedAt, ageMs, ...fetched } = await state();
+  assert.deepEqual(fetched, { url: issuer.jwksUrl, keys: 1, usable: true, lastError: null });
+  assert.ok(Math.abs(Date.parse(fetchedAt) - Date.now()) < 60_000 && ageMs >= 0);
+  issuer.misbehave((response) => response.writeHead(500).end());
+  clock.aheadMs = 601_000;
+  assert.equal(await status(await issuer.sign(key, { exp: Math.floor(clock.now() / 1_000) + 60 })), 503);
+  const failed = await state();
+  assert.deepEqual([failed.keys, failed.usable, failed.lastError], [1, false, "the issuer answers 500"]);
+  assert.ok(failed.ageMs >= 601_000);
 });

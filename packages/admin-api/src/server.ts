@@ -58,8 +58,8 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   const transports = Object.fromEntries(messenger.transportNames.map((name) => [name, messenger.transport(name)]));
   const redrives = new RedriveRunner({ transports, runtime, logger });
   const { publicDocs = false, requireCronNonce = false } = o.auth;
-  const endpoints = createEndpoints({ ...o, consumers, publicDocs, requireCronNonce, wakeRedrives: () => redrives.wake() });
   const credentials = new Credentials(o.auth, runtime.clock, logger);
+  const endpoints = createEndpoints({ ...o, credentials, consumers, publicDocs, requireCronNonce, wakeRedrives: () => redrives.wake() });
   const app = createApp({ ...o, endpoints, credentials, publicDocs });
   const tidying = new Tidying({ messenger: o.messenger, clock: runtime.clock, logger });
   const server = createServer(HYGIENE);

@@ -47,6 +47,20 @@ test("token create makes a token that a server with its entry lets in", async (t
   assert.ok(!server.text().includes(token));
 });
 
+test("token create limits a token to queues and networks", async (t) => {
+  const flags = ["--queues", "mails,images.*", "--from", "10.1.0.0/16", "--from", "fd00::/8", "--json"];
+  const { code, out } = await run(t, ["token", "create", "x", "--scopes", "read", ...flags]);
+  assert.equal(code, 0);
+  const { entry } = JSON.parse(out);
+  assert.deepEqual(
+    [entry.queues, entry.from],
+    [
+      ["mails", "images.*"],
+      ["10.1.0.0/16", "fd00::/8"],
+    ],
+  );
+});
+
 test("admin has probes and metrics on a port of their own, without a token", async (t) => {
   const directory = project(t, { "symphony.config.ts": CONFIG });
   const server = start(t, ["admin", "--port", "0", "--health-port", "0", "--json"], {
@@ -76,6 +90,8 @@ test("token create refuses unknown scopes, times gone by and bad names with exit
     [["x", "--scopes", "read", "--expires", "2020-01-01T00:00:00Z"], /--expires must be a time to come/],
     [["x", "--scopes", "read", "--expires", "soon"], /--expires/],
     [["../x", "--scopes", "read"], /the name must match/],
+    [["x", "--scopes", "read", "--queues", "a/b"], /queues\[0\]: must be the name of a queue/],
+    [["x", "--scopes", "read", "--from", "10.1"], /from\[0\]: must be a network/],
     [["x"], /scopes/],
   ] as const) {
     const { code, out, err } = await run(t, ["token", "create", ...line]);

@@ -74,8 +74,8 @@ export interface Auditable {
   audited<T>(entry: AuditEntry, work: () => Promise<AuditedResult<T>>): Promise<{ readonly value: T; readonly auditId: string }>;
   /** Records what was tried and did not happen. `outcome`: the code of the refusal. */
   recordRefusal(entry: AuditEntry, outcome: string): Promise<void>;
-  /** Newest first, at most `limit` (1 to 200). */
-  listAudit(page: { limit: number; cursor?: string }): Promise<AuditPage>;
+  /** Newest first, at most `limit` (1 to 200). `id`: that record only. */
+  listAudit(page: { limit: number; cursor?: string; id?: string }): Promise<AuditPage>;
   /**
    * Brings back up to `UNDO_AT_ONCE` of the messages that an action removed, each to where it was and as it was; audited
    * itself. A message that is there again meanwhile stays as it is, and its copy stays in the trash (`conflicts`).

@@ -20,7 +20,7 @@ export interface DeadLetterGroup {
 }
 
 /** A group is one fingerprint: it cannot be filtered by one, nor by single messages or their words. */
-export type DeadLetterGroupFilter = Pick<DeadLetterFilter, "type" | "queue" | "since" | "until">;
+export type DeadLetterGroupFilter = Pick<DeadLetterFilter, "type" | "queue" | "queues" | "since" | "until">;
 
 export interface DeadLetterGroups {
   /** Largest first. */

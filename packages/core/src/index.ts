@@ -31,6 +31,7 @@ export { HandlerFailedError } from "./middleware/handle.ts";
 export * from "./options.ts";
 export * from "./queue-control.ts";
 export { parseQueueSelection, type QueueSelection, queueNames, queueSelection } from "./queue-order.ts";
+export * from "./queue-patterns.ts";
 export * from "./redrive/canary.ts";
 export * from "./redrive/redrive-runner.ts";
 export * from "./redrive/redrives.ts";

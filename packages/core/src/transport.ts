@@ -2,6 +2,7 @@ import type { AttemptRecord, Receipt, Tries } from "./delivery.ts";
 import type { Envelope } from "./envelope.ts";
 import type { ErrorRecord } from "./error-record.ts";
 import type { DecodeError, MessengerError } from "./errors.ts";
+import type { QueuePattern } from "./queue-patterns.ts";
 
 export type { Receipt } from "./delivery.ts";
 
@@ -151,6 +152,8 @@ export interface DeadLetterFilter {
   readonly ids?: readonly string[];
   readonly type?: string;
   readonly queue?: string;
+  /** Of one of these queues, by name or `prefix.*`; beside `queue` both must fit. */
+  readonly queues?: readonly QueuePattern[];
   /** RFC 3339; failed at or after. */
   readonly since?: string;
   /** RFC 3339; failed before. */

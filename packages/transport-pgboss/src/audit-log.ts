@@ -60,12 +60,13 @@ export class AuditLog {
     await this.#write(entry, { id: this.#input.runtime.newId(), count: 0, outcome, target: entry.target });
   }
 
-  async list(page: { limit: number; cursor?: string }): Promise<AuditPage> {
-    const { cursor } = page;
+  async list(page: { limit: number; cursor?: string; id?: string }): Promise<AuditPage> {
+    const { cursor, id } = page;
+    if (id !== undefined && !UUID_PATTERN.test(id)) return { records: [], nextCursor: null };
     if (cursor !== undefined && !UUID_PATTERN.test(cursor)) throw new OptionsError("cursor", cursor, "must be the nextCursor of a page");
     const rows = await this.#run(
-      `SELECT ${this.#columns()} FROM ${this.#audit} a WHERE $1::uuid IS NULL OR a.id < $1::uuid ORDER BY a.id DESC LIMIT ${page.limit + 1}`,
-      [cursor ?? null],
+      `SELECT ${this.#columns()} FROM ${this.#audit} a WHERE ($1::uuid IS NULL OR a.id < $1::uuid) AND ($2::uuid IS NULL OR a.id = $2::uuid) ORDER BY a.id DESC LIMIT ${page.limit + 1}`,
+      [cursor ?? null, id ?? null],
       "listing the audit",
     );
     const records = rows.slice(0, page.limit).map(toRecord);

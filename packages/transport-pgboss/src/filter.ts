@@ -1,4 +1,4 @@
-import { type DeadLetterFilter, OptionsError } from "@symphony/core";
+import { type DeadLetterFilter, OptionsError, type QueuePattern, queueNamesOf } from "@symphony/core";
 import type { Row } from "./connection.ts";
 import { UUID_PATTERN } from "./row-codec.ts";
 
@@ -47,6 +47,7 @@ export function whereOf(queue: string, filter: DeadLetterFilter, cursor?: Cursor
   );
   add(filter.type, (p) => `t.data ->> 'type' = ${p}::text`);
   add(filter.queue, (p) => `t.source_name = ${p}::text`);
+  if (filter.queues !== undefined) parts.push(...queueConditions(filter.queues, values));
   if (filter.fingerprint === "") parts.push("t.source_output ->> 'fingerprint' IS NULL");
   else add(filter.fingerprint, (p) => `t.source_output ->> 'fingerprint' = ${p}::text`);
   add(time("since", filter.since), (p) => `t.created_on >= ${p}::timestamptz`);
@@ -64,6 +65,18 @@ export function whereOf(queue: string, filter: DeadLetterFilter, cursor?: Cursor
   if (filter.search === undefined) return { text, forEstimate, values };
   values.push(filter.search);
   return { text, forEstimate, values, search: `strpos(lower(t.source_output #>> '{error,message}'), lower($${values.length}::text)) > 0` };
+}
+
+/** One condition, or none when every queue will do; adds its parameters to `values`. */
+function queueConditions(patterns: readonly QueuePattern[], values: unknown[]): readonly string[] {
+  const { all, names, prefixes } = queueNamesOf(patterns);
+  if (all) return [];
+  const any: string[] = [];
+  if (names.length === 1) any.push(`t.source_name = $${values.push(names[0])}::text`);
+  if (names.length > 1) any.push(`t.source_name = ANY ($${values.push(names)}::text[])`);
+  // Not LIKE: an underscore in a name is itself.
+  for (const prefix of prefixes) any.push(`starts_with(t.source_name, $${values.push(prefix)}::text)`);
+  return [any.length === 0 ? "false" : `(${any.join(" OR ")})`];
 }
 
 /** As text: a Date has no microseconds, and a page that begins a fraction too early repeats or loses rows. */

@@ -295,7 +295,7 @@ class Opened extends Controlled implements PgBossTransport {
     return this.#audit.recordRefusal(entry, outcome);
   }
 
-  listAudit(page: { limit: number; cursor?: string }) {
+  listAudit(page: { limit: number; cursor?: string; id?: string }) {
     return this.#audit.list(page);
   }
 

@@ -1,6 +1,7 @@
 import { type Clock, ConfigError, type Logger } from "@symphony/core";
 import { JwtVerifier, TokenRefused } from "./jwt.ts";
 import type { JwtOptions } from "./jwt-options.ts";
+import type { KeysState } from "./remote-keys.ts";
 import { SCOPES } from "./scopes.ts";
 import { TokenFile } from "./token-file.ts";
 import { digestOf, findPrincipal, type Principal, type TokenEntry, weaknessOf } from "./tokens.ts";
@@ -35,6 +36,14 @@ export type Identified = { readonly principal: Principal } | { readonly principa
 const UNKNOWN: Identified = { refusal: "unknown or expired" };
 const COULD_BE_JWT = /^[^.]+\.[^.]+\.[^.]*$/;
 
+/** What is let in at the moment, for operators. */
+export interface AccessState {
+  readonly tokens: number;
+  /** Those among them that are refused by now. */
+  readonly expired: readonly { readonly name: string; readonly expiresAt: number }[];
+  readonly issuer: KeysState | null;
+}
+
 /** Tells who a presented credential belongs to. */
 export class Credentials {
   readonly #clock: Clock;
@@ -68,6 +77,13 @@ export class Credentials {
       if (error instanceof TokenRefused) return { refusal: error.message };
       throw error;
     }
+  }
+
+  async state(): Promise<AccessState> {
+    const entries = [...this.#own, ...((await this.#file?.current()) ?? [])];
+    const now = this.#clock.now();
+    const expired = entries.flatMap(({ name, expiresAt }) => (expiresAt !== undefined && expiresAt <= now ? [{ name, expiresAt }] : []));
+    return { tokens: entries.length, expired, issuer: this.#jwt?.keys ?? null };
   }
 
   /** The cron secret opens one route; it is not looked at anywhere else. */

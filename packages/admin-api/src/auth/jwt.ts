@@ -4,7 +4,7 @@ import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose"
 import { parseStrictJson } from "../http/strict-json.ts";
 import { scopesOf } from "./claims.ts";
 import { type JwtOptions, type ParsedJwtOptions, parseJwtOptions } from "./jwt-options.ts";
-import { RemoteKeys } from "./remote-keys.ts";
+import { type KeysState, RemoteKeys } from "./remote-keys.ts";
 import { digestOf, type Principal, tokenIdOf } from "./tokens.ts";
 
 /** Never both kinds at once: see `parseJwtOptions`. */
@@ -31,6 +31,7 @@ export class TokenRefused extends Error {}
 export class JwtVerifier {
   readonly #options: ParsedJwtOptions;
   readonly #clock: Clock;
+  readonly #remote: RemoteKeys | undefined;
   readonly #verify: (token: string, options: JWTVerifyOptions) => Promise<JWTPayload>;
 
   /** @throws {ConfigError} `CONFIG_INVALID` */
@@ -43,8 +44,14 @@ export class JwtVerifier {
       this.#verify = async (token, o) => (await jwtVerify(token, secret, { ...o, algorithms: SYMMETRIC })).payload;
     } else {
       const remote = new RemoteKeys({ url: keys.url, clock, logger });
+      this.#remote = remote;
       this.#verify = async (token, o) => (await jwtVerify(token, remote.get, { ...o, algorithms: ASYMMETRIC })).payload;
     }
+  }
+
+  /** Of the issuer's keys; null: there is a secret instead. */
+  get keys(): KeysState | null {
+    return this.#remote?.state ?? null;
   }
 
   /**

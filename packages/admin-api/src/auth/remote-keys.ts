@@ -15,9 +15,26 @@ const MAX_BYTES = 262_144;
 
 const keySetSchema = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).max(100) });
 
+/** How it stands with the keys, for operators. */
+export interface KeysState {
+  readonly url: string;
+  /** Of the last set that could be fetched. */
+  readonly keys: number;
+  /** Wall clock, milliseconds since 1970; null: never. */
+  readonly fetchedAt: number | null;
+  readonly ageMs: number | null;
+  /** Tokens can be checked with them. */
+  readonly usable: boolean;
+  /** Why the last try failed; null: it did not. */
+  readonly lastError: string | null;
+}
+
 interface Kept {
   readonly find: ReturnType<typeof createLocalJWKSet>;
   readonly fetchedAt: number;
+  /** Wall clock. */
+  readonly at: number;
+  readonly count: number;
 }
 
 export interface RemoteKeysInput {
@@ -36,7 +53,7 @@ export class RemoteKeys {
   readonly #input: RemoteKeysInput;
   #kept: Kept | undefined;
   #triedAt = Number.NEGATIVE_INFINITY;
-  #failed = false;
+  #lastError: string | null = null;
   #fetching: Promise<void> | undefined;
 
   constructor(input: RemoteKeysInput) {
@@ -59,6 +76,18 @@ export class RemoteKeys {
     await this.#fetch();
     return (await this.#usable()).find(header, token);
   };
+
+  get state(): KeysState {
+    const kept = this.#kept;
+    const known = { fetchedAt: kept?.at ?? null, ageMs: kept === undefined ? null : Math.round(this.#age()) };
+    return {
+      url: this.#input.url.href,
+      keys: kept?.count ?? 0,
+      ...known,
+      usable: this.#age() <= USABLE_MS,
+      lastError: this.#lastError,
+    };
+  }
 
   async #usable(): Promise<Kept> {
     const age = this.#age();
@@ -98,15 +127,24 @@ export class RemoteKeys {
     this.#triedAt = startedAt;
     try {
       const keys = keySetSchema.parse(JSON.parse(await download(url, clock)));
-      this.#kept = { find: createLocalJWKSet(keys), fetchedAt: startedAt };
-      if (this.#failed) logger.info({ keys: keys.keys.length }, "the issuer's keys can be fetched again");
-      this.#failed = false;
+      this.#kept = { find: createLocalJWKSet(keys), fetchedAt: startedAt, at: clock.now(), count: keys.keys.length };
+      if (this.#lastError !== null) logger.info({ keys: keys.keys.length }, "the issuer's keys can be fetched again");
+      this.#lastError = null;
     } catch (error) {
       // Once, not for each of the tries until it is back.
-      if (!this.#failed) logger.error({ err: toErrorRecord(error), url: url.href }, "the issuer's keys cannot be fetched");
-      this.#failed = true;
+      if (this.#lastError === null) logger.error({ err: toErrorRecord(error), url: url.href }, "the issuer's keys cannot be fetched");
+      this.#lastError = reasonOf(error);
     }
   }
+}
+
+const LONGEST_REASON_CHARS = 200;
+
+/** In one line. Of a failed connection the cause says more. */
+function reasonOf(error: unknown): string {
+  if (error instanceof z.ZodError || error instanceof SyntaxError) return "what came is no key set";
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return (cause instanceof Error ? cause.message : String(cause)).slice(0, LONGEST_REASON_CHARS);
 }
 
 async function download(url: URL, clock: Clock): Promise<string> {

@@ -1,5 +1,5 @@
 import { BlockList, isIPv4 } from "node:net";
-import { ConfigError, NAME_PATTERN } from "@symphony/core";
+import { ConfigError, NAME_PATTERN, QUEUE_PATTERN } from "@symphony/core";
 import { z } from "zod";
 import { issuesOf } from "../http/issues.ts";
 import { SCOPES, type Scope } from "./scopes.ts";
@@ -14,6 +14,7 @@ const entrySchema = z.strictObject({
     .array(z.union([z.cidrv4(), z.cidrv6()], "must be a network, such as 10.1.0.0/16 or fd00::/8"))
     .min(1)
     .optional(),
+  queues: z.array(z.string().regex(QUEUE_PATTERN, "must be the name of a queue, prefix.*, or *")).min(1).optional(),
 });
 
 const listSchema = z.strictObject({ tokens: z.array(entrySchema) });
@@ -22,7 +23,7 @@ const listSchema = z.strictObject({ tokens: z.array(entrySchema) });
 export type TokenListEntry = z.output<typeof entrySchema>;
 
 /**
- * Reads the text of a tokens file: `{ "tokens": [{ "name", "sha256", "scopes", "expiresAt"?, "from"? }] }`. Two entries may share
+ * Reads the text of a tokens file: `{ "tokens": [{ "name", "sha256", "scopes", "expiresAt"?, "from"?, "queues"? }] }`. Two entries may share
  * a name, so that an old and a new token overlap while one replaces the other.
  *
  * @throws {ConfigError} `CONFIG_INVALID` with every issue and its path; never with a value of the file.
@@ -52,6 +53,7 @@ function toEntry(entry: TokenListEntry): TokenEntry {
     scopes: new Set(entry.scopes),
     ...(entry.expiresAt === undefined ? {} : { expiresAt: Date.parse(entry.expiresAt) }),
     ...(entry.from === undefined ? {} : { from: toBlockList(entry.from) }),
+    ...(entry.queues === undefined ? {} : { queues: entry.queues }),
   };
 }
 
@@ -65,12 +67,31 @@ function toBlockList(networks: readonly string[]): BlockList {
 }
 
 /** A new token, to be shown once, and the entry for the tokens file that lets it in. */
-export function createToken(o: { readonly name: string; readonly scopes: readonly Scope[]; readonly expiresAt?: string }): {
+export function createToken(o: {
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  readonly expiresAt?: string;
+  /** Networks, as 10.1.0.0/16. */
+  readonly from?: readonly string[];
+  readonly queues?: readonly string[];
+}): {
   readonly token: string;
   readonly entry: TokenListEntry;
 } {
   const token = newToken();
-  const { name, scopes, expiresAt } = o;
+  const { from, queues, ...rest } = o;
   const sha256 = digestOf(token).toString("hex");
-  return { token, entry: entrySchema.parse({ name, sha256, scopes, ...(expiresAt === undefined ? {} : { expiresAt }) }) };
+  const parsed = entrySchema.safeParse({
+    ...rest,
+    sha256,
+    ...(from === undefined ? {} : { from }),
+    ...(queues === undefined ? {} : { queues }),
+  });
+  if (!parsed.success)
+    throw new ConfigError(
+      issuesOf(parsed.error.issues)
+        .map(({ path, message }) => `${path}: ${message}`)
+        .join("; "),
+    );
+  return { token, entry: parsed.data };
 }

@@ -1,5 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { type BlockList, isIPv4, isIPv6 } from "node:net";
+import type { QueuePattern } from "@symphony/core";
 import type { Scope } from "./scopes.ts";
 
 /** A token as it is kept: its SHA-256, never the token itself. */
@@ -11,6 +12,8 @@ export interface TokenEntry {
   readonly expiresAt?: number;
   /** Whence it may be used; absent: from anywhere. */
   readonly from?: BlockList;
+  /** Which queues it may see and touch; absent: all. */
+  readonly queues?: readonly QueuePattern[];
 }
 
 /** Who asks, as a valid token tells it. */
@@ -21,6 +24,8 @@ export interface Principal {
   /** First digits of the token's digest: tells two tokens of one name apart in the log, and opens nothing. */
   readonly tokenId: string;
   readonly scopes: ReadonlySet<Scope>;
+  /** Which queues exist for them; absent: all. */
+  readonly queues?: readonly QueuePattern[];
   /** Of the token, or of issuer and subject of a JWT: what limits and cursors hang on. */
   readonly digest: Buffer;
 }
@@ -52,12 +57,13 @@ function isWithin(list: BlockList, given: string): boolean {
 
 export const tokenIdOf = (digest: Buffer): string => digest.toString("hex").slice(0, TOKEN_ID_CHARS);
 
-const toPrincipal = ({ name, digest, scopes }: TokenEntry): Principal => ({
+const toPrincipal = ({ name, digest, scopes, queues }: TokenEntry): Principal => ({
   name,
   kind: "token",
   tokenId: tokenIdOf(digest),
   scopes,
   digest,
+  ...(queues === undefined ? {} : { queues }),
 });
 
 const SHORTEST_TOKEN_CHARS = 32;

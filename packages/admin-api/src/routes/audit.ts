@@ -1,9 +1,10 @@
-import { isAuditable, type Messenger, MessengerError, type Runtime } from "@symphony/core";
+import { type Auditable, type AuditRecord, isAuditable, type Messenger, MessengerError, type Runtime } from "@symphony/core";
 import { z } from "zod";
+import { isLimited, mayTouch } from "../auth/queue-limit.ts";
 import type { Principal } from "../auth/tokens.ts";
 import { openCursor, sealCursor } from "../cursor.ts";
 import { auditable, inTime, transportOrDefault, transportsOf } from "../transports.ts";
-import { type AnyEndpoint, endpoint } from "./endpoint.ts";
+import { type AnyEndpoint, type Caller, endpoint } from "./endpoint.ts";
 import { count, messageId as id, name, queryInteger, success, timestamp } from "./fields.ts";
 
 const recordSchema = z.strictObject({
@@ -60,10 +61,31 @@ const listAudit = ({ reader, runtime }: Services): AnyEndpoint =>
       const nextCursor = page.nextCursor === null ? null : sealCursor(page.nextCursor, list, digest);
       return {
         status: 200,
-        body: { success: true, records: page.records, pagination: { limit, hasMore: nextCursor !== null, nextCursor } },
+        body: {
+          success: true,
+          records: page.records.filter((record) => isOwn(caller, record)),
+          pagination: { limit, hasMore: nextCursor !== null, nextCursor },
+        },
       };
     },
   });
+
+/** Actions whose target is the name of a queue. */
+const ON_QUEUES = new Set(["pause", "resume", "purge"]);
+
+/** A token of some queues sees what was done with it, and what was done to its queues by name. */
+function isOwn(caller: Caller, { actor, action, target }: AuditRecord): boolean {
+  const { principal } = caller;
+  if (principal === undefined || !isLimited(caller)) return true;
+  if (actor.kind === principal.kind && actor.name === principal.name && actor.tokenId === principal.tokenId) return true;
+  return ON_QUEUES.has(action) && mayTouch(caller, target);
+}
+
+async function mayUndo(source: Auditable, id: string, caller: Caller): Promise<boolean> {
+  if (!isLimited(caller)) return true;
+  const { records } = await source.listAudit({ limit: 1, id });
+  return records.some((record) => isOwn(caller, record));
+}
 
 const undo = ({ messenger }: Services): AnyEndpoint =>
   endpoint({
@@ -83,7 +105,7 @@ const undo = ({ messenger }: Services): AnyEndpoint =>
     async handle({ params, query }, caller) {
       const { entry } = caller.action;
       for (const [, transport] of transportsOf(messenger, query.transport)) {
-        if (!isAuditable(transport)) continue;
+        if (!isAuditable(transport) || !(await mayUndo(transport, params.id, caller))) continue;
         try {
           const done = await transport.undoAudited(params.id, { ...entry, target: params.id });
           return { status: 200, body: { success: true, ...done } };

@@ -1,9 +1,10 @@
-import type { Messenger, Runtime } from "@symphony/core";
+import { type Messenger, MessengerError, type Runtime } from "@symphony/core";
 import { z } from "zod";
+import { isLimited, mayTouch } from "../auth/queue-limit.ts";
 import type { ConsumeLimits, Consumers } from "../consume/consumers.ts";
 import { DEFAULT_BATCH_SIZE, DEFAULT_MAX_CONCURRENCY, DEFAULT_TIME_LIMIT_MS } from "../consume/environment.ts";
 import { nonceHeaders, takeNonce } from "../requests/nonce.ts";
-import { transportOrDefault } from "../transports.ts";
+import { countable, transportOrDefault } from "../transports.ts";
 import { type Answer, type AnyEndpoint, type Caller, endpoint } from "./endpoint.ts";
 import { count, name, success } from "./fields.ts";
 
@@ -44,7 +45,9 @@ export const consumeEndpoint = (messenger: Messenger, consumers: Consumers): Any
     problems: [404, 422],
     action: "consume",
     isHeavy: true,
-    handle: ({ body }, caller) => consume(messenger, consumers, body, caller),
+    async handle({ body }, caller) {
+      return consume(messenger, consumers, await within(messenger, body, caller), caller);
+    },
   });
 
 export interface CronInput {
@@ -72,6 +75,15 @@ export const cronEndpoint = (o: CronInput, method: "GET" | "POST"): AnyEndpoint 
       return consume(o.messenger, o.consumers, o.cronLimits, caller);
     },
   });
+
+/** Of the queues that are there, those of the caller. */
+async function within(messenger: Messenger, limits: ConsumeLimits, caller: Caller): Promise<ConsumeLimits> {
+  if (!isLimited(caller)) return limits;
+  const [, source] = countable(transportOrDefault(messenger, limits.transport));
+  const queues = (await source.getCounts()).map(({ queue }) => queue).filter((queue) => mayTouch(caller, queue));
+  if (queues.length === 0) throw new MessengerError("QUEUE_NOT_FOUND", "there is no queue that this token knows", { details: {} });
+  return { ...limits, queues };
+}
 
 async function consume(messenger: Messenger, consumers: Consumers, limits: ConsumeLimits, { action }: Caller): Promise<Answer> {
   consumers.assertReady();

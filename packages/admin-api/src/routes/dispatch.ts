@@ -1,6 +1,7 @@
 import { type DispatchOptions, type DispatchReceipt, type Messenger, MessengerError, nearest } from "@symphony/core";
 import { z } from "zod";
 import type { Action } from "../audit/action.ts";
+import { assertQueue } from "../auth/queue-limit.ts";
 import { MESSAGE_BODY } from "../http/body.ts";
 import { invalid } from "../http/problem.ts";
 import { idempotencyKey as key } from "../requests/once.ts";
@@ -51,6 +52,7 @@ export const dispatchEndpoint = (messenger: Messenger): AnyEndpoint =>
     async handle({ body }, caller) {
       const { message, options = {} } = body;
       const type = messenger.registry.get(message.type) ?? unknownType(messenger, message.type);
+      assertQueue(caller, options.queue ?? type.queue);
       const idempotencyKey = oneKey(options.idempotencyKey, caller.idempotencyKey);
       const send = (): Promise<DispatchReceipt> =>
         messenger.dispatch(type, message.payload, {

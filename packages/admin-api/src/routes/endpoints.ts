@@ -1,4 +1,5 @@
 import type { Messenger, Runtime } from "@symphony/core";
+import type { Credentials } from "../auth/credentials.ts";
 import type { ConsumeLimits, Consumers } from "../consume/consumers.ts";
 import { auditEndpoints } from "./audit.ts";
 import { consumeEndpoint, cronEndpoint } from "./consume.ts";
@@ -21,6 +22,7 @@ export interface EndpointsInput {
   readonly reader: Messenger;
   readonly runtime: Runtime;
   readonly consumers: Consumers;
+  readonly credentials: Pick<Credentials, "state">;
   readonly cronLimits: ConsumeLimits;
   readonly publicDocs: boolean;
   readonly requireCronNonce: boolean;

@@ -1,5 +1,6 @@
 import type { DeadLetterGroupFilter, Messenger, Runtime } from "@symphony/core";
 import { z } from "zod";
+import { within } from "../auth/queue-limit.ts";
 import { errorSchema, reasonSchema } from "../failed-message.ts";
 import { groupable, inTime, transportOrDefault } from "../transports.ts";
 import { type AnyEndpoint, endpoint } from "./endpoint.ts";
@@ -33,9 +34,9 @@ export const failedGroupsEndpoint = ({ reader, runtime }: { readonly reader: Mes
     query,
     answers: { 200: z.strictObject({ success, transport: z.string(), groups: z.array(group), hasMore: z.boolean() }) },
     problems: [404, 422],
-    async handle({ query: { transport: wanted, limit, ...filter } }) {
+    async handle({ query: { transport: wanted, limit, ...filter } }, caller) {
       const [transport, source] = groupable(transportOrDefault(reader, wanted));
-      const page = await inTime(runtime.clock, source.groupDeadLetters(filter as DeadLetterGroupFilter, limit));
+      const page = await inTime(runtime.clock, source.groupDeadLetters(within(caller, filter as DeadLetterGroupFilter), limit));
       return { status: 200, body: { success: true, transport, ...page } };
     },
   });

@@ -8,6 +8,7 @@ import {
   type Transport,
 } from "@symphony/core";
 import { z } from "zod";
+import { within } from "../auth/queue-limit.ts";
 import type { Principal } from "../auth/tokens.ts";
 import { openCursor, sealCursor } from "../cursor.ts";
 import { failedMessageSchema, toFailedMessage, type Visibility } from "../failed-message.ts";
@@ -78,7 +79,10 @@ const listFailed = ({ reader, runtime }: Services): AnyEndpoint =>
       const list = JSON.stringify([transport, filter]);
       const { digest } = caller.principal as Principal;
       const place = cursor === undefined ? {} : { cursor: openCursor(cursor, list, digest) };
-      const page = await inTime(runtime.clock, source.listDeadLetters(filter as DeadLetterFilter, { limit, offset, ...place }));
+      const page = await inTime(
+        runtime.clock,
+        source.listDeadLetters(within(caller, filter as DeadLetterFilter), { limit, offset, ...place }),
+      );
       const nextCursor = page.nextCursor === null ? null : sealCursor(page.nextCursor, list, digest);
       return {
         status: 200,
@@ -99,7 +103,7 @@ const showFailed = ({ reader, runtime }: Services): AnyEndpoint =>
     answers: { 200: z.strictObject({ success, message: failedMessageSchema }) },
     problems: [404, 422],
     async handle({ params, query }, caller) {
-      const { transport, letter } = await inTime(runtime.clock, find(reader, params.id, query.transport));
+      const { transport, letter } = await inTime(runtime.clock, find(reader, caller, params.id, query.transport));
       return { status: 200, body: { success: true, message: toFailedMessage(transport, letter, visibility(caller, SHOWN_BYTES)) } };
     },
   });
@@ -114,9 +118,9 @@ const retryFailed = ({ messenger }: Services): AnyEndpoint =>
     },
     problems: [404, 409, 422],
     action: "retry",
-    async handle({ params: { id }, query }, { action }) {
-      const { transport, source, letter } = await find(messenger, id, query.transport);
-      await action.carryOut([transport, source], { target: id }, async () => {
+    async handle({ params: { id }, query }, caller) {
+      const { transport, source, letter } = await find(messenger, caller, id, query.transport);
+      await caller.action.carryOut([transport, source], { target: id }, async () => {
         const { redriven } = await source.redriveDeadLetters({ ids: [id] }, 1);
         if (!redriven.includes(id)) throw conflict(id);
         return { value: null, count: 1 };
@@ -134,9 +138,9 @@ const removeFailed = ({ messenger }: Services): AnyEndpoint =>
     answers: { 200: z.strictObject({ success, messageId: z.string() }) },
     problems: [404, 409, 422],
     action: "remove",
-    async handle({ params: { id }, query }, { action }) {
-      const { transport, source } = await find(messenger, id, query.transport);
-      await action.carryOut([transport, source], { target: id }, async () => {
+    async handle({ params: { id }, query }, caller) {
+      const { transport, source } = await find(messenger, caller, id, query.transport);
+      await caller.action.carryOut([transport, source], { target: id }, async () => {
         const { removed } = await source.removeDeadLetters({ ids: [id] }, 1);
         if (!removed.includes(id)) throw conflict(id);
         return { value: null, count: 1 };
@@ -152,9 +156,9 @@ interface Found {
 }
 
 /** @throws {MessengerError} `DEAD_LETTER_NOT_FOUND` */
-async function find(messenger: Messenger, id: string, wanted: string | undefined): Promise<Found> {
+async function find(messenger: Messenger, caller: Caller, id: string, wanted: string | undefined): Promise<Found> {
   for (const [transport, source] of transportsOf(messenger, wanted).map(listable)) {
-    const { deadLetters } = await source.listDeadLetters({ ids: [id] }, { limit: 1 });
+    const { deadLetters } = await source.listDeadLetters(within(caller, { ids: [id] }), { limit: 1 });
     const letter = deadLetters[0];
     if (letter !== undefined) return { transport, source, letter };
   }

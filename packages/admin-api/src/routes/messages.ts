@@ -1,5 +1,6 @@
 import { type Cancellable, findMessage, isCancellable, type Messenger, MessengerError, type Runtime } from "@symphony/core";
 import { z } from "zod";
+import { isLimited, mayTouch } from "../auth/queue-limit.ts";
 import { HttpProblem } from "../http/problem.ts";
 import { capable, inTime } from "../transports.ts";
 import { type AnyEndpoint, endpoint } from "./endpoint.ts";
@@ -45,8 +46,10 @@ const showMessage = ({ reader, runtime }: Services): AnyEndpoint =>
     query: transportQuery,
     answers: { 200: z.strictObject({ success, message: whereabouts }) },
     problems: [404],
-    async handle({ params: { id }, query }) {
+    async handle({ params: { id }, query }, caller) {
       const found = await inTime(runtime.clock, findMessage(reader, id, only(query.transport)));
+      // For a token of some queues, a message of another one and none at all must look the same.
+      if (isLimited(caller) && !mayTouch(caller, found?.queue)) notFound(id);
       return { status: 200, body: { success: true, message: found ?? { id, state: "unknown", ...NOWHERE } } };
     },
   });
@@ -68,8 +71,10 @@ const cancel = ({ messenger }: Services): AnyEndpoint =>
     },
     problems: [404, 409, 422],
     action: "cancel",
-    async handle({ params: { id }, query }, { principal, action }) {
-      const { transport } = (await findMessage(messenger, id, only(query.transport))) ?? notFound(id);
+    async handle({ params: { id }, query }, caller) {
+      const { principal, action } = caller;
+      const { transport, queue } = (await findMessage(messenger, id, only(query.transport))) ?? notFound(id);
+      if (!mayTouch(caller, queue)) notFound(id);
       const [, source] = capable<Cancellable>([transport, messenger.transport(transport)], isCancellable, "cancel messages");
       const done = await action.carryOut([transport, source], { target: id }, async () => {
         const value = await source.cancelMessage(id, principal?.name);

@@ -1,5 +1,6 @@
 import { isPausable, isPurgeable, type Messenger, type Pausable, type Purgeable, type Transport } from "@symphony/core";
 import { z } from "zod";
+import { assertQueue } from "../auth/queue-limit.ts";
 import { HttpProblem } from "../http/problem.ts";
 import { capable, type Named, transportOrDefault } from "../transports.ts";
 import { type AnyEndpoint, type Caller, endpoint } from "./endpoint.ts";
@@ -42,6 +43,7 @@ const pauseQueue = ({ messenger }: Services): AnyEndpoint =>
     problems: [404, 422],
     action: "pause",
     async handle({ params: { name: queue }, query, body }, caller) {
+      assertQueue(caller, queue);
       const [transport, source] = pausable(messenger, query.transport);
       const only = body.type === undefined ? {} : { type: body.type };
       await caller.action.carryOut([transport, source], { target: queue, parameters: only }, async () => {
@@ -61,10 +63,11 @@ const resumeQueue = ({ messenger }: Services): AnyEndpoint =>
     answers: { 200: pauseAnswer },
     problems: [404, 422],
     action: "resume",
-    async handle({ params: { name: queue }, query, body }, { action }) {
+    async handle({ params: { name: queue }, query, body }, caller) {
+      assertQueue(caller, queue);
       const [transport, source] = pausable(messenger, query.transport);
       const only = body.type === undefined ? {} : { type: body.type };
-      await action.carryOut([transport, source], { target: queue, parameters: only }, async () => {
+      await caller.action.carryOut([transport, source], { target: queue, parameters: only }, async () => {
         await source.resumeQueue({ queue, ...only });
         return { value: null, count: 0 };
       });
@@ -89,15 +92,20 @@ const purgeQueue = ({ messenger }: Services): AnyEndpoint =>
     answers: { 200: z.strictObject({ success, transport: z.string(), queue: z.string(), type: z.string().optional(), removed: count }) },
     problems: [404, 409, 422],
     action: "purge",
-    async handle({ params: { name: queue }, query, body }, { action }) {
+    async handle({ params: { name: queue }, query, body }, caller) {
+      assertQueue(caller, queue);
       const [transport, source] = capable<Purgeable>(transportOrDefault(messenger, query.transport), isPurgeable, "purge queues");
       const { confirm, expectedCount, type } = body;
       const only = type === undefined ? {} : { type };
       if (confirm !== queue || expectedCount === undefined) throw unconfirmed(queue, await source.countPurgeable({ queue, ...only }));
-      const removed = await action.carryOut([transport, source], { target: queue, parameters: { ...only, expectedCount } }, async () => {
-        const { removed: count } = await source.purgeQueue(queue, { ...only, expectedCount });
-        return { value: count, count };
-      });
+      const removed = await caller.action.carryOut(
+        [transport, source],
+        { target: queue, parameters: { ...only, expectedCount } },
+        async () => {
+          const { removed: count } = await source.purgeQueue(queue, { ...only, expectedCount });
+          return { value: count, count };
+        },
+      );
       return { status: 200, body: { success: true, transport, queue, ...only, removed } };
     },
   });

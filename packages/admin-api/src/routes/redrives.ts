@@ -10,6 +10,7 @@ import {
   type Transport,
 } from "@symphony/core";
 import { z } from "zod";
+import { isWithin, within } from "../auth/queue-limit.ts";
 import type { Principal } from "../auth/tokens.ts";
 import { openCursor, sealCursor } from "../cursor.ts";
 import { invalid } from "../http/problem.ts";
@@ -60,7 +61,10 @@ const redriveSchema = z.strictObject({
   transport: z.string(),
   action: z.enum(["retry", "remove"]),
   state: z.enum(["running", "paused", "stopped", "cancelled", "done"]),
-  filter: filterSchema.extend({ ids: z.array(z.string()).optional() }),
+  filter: filterSchema.extend({
+    ids: z.array(z.string()).optional(),
+    queues: z.array(z.string()).optional().meta({ description: "Those of the token that asked for it." }),
+  }),
   rate: z.number().nullable(),
   canary: z.int().nullable(),
   canaryState: z.enum(["none", "waiting", "passed"]),
@@ -102,8 +106,8 @@ const createEndpoint = ({ messenger, wakeRedrives }: RedriveServices, action: "r
     action,
     async handle({ body }, caller) {
       const { transport: wanted, filter: nested, all, dryRun, rate, limit, canary, ...beside } = body as z.output<typeof retrySchema>;
-      const filter = merged(nested ?? {}, beside);
-      if (action === "remove" && all !== true && dryRun !== true && Object.keys(filter).length === 0)
+      const filter = within(caller, merged(nested ?? {}, beside));
+      if (action === "remove" && all !== true && dryRun !== true && Object.keys({ ...nested, ...pick(beside) }).length === 0)
         throw invalid([{ path: "all", message: "must be true to remove every failed message" }]);
       const [transport, source] = redrivable(transportOrDefault(messenger, wanted));
       const options = { ...pick({ dryRun, rate, limit, canary }) };
@@ -141,7 +145,7 @@ const listEndpoint = ({ reader, runtime }: RedriveServices): AnyEndpoint =>
       const place = cursor === undefined ? {} : { cursor: openCursor(cursor, list, digest) };
       const page = await inTime(runtime.clock, source.redrives.list({ limit, ...place }));
       const nextCursor = page.nextCursor === null ? null : sealCursor(page.nextCursor, list, digest);
-      const redrives = page.redrives.map((redrive) => show(transport, redrive));
+      const redrives = page.redrives.filter(({ filter }) => isWithin(caller, filter)).map((redrive) => show(transport, redrive));
       return { status: 200, body: { success: true, redrives, pagination: { limit, hasMore: nextCursor !== null, nextCursor } } };
     },
   });
@@ -156,8 +160,8 @@ const showEndpoint = ({ reader, runtime }: RedriveServices): AnyEndpoint =>
     query: transportQuery,
     answers: { 200: answer },
     problems: [404, 422],
-    async handle({ params: { id }, query }) {
-      const [[transport], redrive] = await inTime(runtime.clock, find(reader, id, query.transport));
+    async handle({ params: { id }, query }, caller) {
+      const [[transport], redrive] = await inTime(runtime.clock, find(reader, caller, id, query.transport));
       return { status: 200, body: { success: true, redrive: show(transport, redrive) } };
     },
   });
@@ -177,7 +181,7 @@ const controlEndpoint = ({ messenger, wakeRedrives }: RedriveServices, command: 
     problems: [404, 422],
     action: `${command}-redrive`,
     async handle({ params: { id }, query }, caller) {
-      const [[transport, source]] = await find(messenger, id, query.transport);
+      const [[transport, source]] = await find(messenger, caller, id, query.transport);
       const redrive = await caller.action.carryOut([transport, source], { target: id }, async () => {
         const value = await source.redrives.control(id, command);
         if (value === undefined) throw notFound(id);
@@ -192,12 +196,17 @@ const redrivable = (named: Named<Transport>): Named<Transport & Redrivable> =>
   capable<Redrivable>(named, isRedrivable, "redrive many failed messages");
 
 /** @throws {MessengerError} `REDRIVE_NOT_FOUND` */
-async function find(messenger: Messenger, id: string, wanted: string | undefined): Promise<[Named<Transport & Redrivable>, Redrive]> {
+async function find(
+  messenger: Messenger,
+  caller: Caller,
+  id: string,
+  wanted: string | undefined,
+): Promise<[Named<Transport & Redrivable>, Redrive]> {
   for (const named of transportsOf(messenger, wanted)) {
     if (wanted === undefined && !isRedrivable(named[1])) continue;
     const [transport, source] = redrivable(named);
     const redrive = await source.redrives.get(id);
-    if (redrive !== undefined) return [[transport, source], redrive];
+    if (redrive !== undefined && isWithin(caller, redrive.filter)) return [[transport, source], redrive];
   }
   throw notFound(id);
 }

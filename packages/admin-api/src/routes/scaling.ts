@@ -1,5 +1,6 @@
 import { type Messenger, MessengerError, NAME_PATTERN, type Runtime } from "@symphony/core";
 import { z } from "zod";
+import { mayTouch } from "../auth/queue-limit.ts";
 import { Remembered } from "../remembered.ts";
 import { countable, inTime, transportOrDefault } from "../transports.ts";
 import { type AnyEndpoint, endpoint } from "./endpoint.ts";
@@ -38,13 +39,14 @@ export const scalingEndpoint = ({ reader, runtime }: { readonly reader: Messenge
       }),
     },
     problems: [404, 422],
-    async handle({ query }) {
+    async handle({ query }, caller) {
       const [transport, source] = countable(transportOrDefault(reader, query.transport));
       const { value, at, isStale } = await remembered.get(transport, async () => {
         const rows = await inTime(runtime.clock, source.getCounts());
         return Object.fromEntries(rows.map(({ queue, ready, active }) => [queue, { ready, active, backlog: ready + active }]));
       });
-      const queues = query.queues === undefined ? value : only(value, query.queues.split(","));
+      const own = Object.fromEntries(Object.entries(value).filter(([queue]) => mayTouch(caller, queue)));
+      const queues = query.queues === undefined ? own : only(own, query.queues.split(","));
       return {
         status: 200,
         body: { success: true, transport, ...sum(Object.values(queues)), queues, stale: isStale, timestamp: new Date(at).toISOString() },

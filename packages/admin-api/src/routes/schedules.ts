@@ -1,5 +1,15 @@
-import { findSchedule, listSchedules, type Messenger, pauseSchedule, type Runtime, removeSchedule, runSchedule } from "@symphony/core";
+import {
+  findSchedule,
+  listSchedules,
+  type Messenger,
+  MessengerError,
+  pauseSchedule,
+  type Runtime,
+  removeSchedule,
+  runSchedule,
+} from "@symphony/core";
 import { z } from "zod";
+import { isLimited, mayTouch } from "../auth/queue-limit.ts";
 import { inTime } from "../transports.ts";
 import { type AnyEndpoint, type Caller, endpoint } from "./endpoint.ts";
 import { count, name, queryInteger, success, timestamp } from "./fields.ts";
@@ -46,9 +56,11 @@ const schedules = ({ reader, runtime }: Services): AnyEndpoint =>
     summary: "List the schedules of all transports, with what is due next and what was missed",
     query: z.strictObject({ next: queryInteger({ min: 1, max: 100, default: 1 }) }),
     answers: { 200: z.strictObject({ success, schedules: z.array(scheduleSchema), timestamp }) },
-    async handle({ query }) {
+    async handle({ query }, caller) {
       const found = await inTime(runtime.clock, listSchedules(reader, { nextRuns: query.next }));
-      const rows = found.map((view) => ({ ...view, nextRunsAt: [...view.nextRunsAt], overdueMs: Math.round(view.overdueMs) }));
+      const rows = found
+        .filter((view) => mayTouch(caller, queueOf(reader, view)))
+        .map((view) => ({ ...view, nextRunsAt: [...view.nextRunsAt], overdueMs: Math.round(view.overdueMs) }));
       return { status: 200, body: { success: true, schedules: rows, timestamp: new Date(runtime.clock.now()).toISOString() } };
     },
   });
@@ -92,15 +104,32 @@ const remove = ({ messenger }: Services): AnyEndpoint =>
     },
   });
 
+/** Where its messages go; undefined when only another build knows. */
+function queueOf(
+  { config, registry }: Messenger,
+  { name: schedule, type }: { readonly name: string; readonly type: string },
+): string | undefined {
+  const configured = config.schedules.find((each) => each.name === schedule);
+  return configured?.dispatch.queue ?? configured?.message.queue ?? registry.get(type)?.queue;
+}
+
+async function assertOwn(messenger: Messenger, schedule: string, caller: Caller): Promise<void> {
+  if (!isLimited(caller)) return;
+  const view = (await listSchedules(messenger)).find((each) => each.name === schedule);
+  if (view === undefined || !mayTouch(caller, queueOf(messenger, view)))
+    throw new MessengerError("SCHEDULE_NOT_FOUND", `this token knows no schedule "${schedule}"`, { details: { schedule } });
+}
+
 /** With a record of it, in the transport that keeps the schedule. */
 async function carryOut<T>(
   messenger: Messenger,
   schedule: string,
-  { action }: Caller,
+  caller: Caller,
   work: () => Promise<T>,
 ): Promise<{ name: string; value: T }> {
+  await assertOwn(messenger, schedule, caller);
   const { transport } = await findSchedule(messenger, schedule);
-  const value = await action.carryOut([transport, messenger.transport(transport)], { target: schedule }, async () => ({
+  const value = await caller.action.carryOut([transport, messenger.transport(transport)], { target: schedule }, async () => ({
     value: await work(),
     count: 0,
   }));

@@ -1,8 +1,10 @@
 import { isPausable, isReapable, type Messenger, type Pause, type QueueCounts, type Runtime } from "@symphony/core";
 import { z } from "zod";
+import type { AccessState } from "../auth/credentials.ts";
+import { isLimited, mayTouch } from "../auth/queue-limit.ts";
 import { Remembered } from "../remembered.ts";
 import { countable, inTime, transportOrDefault, transportsOf } from "../transports.ts";
-import { type AnyEndpoint, endpoint } from "./endpoint.ts";
+import { type AnyEndpoint, type Caller, endpoint } from "./endpoint.ts";
 import { count, name, success, timestamp } from "./fields.ts";
 
 const queueSchema = z.strictObject({
@@ -35,6 +37,7 @@ const transportQuery = z.strictObject({ transport: name.optional() });
 
 interface Services {
   readonly reader: Messenger;
+  readonly credentials: { state(): Promise<AccessState> };
   readonly runtime: Runtime;
 }
 
@@ -47,6 +50,22 @@ export const statusEndpoints = (services: Services) => ({
   workers: workers(services),
 });
 
+const accessSchema = z.strictObject({
+  tokens: count,
+  expired: z.array(z.strictObject({ name: z.string(), expiresAt: timestamp })).meta({ description: "Tokens that are refused by now." }),
+  issuer: z
+    .strictObject({
+      url: z.string(),
+      keys: count,
+      fetchedAt: timestamp.nullable(),
+      ageMs: count.nullable(),
+      usable: z.boolean().meta({ description: "JWTs can be checked; false: they get 503." }),
+      lastError: z.string().nullable(),
+    })
+    .nullable()
+    .meta({ description: "The keys that JWTs are checked with; null without a JWKS address." }),
+});
+
 const statusSchema = z.strictObject({
   success,
   transport: z.string(),
@@ -57,6 +76,7 @@ const statusSchema = z.strictObject({
   queues: z.array(queueSchema),
   workers: z.array(workerSchema),
   accuracy: z.enum(["exact", "estimated"]),
+  access: accessSchema.optional().meta({ description: "Who is let in; not for tokens that are limited to some queues." }),
   stale: z.boolean().meta({ description: "The database did not answer; this is what it said at `timestamp`, at most 5 s ago." }),
   timestamp,
 });
@@ -64,7 +84,7 @@ const statusSchema = z.strictObject({
 /** Milliseconds for which a status is still worth showing when there is no newer one. */
 const SHOWN_WHILE_AWAY_MS = 5_000;
 
-const status = ({ reader, runtime }: Services): AnyEndpoint => {
+const status = ({ reader, credentials, runtime }: Services): AnyEndpoint => {
   const remembered = new Remembered<{ queues: readonly QueueOf[]; workers: readonly WorkerOf[] }>({
     clock: runtime.clock,
     freshMs: 0,
@@ -75,13 +95,18 @@ const status = ({ reader, runtime }: Services): AnyEndpoint => {
     query: transportQuery,
     answers: { 200: statusSchema },
     problems: [404, 422],
-    async handle({ query }) {
+    async handle({ query }, caller) {
       const [transport] = countable(transportOrDefault(reader, query.transport));
       const { value, at, isStale } = await remembered.get(transport, async () => {
         const [counts, running] = await inTime(runtime.clock, Promise.all([readQueues(reader, transport), readWorkers(reader, transport)]));
         return { queues: counts, workers: running };
       });
-      return { status: 200, body: { success: true, transport, ...totals(value.queues), ...value, stale: isStale, timestamp: iso(at) } };
+      const access = isLimited(caller) ? {} : { access: showAccess(await credentials.state()) };
+      const own = { queues: ownQueues(caller, value.queues), workers: ownWorkers(caller, value.workers) };
+      return {
+        status: 200,
+        body: { success: true, transport, ...totals(own.queues), ...own, ...access, stale: isStale, timestamp: iso(at) },
+      };
     },
   });
 };
@@ -92,9 +117,9 @@ const queues = ({ reader, runtime }: Services): AnyEndpoint =>
     query: transportQuery,
     answers: { 200: z.strictObject({ success, queues: z.array(queueSchema), timestamp }) },
     problems: [404, 422],
-    async handle({ query }) {
+    async handle({ query }, caller) {
       const found = await inTime(runtime.clock, readQueues(reader, query.transport));
-      return { status: 200, body: { success: true, queues: found, timestamp: iso(runtime.clock.now()) } };
+      return { status: 200, body: { success: true, queues: ownQueues(caller, found), timestamp: iso(runtime.clock.now()) } };
     },
   });
 
@@ -104,9 +129,9 @@ const workers = ({ reader, runtime }: Services): AnyEndpoint =>
     query: transportQuery,
     answers: { 200: z.strictObject({ success, workers: z.array(workerSchema), timestamp }) },
     problems: [404],
-    async handle({ query }) {
+    async handle({ query }, caller) {
       const found = await inTime(runtime.clock, readWorkers(reader, query.transport));
-      return { status: 200, body: { success: true, workers: found, timestamp: iso(runtime.clock.now()) } };
+      return { status: 200, body: { success: true, workers: ownWorkers(caller, found), timestamp: iso(runtime.clock.now()) } };
     },
   });
 
@@ -132,6 +157,14 @@ async function readWorkers(messenger: Messenger, wanted: string | undefined): Pr
   return (await Promise.all(lists)).flat();
 }
 
+const ownQueues = (caller: Caller, rows: readonly QueueOf[]): readonly QueueOf[] => rows.filter(({ queue }) => mayTouch(caller, queue));
+
+/** Workers that may take messages of the caller's queues, and of what they take only these. */
+const ownWorkers = (caller: Caller, rows: readonly WorkerOf[]): readonly WorkerOf[] =>
+  rows
+    .map((row) => ({ ...row, queues: row.queues.filter((queue) => mayTouch(caller, queue)) }))
+    .filter(({ queues: own }, i) => own.length > 0 || rows[i]?.queues.length === 0);
+
 function totals(rows: readonly QueueCounts[]) {
   const sum = (pick: (row: QueueCounts) => number): number => rows.reduce((total, row) => total + pick(row), 0);
   const ready = sum((row) => row.ready);
@@ -145,5 +178,11 @@ function totals(rows: readonly QueueCounts[]) {
     accuracy: rows.some((row) => row.accuracy === "estimated") ? "estimated" : "exact",
   } as const;
 }
+
+const showAccess = ({ tokens, expired, issuer }: AccessState) => ({
+  tokens,
+  expired: expired.map(({ name: of, expiresAt }) => ({ name: of, expiresAt: iso(expiresAt) })),
+  issuer: issuer === null ? null : { ...issuer, fetchedAt: issuer.fetchedAt === null ? null : iso(issuer.fetchedAt) },
+});
 
 const iso = (ms: number): string => new Date(ms).toISOString();

@@ -1,5 +1,6 @@
 import { isReapable, isSupervisable, type Messenger, type Reapable, type Supervisable } from "@symphony/core";
 import { z } from "zod";
+import { assertUnlimited } from "../auth/queue-limit.ts";
 import { capable, transportOrDefault } from "../transports.ts";
 import { type AnyEndpoint, endpoint } from "./endpoint.ts";
 import { count, name, success } from "./fields.ts";
@@ -12,6 +13,7 @@ export const stopWorkersEndpoint = (messenger: Messenger): AnyEndpoint =>
     problems: [404, 422],
     action: "stop-workers",
     async handle({ query }, caller) {
+      assertUnlimited(caller);
       const named = transportOrDefault(messenger, query.transport);
       const able = capable<Supervisable & Reapable>(named, (each) => isSupervisable(each) && isReapable(each), "ask workers to stop");
       const [transport, source] = able;

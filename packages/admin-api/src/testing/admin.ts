@@ -110,6 +110,7 @@ export async function startAdmin(t: Pick<TestContext, "after">, input: AdminInpu
     runtime,
     publicDocs: false,
     requireCronNonce: false,
+    credentials: { state: () => Promise.resolve({ tokens: 1, expired: [], issuer: null }) },
     wakeRedrives: () => undefined,
     cronLimits: limitsFromEnvironment({}),
     consumers: new Consumers({ messenger, runtime, logger }),

@@ -1,4 +1,4 @@
-import { NAME_PATTERN } from "@symphony/core";
+import { ConfigError, NAME_PATTERN } from "@symphony/core";
 import { defineCommand, defineGroup, text, texts } from "../command.ts";
 import { UsageError } from "../exit-codes.ts";
 import { print } from "../output.ts";
@@ -14,6 +14,19 @@ function scopesOf<S extends string>(given: readonly string[], known: readonly S[
     if (scope === undefined) throw new UsageError(`--scopes: no scope "${part}"; there are ${known.join(", ")}`);
     return scope;
   });
+}
+
+/** `a,b`, given once or several times. */
+const listOf = (given: readonly string[] | undefined): readonly string[] | undefined =>
+  given?.flatMap((part) => part.split(",")).map((part) => part.trim());
+
+/** What a file would be refused for is a slip of the command line here. */
+function asUsage<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw error instanceof ConfigError ? new UsageError(error.message) : error;
+  }
 }
 
 /** RFC 3339 with zone, or a time from now: `12h`, `90d`, `52w`. */
@@ -32,11 +45,14 @@ const create = defineCommand({
   describe: "Make a token for the admin API: shown once, only its hash is kept",
   options: {
     scopes: { ...texts("What it may do, a,b: read, payload, dispatch, operate, purge"), demandOption: true },
+    queues: texts("Which queues exist for it, a,b: names or prefix.* (all)"),
+    from: texts("Networks it may be used from, 10.1.0.0/16,fd00::/8 (any)"),
     expires: text("When it stops working: 90d, 12h, 52w or RFC 3339 (never)"),
   },
   positionals: (yargs) => yargs.positional("name", { type: "string", demandOption: true, describe: "Who will use it; it is in the log" }),
   examples: [
     ["symphony token create grafana --scopes read --expires 90d", "may look, for three months"],
+    ["symphony token create mailers --scopes read,operate --queues mails,mails.*", "may see and steer the queues of one team"],
     ["symphony token create ci --scopes read,dispatch --json", "for scripts"],
   ],
   async run(io, flags) {
@@ -46,7 +62,9 @@ const create = defineCommand({
     const scopes = scopesOf(flags.scopes, SCOPES);
     if (scopes.length === 0) throw new UsageError("--scopes must name at least one scope");
     const expiresAt = expiryOf(flags.expires, io.clock.now());
-    const { token, entry } = createToken({ name, scopes, ...(expiresAt === undefined ? {} : { expiresAt }) });
+    const [queues, from] = [listOf(flags.queues), listOf(flags.from)];
+    const limits = { ...(queues === undefined ? {} : { queues }), ...(from === undefined ? {} : { from }) };
+    const { token, entry } = asUsage(() => createToken({ name, scopes, ...(expiresAt === undefined ? {} : { expiresAt }), ...limits }));
     print(io, flags.json === true, { token, entry }, () =>
       [
         `Token, shown this once:\n\n  ${token}\n`,

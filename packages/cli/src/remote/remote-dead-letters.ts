@@ -13,6 +13,7 @@ import {
 import { codeOf } from "../exit-codes.ts";
 import type { FailedMessage } from "../failed-message.ts";
 import type { AdminClient } from "./admin-client.ts";
+import { notHere } from "./not-here.ts";
 
 const PATH = "/api/symphony/failed";
 /** Messages in one answer, at most. */
@@ -41,7 +42,8 @@ export class RemoteDeadLetters {
     this.#transport = transport;
   }
 
-  async list({ ids, ...filter }: DeadLetterFilter, page: Page): Promise<DeadLetterPage> {
+  async list({ ids, queues, ...filter }: DeadLetterFilter, page: Page): Promise<DeadLetterPage> {
+    if (queues !== undefined) return notHere();
     if (ids !== undefined) {
       const found = (await eachOf(ids, (id) => this.#find(id))).flatMap((message) => message ?? []);
       const deadLetters = found.slice(page.offset ?? 0, (page.offset ?? 0) + page.limit).map(toDeadLetter);
@@ -53,7 +55,8 @@ export class RemoteDeadLetters {
     return { deadLetters: messages.map(toDeadLetter), total, accuracy, nextCursor };
   }
 
-  async groups(filter: DeadLetterGroupFilter, limit: number): Promise<DeadLetterGroups> {
+  async groups({ queues, ...filter }: DeadLetterGroupFilter, limit: number): Promise<DeadLetterGroups> {
+    if (queues !== undefined) return notHere();
     const { groups, hasMore } = await this.#client.get<DeadLetterGroups>(`${PATH}/groups`, {
       ...filter,
       limit,

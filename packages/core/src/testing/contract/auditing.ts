@@ -40,6 +40,8 @@ export function auditTests(register: Claim): void {
     const { value, auditId } = await kit.auditable.audited(entry(), async () => ({ value: "the value", count: 0, target: "target" }));
     assert.equal(value, "the value");
     const [newest, oldest, ...others] = await records(kit);
+    assert.deepEqual((await kit.auditable.listAudit({ limit: 10, id: first })).records, [oldest]);
+    assert.deepEqual((await kit.auditable.listAudit({ limit: 10, id: "no-such-id" })).records, []);
     assert.ok(newest !== undefined && oldest !== undefined && others.length === 0);
     const { at, ...rest } = oldest;
     const expected = {

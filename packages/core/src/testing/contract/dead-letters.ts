@@ -154,6 +154,12 @@ function filterTests(claim: Claim): void {
       await expect({ fingerprint: "a2".padEnd(16, "0") }, (letter) => letter.queue === a && letter.type === "type.two");
       await expect({ type: "type.two", queue: b }, (letter) => letter.queue === b && letter.type === "type.two");
       await expect({ type: "type.one", ids: [first.id] }, (letter) => letter === first && letter.type === "type.one");
+      await expect({ queues: [b] }, (letter) => letter.queue === b);
+      await expect({ queues: [a, b] }, () => true);
+      await expect({ queues: ["*"] }, () => true);
+      await expect({ queues: [`${b.slice(0, -1)}.*`, "none"] }, () => false);
+      await expect({ queues: [a], queue: b }, () => false);
+      await expect({ queues: [b, "none.*"], type: "type.one" }, (letter) => letter.queue === b && letter.type === "type.one");
       await expect({ type: "type.none" }, () => false);
       await expect({ queue: a, fingerprint: "b2".padEnd(16, "0") }, () => false);
     },

@@ -54,15 +54,17 @@ export class MemoryAudit {
     return this.#records.some((record) => record.id === id);
   }
 
-  list({ limit, cursor }: { limit: number; cursor?: string }): AuditPage {
+  list({ limit, cursor, id }: { limit: number; cursor?: string; id?: string }): AuditPage {
+    if (id !== undefined) return { records: this.#shown(this.#records.filter((record) => record.id === id)), nextCursor: null };
     const before = cursor === undefined ? this.#records.length : this.#records.findIndex((record) => record.id === cursor);
     if (before < 0) throw new OptionsError("cursor", cursor, "must be the nextCursor of a page");
     const from = Math.max(0, before - limit);
-    const records = this.#records
-      .slice(from, before)
-      .reverse()
-      .map((record) => ({ ...record, undoable: this.#trash.has(record.id) }));
+    const records = this.#shown(this.#records.slice(from, before).reverse());
     return { records, nextCursor: from > 0 ? (records.at(-1)?.id ?? null) : null };
+  }
+
+  #shown(records: readonly Omit<AuditRecord, "undoable">[]): AuditRecord[] {
+    return records.map((record) => ({ ...record, undoable: this.#trash.has(record.id) }));
   }
 
   /** Puts back what is in the trash of an action. */

@@ -20,7 +20,7 @@ export abstract class MemoryAudited extends MemoryFleet implements Auditable {
     this.store.audit.write(entry, { id: this.newId(), count: 0, outcome });
   }
 
-  async listAudit(page: { limit: number; cursor?: string }): Promise<AuditPage> {
+  async listAudit(page: { limit: number; cursor?: string; id?: string }): Promise<AuditPage> {
     this.assertOpen();
     return this.store.audit.list(page);
   }

@@ -1,4 +1,5 @@
 import type { DeadLetterGroup, DeadLetterGroupFilter, DeadLetterGroups } from "../../dead-letter-groups.ts";
+import { matchesQueue } from "../../queue-patterns.ts";
 import type { DeadLetterFilter, Failure } from "../../transport.ts";
 import type { StoredMessage } from "./stored-message.ts";
 
@@ -63,6 +64,7 @@ export class DeadLetters {
         (ids === undefined || ids.has(letter.message.id)) &&
         (filter.type === undefined || letter.type === filter.type) &&
         (filter.queue === undefined || letter.message.queue === filter.queue) &&
+        (filter.queues === undefined || matchesQueue(filter.queues, letter.message.queue)) &&
         (filter.fingerprint === undefined || letter.failure.fingerprint === filter.fingerprint) &&
         (search === undefined || letter.failure.error.message.toLowerCase().includes(search)) &&
         letter.failedAt >= since &&
