@@ -1,5 +1,7 @@
 import { Logger, makeWorkerUtils, type Runner, run, WorkerPreset } from "graphile-worker";
-import { type BenchPayload, type Contestant, chunks, payloadOf, Tally } from "./contestant.ts";
+import { type BenchPayload, type Contestant, chunks, payloadOf, withAsyncCommit } from "./contestant.ts";
+import { lookInto } from "./sql-look.ts";
+import { handlerOf } from "./work.ts";
 
 const TASK = "bench";
 /** Its own logger writes a line per job. */
@@ -7,30 +9,22 @@ const logger = new Logger(() => (level, message) => {
   if (level === "error" || level === "warning") console.error("graphile-worker:", message);
 });
 
+const batched = { completeJobBatchDelay: 0, failJobBatchDelay: 0 };
+
 /** graphile-worker, local queue and batched completion on, as its performance page and its perfTest set it. */
 export const graphile: Contestant = {
+  title: "graphile-worker",
+  store: "postgres",
+  family: "graphile",
   candidates: {
-    "documented: 24 jobs, local queue 500, delay 0": {
-      concurrentJobs: 24,
-      maxPoolSize: 25,
-      localQueue: { size: 500 },
-      completeJobBatchDelay: 0,
-      failJobBatchDelay: 0,
-    },
+    "documented: 24 jobs, local queue 500, delay 0": { concurrentJobs: 24, maxPoolSize: 25, localQueue: { size: 500 }, ...batched },
     "perfTest: refetchDelay 10": {
       concurrentJobs: 24,
       maxPoolSize: 25,
       localQueue: { size: 500, refetchDelay: { durationMs: 10 } },
-      completeJobBatchDelay: 0,
-      failJobBatchDelay: 0,
+      ...batched,
     },
-    "100 jobs, local queue 1000, delay 0": {
-      concurrentJobs: 100,
-      maxPoolSize: 10,
-      localQueue: { size: 1_000 },
-      completeJobBatchDelay: 0,
-      failJobBatchDelay: 0,
-    },
+    "100 jobs, local queue 1000, delay 0": { concurrentJobs: 100, maxPoolSize: 10, localQueue: { size: 1_000 }, ...batched },
     "24 jobs, local queue 1000, delay 250": {
       concurrentJobs: 24,
       maxPoolSize: 25,
@@ -40,38 +34,45 @@ export const graphile: Contestant = {
     },
   },
 
-  async fill(connectionString, count) {
+  async fill({ connectionString }, count) {
     const utils = await makeWorkerUtils({ connectionString, logger });
     await utils.migrate();
-    for (const numbers of chunks(count)) await utils.addJobs(numbers.map((number) => ({ identifier: TASK, payload: payloadOf(number) })));
+    for (const numbers of chunks(count)) await utils.addJobs(numbers.map(payloadOf).map(jobOf));
     await utils.release();
   },
 
-  prepare({ connectionString, settings, count }) {
-    const tally = new Tally(count);
+  prepare({ target, settings, ledger, work }) {
+    const { durable = false, ...preset } = settings as { readonly durable?: boolean };
+    const handle = handlerOf(work, ledger);
+    const connectionString = durable ? target.connectionString : withAsyncCommit(target.connectionString);
     let runner: Runner | undefined;
     return Promise.resolve({
       async start() {
         runner = await run({
-          taskList: { [TASK]: (payload: unknown) => tally.count((payload as BenchPayload).number) },
-          preset: { extends: [WorkerPreset], worker: { connectionString: undurable(connectionString), logger, ...settings } },
+          taskList: { [TASK]: (payload: unknown) => handle(payload as BenchPayload) },
+          preset: { extends: [WorkerPreset], worker: { connectionString, logger, ...preset } },
           noHandleSignals: true,
         } as Parameters<typeof run>[0]);
       },
-      done: () => tally.done,
-      runs: () => tally.runs,
       async stop() {
         await runner?.stop();
       },
     });
   },
 
-  unsettled: "SELECT EXISTS (SELECT 1 FROM graphile_worker._private_jobs) AS left",
+  async produce({ connectionString }) {
+    const utils = await makeWorkerUtils({ connectionString, logger });
+    await utils.migrate();
+    return {
+      one: (payload) => utils.addJob(TASK, payload),
+      many: (payloads) => utils.addJobs(payloads.map(jobOf)),
+      close: async () => {
+        await utils.release();
+      },
+    };
+  },
+
+  look: ({ connectionString }) => lookInto(connectionString, "graphile_worker._private_jobs"),
 };
 
-/** As the other contestants: what a crash of the server undoes is done again. */
-function undurable(connectionString: string): string {
-  const url = new URL(connectionString);
-  url.searchParams.set("options", "-c synchronous_commit=off");
-  return url.toString();
-}
+const jobOf = (payload: BenchPayload) => ({ identifier: TASK, payload });

@@ -1,7 +1,9 @@
 import { systemRuntime } from "@symphony/core";
 import pg from "pg";
 import { PgBoss, type WorkOptions } from "pg-boss";
-import { type BenchPayload, type Contestant, chunks, payloadOf, Tally } from "./contestant.ts";
+import { type BenchPayload, type Contestant, chunks, payloadOf } from "./contestant.ts";
+import { lookInto } from "./sql-look.ts";
+import { handlerOf } from "./work.ts";
 
 const QUEUE = "bench";
 /** Consumers may lose a claim or an acknowledgement in a server crash and still be at-least-once: as ours are told to. */
@@ -9,59 +11,77 @@ const ASYNC_COMMIT = "-c synchronous_commit=off";
 
 interface PgBossSettings {
   readonly work: WorkOptions;
-  readonly options?: string;
+  /** `useListenNotify`. */
+  readonly notify?: boolean;
+  /** Commits wait for the disk, as they do unless somebody says otherwise. */
+  readonly durable?: boolean;
 }
 
 const fastest = { batchSize: 1_000, burstWhenBatchFull: true, pollingIntervalSeconds: 0.5, includeMetadata: false } as const;
 
 /** Raw pg-boss, `work()`, as fast as its documentation lets it be. */
 export const pgboss: Contestant = {
+  title: "pg-boss",
+  store: "postgres",
+  family: "pgboss",
   candidates: {
-    "batch 1000": { work: fastest, options: ASYNC_COMMIT },
-    "batch 1000, localConcurrency 2": { work: { ...fastest, localConcurrency: 2 }, options: ASYNC_COMMIT },
-    "batch 1000, localConcurrency 4": { work: { ...fastest, localConcurrency: 4 }, options: ASYNC_COMMIT },
-    "batch 250, localConcurrency 2": { work: { ...fastest, batchSize: 250, localConcurrency: 2 }, options: ASYNC_COMMIT },
+    "batch 1000": { work: fastest },
+    "batch 1000, localConcurrency 2": { work: { ...fastest, localConcurrency: 2 } },
+    "batch 1000, localConcurrency 4": { work: { ...fastest, localConcurrency: 4 } },
+    "batch 250, localConcurrency 2": { work: { ...fastest, batchSize: 250, localConcurrency: 2 } },
   },
 
-  async fill(connectionString, count) {
+  async fill({ connectionString }, count, { notify = false } = {}) {
     const boss = await open(connectionString);
-    await boss.createQueue(QUEUE, { partition: true });
-    await cureStatistics(connectionString, (await boss.getQueue(QUEUE))?.table);
-    for (const numbers of chunks(count)) {
-      // UUIDv7: neighbours in time are neighbours in the index, which is worth a quarter of the cost of a job.
-      await boss.insert(
-        QUEUE,
-        numbers.map((number) => ({ id: systemRuntime.newId(), data: payloadOf(number) })),
-      );
-    }
+    await makeQueue(boss, connectionString, notify);
+    for (const numbers of chunks(count)) await boss.insert(QUEUE, numbers.map(payloadOf).map(jobOf));
     await boss.stop({ graceful: false });
   },
 
-  async prepare({ connectionString, settings, count }) {
-    const tally = new Tally(count);
-    const { work, options } = settings as unknown as PgBossSettings;
-    const boss = await open(connectionString, options);
+  async prepare({ target, settings, ledger, work: handlerWork }) {
+    const { work, notify = false, durable = false } = settings as unknown as PgBossSettings;
+    const boss = await open(target.connectionString, { ...(durable ? {} : { options: ASYNC_COMMIT }), useListenNotify: notify });
     await boss.getQueue(QUEUE);
+    const handle = handlerOf(handlerWork, ledger);
     return {
       async start() {
-        await boss.work<BenchPayload>(QUEUE, work, (jobs) => {
-          for (const job of jobs) tally.count(job.data.number);
-          return Promise.resolve();
+        await boss.work<BenchPayload>(QUEUE, work, async (jobs) => {
+          const pending = jobs.map((job) => handle(job.data)).filter((each) => each !== undefined);
+          if (pending.length > 0) await Promise.all(pending);
         });
       },
-      done: () => tally.done,
-      runs: () => tally.runs,
       stop: () => boss.stop({ graceful: false }),
     };
   },
 
-  unsettled: `SELECT EXISTS (SELECT 1 FROM pgboss.job WHERE name = '${QUEUE}' AND state < 'completed') AS left`,
+  async produce({ connectionString }) {
+    const boss = await open(connectionString);
+    if ((await boss.getQueue(QUEUE)) === null) await makeQueue(boss, connectionString, false);
+    return {
+      one: (payload) => boss.send(QUEUE, payload, { id: systemRuntime.newId() }),
+      many: (payloads) => boss.insert(QUEUE, payloads.map(jobOf)),
+      close: () => boss.stop({ graceful: false }),
+    };
+  },
+
+  look: ({ connectionString }) => lookInto(connectionString, `pgboss.job WHERE name = '${QUEUE}' AND state < 'completed'`),
 };
 
-async function open(connectionString: string, options?: string): Promise<PgBoss> {
-  const boss = new PgBoss({ connectionString, supervise: false, schedule: false, ...(options === undefined ? {} : { options }) });
+/** UUIDv7: neighbours in time are neighbours in the index, which is worth a quarter of the cost of a job. */
+const jobOf = (data: BenchPayload) => ({ id: systemRuntime.newId(), data });
+
+async function open(
+  connectionString: string,
+  more: { readonly options?: string; readonly useListenNotify?: boolean } = {},
+): Promise<PgBoss> {
+  const boss = new PgBoss({ connectionString, supervise: false, schedule: false, ...more });
   boss.on("error", (error) => console.error("pg-boss:", error));
   return boss.start();
+}
+
+async function makeQueue(boss: PgBoss, connectionString: string, notify: boolean): Promise<void> {
+  await boss.createQueue(QUEUE, { partition: true, notify });
+  await cureStatistics(connectionString, (await boss.getQueue(QUEUE))?.table);
 }
 
 /** Without it the planner takes the queue for one row long and reads all of it for every batch: fifty times slower. */

@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { waitFor } from "@symphony/core/testing";
-import { createDatabase, type Database } from "../support/database.ts";
+import { createDatabase, type Database, sharedServer } from "../support/database.ts";
 import { startPrivateServer } from "../support/private-server.ts";
-import { inline } from "./contestant-ours.ts";
+import type { Contestant, Target } from "./contestant.ts";
+import { inline, threads } from "./contestant-ours.ts";
+import { countPosts } from "./count-posts.ts";
+import { Ledger } from "./ledger.ts";
+import { NOOP } from "./work.ts";
 
 /**
  * What a message costs the database from its claim to its end: counted, not timed, so that it is the same on every machine.
@@ -26,14 +30,14 @@ test("a message costs at most 0.02 commits, 3 row versions and 1,500 bytes of WA
     await server.close();
   });
   // Everything that is made once is there: what follows is messages alone.
-  await inline.fill(database.connectionString, 1_000);
-  await drain(database.connectionString, 1_000);
+  await inline.fill(database, 1_000);
+  await drain(inline, database, 1_000);
   await settled(database);
   const start = await counted(database);
-  await inline.fill(database.connectionString, COUNT);
+  await inline.fill(database, COUNT);
   await settled(database);
   const filled = await counted(database);
-  await drain(database.connectionString, COUNT);
+  await drain(inline, database, COUNT);
   await settled(database);
   const end = await counted(database);
   const life = perMessage(start, end);
@@ -46,21 +50,39 @@ test("a message costs at most 0.02 commits, 3 row versions and 1,500 bytes of WA
   assert.ok(consumer.walBytes <= 900, `${consumer.walBytes} bytes of WAL a message on the consumer's side`);
 });
 
+test("a message costs at most 0.05 posts between threads, both ways together", async (t) => {
+  const server = await sharedServer();
+  const database = await createDatabase(server);
+  t.after(async () => {
+    await database.close({ keep: false });
+    await server.release();
+  });
+  await threads.fill(database, COUNT);
+  const posts = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+  countPosts(posts);
+  await drain(threads, database, COUNT, posts);
+  const perMessage = (new Int32Array(posts)[0] ?? 0) / COUNT;
+  t.diagnostic(`posts between threads: ${perMessage.toFixed(4)} a message`);
+  assert.ok(perMessage > 0, "none was counted: the threads are spoken to in another way");
+  assert.ok(perMessage <= 0.05, `${perMessage} posts a message`);
+});
+
 function perMessage(before: Counted, after: Counted): Counted {
   const per = (key: keyof Counted): number => (after[key] - before[key]) / COUNT;
   return { commits: per("commits"), rowVersions: per("rowVersions"), walBytes: per("walBytes") };
 }
 
-async function drain(connectionString: string, count: number): Promise<void> {
-  const settings = inline.candidates["batch 500, concurrency 500"];
+/** @param posts - Counts what is posted between threads. */
+async function drain(contestant: Contestant, target: Target, count: number, posts?: SharedArrayBuffer): Promise<void> {
+  const [settings] = Object.values(contestant.candidates);
   assert.ok(settings !== undefined);
-  const consumer = await inline.prepare({ connectionString, settings, count });
+  const ledger = Ledger.create(count);
+  const consumer = await contestant.prepare({ target, settings: { ...settings, posts }, ledger, work: NOOP, queues: 1 });
   await consumer.start();
-  await consumer.done();
+  await waitFor(() => ledger.handled >= count, { what: `the end of ${count} messages`, timeoutMs: 60_000 });
   await consumer.stop();
-  const runs = Array.from({ length: count }, (_, number) => consumer.runs()[number] ?? 0);
   assert.ok(
-    runs.every((times) => times === 1),
+    ledger.runs().every((times) => times === 1),
     "each was handled once",
   );
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { arch, cpus, loadavg, platform, release, totalmem } from "node:os";
 import pg from "pg";
+import type { RedisServer } from "./redis-server.ts";
 
 /** What a figure cannot be read without. */
 export interface Machine {
@@ -12,13 +13,15 @@ export interface Machine {
   readonly postgres: string;
   /** Server settings that decide what a commit costs. */
   readonly settings: Readonly<Record<string, string>>;
+  /** Its version and settings, or why there is none. */
+  readonly redis: string;
   readonly loadAverage: number;
   readonly versions: Readonly<Record<string, string>>;
 }
 
 const SETTINGS = ["fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size", "jit"];
 
-export async function describeMachine(connectionString: string): Promise<Machine> {
+export async function describeMachine(connectionString: string, redis: RedisServer | { readonly unavailable: string }): Promise<Machine> {
   const client = new pg.Client({ connectionString });
   await client.connect();
   const version = await client.query<{ version: string }>("SELECT current_setting('server_version') AS version");
@@ -35,10 +38,18 @@ export async function describeMachine(connectionString: string): Promise<Machine
     node: process.version,
     postgres: version.rows[0]?.version ?? "unknown",
     settings: Object.fromEntries(settings.rows.map(({ name, setting }) => [name, setting])),
+    redis: "unavailable" in redis ? `no Redis: ${redis.unavailable}` : `Redis ${redis.version} (${describeSettings(redis.settings)})`,
     loadAverage: Number((loadavg()[0] ?? 0).toFixed(2)),
-    versions: Object.fromEntries(["pg-boss", "graphile-worker", "pg", "@symphony/core"].map((name) => [name, versionOf(name)])),
+    versions: Object.fromEntries(
+      ["pg-boss", "graphile-worker", "bullmq", "ioredis", "pg", "@symphony/core"].map((name) => [name, versionOf(name)]),
+    ),
   };
 }
+
+const describeSettings = (settings: Readonly<Record<string, string>>): string =>
+  Object.entries(settings)
+    .map(([name, value]) => `${name} ${value === "" ? '""' : value}`)
+    .join(", ");
 
 /** By walking up from the entry point: packages that hide their package.json behind `exports` are many. */
 function versionOf(name: string): string {

@@ -1,117 +1,139 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type Server, sharedServer } from "../support/database.ts";
-import { loadContestant } from "./contestants.ts";
+import { sharedServer } from "../support/database.ts";
+import { CONTESTANTS } from "./contestants.ts";
+import type { Context } from "./context.ts";
+import { writeDocs } from "./docs.ts";
 import { describeMachine } from "./machine.ts";
-import { type Measurement, measure } from "./measure.ts";
-import { type BenchResult, markdown, type Standing } from "./report.ts";
-import { median, type Ratio, ratioOf } from "./statistics.ts";
+import { startRedis } from "./redis-server.ts";
+import { type BenchResult, goalLines, machineMarkdown, sectionMarkdown, type WorkloadResult } from "./report.ts";
+import { dropTemplates } from "./stage.ts";
+import type { Workload } from "./workload.ts";
+import { WORKLOADS } from "./workloads/all.ts";
 
 const USAGE = `npm run bench -- [options]
-  Drains a queue of no-op messages, ours against others on the same PostgreSQL, and prints ratios.
-  --quick          10,000 messages and one pair, for CI
-  --count N        messages per run (50000)
-  --pairs N        pairs per comparison (5)
-  --only a,b       contestants beside ours (${["pgboss", "graphile"].join(",")}); ours, threads are always named "ours", "threads"
+  Ours against others on the same PostgreSQL, and BullMQ also on Redis. Prints ratios, and keeps all figures as JSON.
+  --workload a,b   ${WORKLOADS.map(({ name }) => name).join(", ")}; or all (drain)
+  --quick          short looks: few messages, one pair
+  --count N        messages per run, where a workload has a number of them
+  --pairs N        pairs per comparison, if time allows
+  --only a,b       contestants beside ours (${CONTESTANTS.filter((name) => name !== "ours").join(", ")})
   --no-threads     leaves out our thread mode
-  --floor X        exit 1 when ours over pg-boss is below X (median)
-  --prof DIR       CPU profiles of our runs, to be read with test/bench/profile.ts`;
+  --floor X        exit 1 when ours over pg-boss is below X (median) in the drain
+  --prof DIR       CPU profiles of our runs in the drain, to be read with test/bench/profile.ts
+  --write-docs     writes the figures and plots into docs/performance.md and keeps them as the reference
+  --from FILE      runs nothing, but takes the figures of that JSON file`;
 
-interface BenchOptions {
-  readonly count: number;
-  readonly pairs: number;
-  readonly others: readonly string[];
-  readonly prof: string | undefined;
-}
+const RESULTS = fileURLToPath(new URL("./results/", import.meta.url));
+
+const { values: given } = parseArgs({
+  options: {
+    workload: { type: "string", default: "drain" },
+    quick: { type: "boolean", default: false },
+    count: { type: "string" },
+    pairs: { type: "string" },
+    only: { type: "string" },
+    "no-threads": { type: "boolean", default: false },
+    floor: { type: "string" },
+    prof: { type: "string" },
+    "write-docs": { type: "boolean", default: false },
+    from: { type: "string" },
+    help: { type: "boolean", default: false },
+  },
+});
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      quick: { type: "boolean", default: false },
-      count: { type: "string" },
-      pairs: { type: "string" },
-      only: { type: "string" },
-      "no-threads": { type: "boolean", default: false },
-      floor: { type: "string" },
-      prof: { type: "string" },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (values.help) {
+  if (given.help) {
     console.log(USAGE);
     return 0;
   }
-  const others = values.only?.split(",").filter((name) => name !== "") ?? ["pgboss", "graphile"];
-  const options: BenchOptions = {
-    count: Number(values.count ?? (values.quick ? 10_000 : 50_000)),
-    pairs: Number(values.pairs ?? (values.quick ? 1 : 5)),
-    others: values["no-threads"] ? others : [...others, "threads"],
-    prof: values.prof,
-  };
+  const result = given.from === undefined ? await measureAll() : (JSON.parse(readFileSync(given.from, "utf8")) as BenchResult);
+  console.log(`\n${machineMarkdown(result)}\n\n${goalLines(result).join("\n")}`);
+  if (given["write-docs"]) {
+    writeDocs(result);
+    writeFileSync(`${RESULTS}reference.json`, `${JSON.stringify(result, null, 1)}\n`);
+  }
+  return aboveFloor(result) && Object.values(result.workloads).every(({ failure }) => failure === undefined) ? 0 : 1;
+}
+
+async function measureAll(): Promise<BenchResult> {
+  const workloads = chosen();
   const server = await sharedServer();
+  const redis = await startRedis();
+  const context: Context = { server, redis, ...limits(), templates: new Map(), say: (line) => console.error(line) };
+  if ("unavailable" in redis) context.say(`without BullMQ on Redis: ${redis.unavailable}`);
+  const at = new Date().toISOString();
+  const machine = await describeMachine(server.connectionString, redis);
+  const results: Record<string, WorkloadResult> = {};
+  const result: BenchResult = { machine, at, quick: given.quick, workloads: results };
   try {
-    const result = await compete(server, options);
-    console.log(markdown(result));
-    console.log(`\nAll figures: ${store(result)}`);
-    const ratio = result.ratios.pgboss?.median;
-    if (values.floor !== undefined && (ratio === undefined || ratio < Number(values.floor))) {
-      console.error(`\nours over pg-boss is ${ratio?.toFixed(2) ?? "unknown"}, below the floor of ${values.floor}`);
-      return 1;
+    for (const workload of workloads) {
+      results[workload.name] = await measureOne(context, workload);
+      // After each: what was measured stays, whatever happens to the rest.
+      store(result);
     }
-    return 0;
+    console.error(`\nAll figures: ${store(result)}`);
   } finally {
+    await dropTemplates(context);
+    if (!("unavailable" in redis)) await redis.close();
     await server.release();
   }
-}
-
-async function compete(server: Server, { count, pairs, others, prof }: BenchOptions): Promise<BenchResult> {
-  const names = ["ours", ...others];
-  const machine = await describeMachine(server.connectionString);
-  const chosen = new Map<string, Omit<Standing, "runs">>();
-  for (const name of names) chosen.set(name, await choose(server, name, count));
-  const runs = new Map<string, Measurement[]>(names.map((name) => [name, []]));
-  const nodeFlags = prof === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${prof}`];
-  for (let round = 0; round < pairs; round++) {
-    // Every other round backwards: nobody always runs on a machine that the same neighbour has just warmed up.
-    for (const name of round % 2 === 0 ? names : names.toReversed()) {
-      const { settings, label } = chosen.get(name) as Omit<Standing, "runs">;
-      const flags = name === "ours" || name === "threads" ? nodeFlags : [];
-      runs.get(name)?.push(await attempt({ server, name, settings, count, label, nodeFlags: flags }));
-    }
-  }
-  const standings = names.map((name) => ({ ...(chosen.get(name) as Omit<Standing, "runs">), runs: runs.get(name) ?? [] }));
-  const ours = runs.get("ours") ?? [];
-  const against = (theirs: readonly Measurement[]): Ratio =>
-    ratioOf(ours.map((run, round) => [run.perSecond, theirs[round]?.perSecond ?? Number.NaN]));
-  const ratios = Object.fromEntries(others.map((name) => [name, against(runs.get(name) ?? [])]));
-  return { machine, count, pairs, at: new Date().toISOString(), standings, ratios };
-}
-
-/** Lets the documented settings of a contestant race each other once. */
-async function choose(server: Server, name: string, count: number): Promise<Omit<Standing, "runs">> {
-  const entries = Object.entries((await loadContestant(name)).candidates);
-  const tried: Record<string, number> = {};
-  for (const [label, settings] of entries) tried[label] = (await attempt({ server, name, settings, count, label })).perSecond;
-  const [label, settings] = entries.reduce((best, next) => ((tried[next[0]] ?? 0) > (tried[best[0]] ?? 0) ? next : best));
-  return { name, label, settings, tried };
-}
-
-async function attempt(input: Parameters<typeof measure>[0] & { label: string }): Promise<Measurement> {
-  const result = await measure(input);
-  console.error(`${input.name} (${input.label}): ${Math.round(result.perSecond)} messages/s`);
-  // A fast queue that loses messages is not a fast queue.
-  if (result.lost > 0 || result.repeated > 0)
-    throw new Error(`rejected: ${input.name} (${input.label}) lost ${result.lost} and repeated ${result.repeated} messages`);
   return result;
 }
 
+async function measureOne(context: Context, workload: Workload): Promise<WorkloadResult> {
+  const { title } = workload;
+  const load = (): number => Number((loadavg()[0] ?? 0).toFixed(2));
+  const [before, from] = [load(), performance.now()];
+  context.say(`\n${new Date().toISOString().slice(11, 19)} ${title}, at most about ${workload.seconds} s, load average ${before}`);
+  const secondsSince = (): number => Math.round((performance.now() - from) / 1_000);
+  try {
+    const sections = await workload.run(context);
+    for (const section of sections) console.log(`\n${sectionMarkdown(section)}`);
+    return { title, seconds: secondsSince(), load: [before, load()], sections };
+  } catch (error) {
+    context.say(`  not measured: ${(error as Error).stack}`);
+    return { title, seconds: secondsSince(), load: [before, load()], sections: [], failure: (error as Error).message };
+  } finally {
+    await dropTemplates(context);
+  }
+}
+
+function chosen(): readonly Workload[] {
+  if (given.workload === "all") return WORKLOADS;
+  return given.workload.split(",").map((name) => {
+    const found = WORKLOADS.find((workload) => workload.name === name);
+    if (found === undefined) throw new Error(`no workload "${name}"; there are ${WORKLOADS.map((each) => each.name).join(", ")}, all`);
+    return found;
+  });
+}
+
+function limits(): Pick<Context, "quick" | "pairs" | "count" | "only" | "prof"> {
+  const numberOf = (text: string | undefined): number | undefined => (text === undefined ? undefined : Number(text));
+  const others = given.only?.split(",").filter((name) => name !== "") ?? CONTESTANTS;
+  const only = given["no-threads"]
+    ? others.filter((name) => name !== "threads")
+    : given.only === undefined
+      ? undefined
+      : [...others, "threads"];
+  return { quick: given.quick, pairs: numberOf(given.pairs), count: numberOf(given.count), only, prof: given.prof };
+}
+
+function aboveFloor(result: BenchResult): boolean {
+  if (given.floor === undefined) return true;
+  const goals = result.workloads.drain?.sections.flatMap((section) => section.goals) ?? [];
+  const ratio = goals.find(({ text }) => text === "over pg-boss work()")?.seen?.median;
+  if (ratio !== undefined && ratio >= Number(given.floor)) return true;
+  console.error(`\nours over pg-boss is ${ratio?.toFixed(2) ?? "unknown"}, below the floor of ${given.floor}`);
+  return false;
+}
+
 function store(result: BenchResult): string {
-  const directory = fileURLToPath(new URL("./results", import.meta.url));
-  mkdirSync(directory, { recursive: true });
-  const file = `${directory}/drain-${result.at.replaceAll(/[:.]/g, "-")}.json`;
-  const medians = Object.fromEntries(result.standings.map(({ name, runs }) => [name, median(runs.map((run) => run.perSecond))]));
-  writeFileSync(file, `${JSON.stringify({ ...result, medians }, null, 2)}\n`);
+  mkdirSync(RESULTS, { recursive: true });
+  const file = `${RESULTS}${result.at.replaceAll(/[:.]/g, "-")}.json`;
+  writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
   return file;
 }
 

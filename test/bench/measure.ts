@@ -1,88 +1,130 @@
-import { type ChildProcess, fork } from "node:child_process";
-import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { createDatabase, type Server } from "../support/database.ts";
+import { type ChildOptions, ConsumerProcess } from "./child.ts";
+import type { ConsumeOrder, ConsumeVerdict } from "./consume-process.ts";
 import type { Settings } from "./contestant.ts";
 import { loadContestant } from "./contestants.ts";
-import type { DrainOrder, DrainReport, DrainVerdict } from "./drain-process.ts";
-import { serverCpuMs } from "./server-cpu.ts";
+import type { Context } from "./context.ts";
+import { now } from "./ledger.ts";
+import { cpuMsOf, serverCpuMs } from "./server-cpu.ts";
+import { type Filling, Stage } from "./stage.ts";
+import { NOOP, type Work } from "./work.ts";
 
 export interface Measurement {
+  /** From the first handled message until nothing was unsettled in the store. */
   readonly perSecond: number;
-  /** From the start until the last message was handled. */
-  readonly handledMs: number;
-  /** From the start until nothing was unsettled in the database. What `perSecond` is computed from. */
+  /** Between the order to start and the first handled message. */
+  readonly firstMs: number;
+  /** What `perSecond` is computed from. */
   readonly settledMs: number;
-  /** Of the consuming process, user and system. */
+  /** Of the consuming processes, user and system. */
   readonly cpuMs: number;
-  /** Of the server's processes for this database; undefined when the server is elsewhere. */
+  /** Of the server's processes for this database, or of Redis; undefined when the server is elsewhere. */
   readonly serverCpuMs: number | undefined;
+  /** Of the largest consuming process. */
   readonly residentMb: number;
-  readonly lost: number;
-  readonly repeated: number;
+  /** Milliseconds, by message, for work that measures them. */
+  readonly latencies: readonly number[];
 }
 
-export interface MeasureInput {
-  readonly server: Server;
+export interface DrainOrder {
   readonly name: string;
   readonly settings: Settings;
   readonly count: number;
-  readonly nodeFlags?: readonly string[];
-  /** Beside the environment of the bench. */
-  readonly env?: Readonly<Record<string, string>>;
+  /** Consuming processes. Default 1. */
+  readonly processes?: number;
+  readonly queues?: number;
+  readonly work?: Work;
+  /** How the queue is filled. Default: `count` messages. */
+  readonly filling?: Filling;
+  /** Measure until so many were handled, and stop there. */
+  readonly first?: number;
+  /** Called before the consumers start, with their database; what it returns is called at the end. */
+  readonly beside?: (stage: Stage) => Promise<() => Promise<void>>;
+  readonly child?: ChildOptions;
+  /** Files for profiles; one process only. */
+  readonly profile?: ConsumeOrder["profile"];
 }
 
-/** Milliseconds. A contestant that hangs must not hang the bench. */
-const PATIENCE_MS = 180_000;
 const LOOK_EVERY_MS = 4;
+/** Long enough for a repetition to show. */
+const REPETITION_MS = 400;
 
-/** One drain in a database and a process of its own. */
-export async function measure({ server, name, settings, count, nodeFlags = [], env = {} }: MeasureInput): Promise<Measurement> {
+/** A queue that loses messages, or handles them twice without a crash, has no speed. */
+export class RejectedError extends Error {}
+
+/** One drain in a database and processes of its own. */
+export async function drain(context: Context, order: DrainOrder): Promise<Measurement> {
+  const { name, settings, count, queues = 1, work = NOOP, processes = 1 } = order;
   const contestant = await loadContestant(name);
-  const database = await createDatabase(server);
-  let child: ChildProcess | undefined;
+  const filling = order.filling ?? {
+    name: `${count} in ${queues}`,
+    make: (target) => contestant.fill(target, count, { queues }),
+  };
+  const stage = await Stage.open(context, contestant, filling);
+  const consumers: ConsumerProcess[] = [];
+  let end: (() => Promise<void>) | undefined;
   try {
-    await contestant.fill(database.connectionString, count);
-    // The same state for everyone: known statistics, no checkpoint about to begin.
-    await database.query("VACUUM ANALYZE");
-    await database.query("CHECKPOINT");
-    child = fork(fileURLToPath(new URL("./drain-process.ts", import.meta.url)), {
-      execArgv: ["--conditions=source", ...nodeFlags],
-      env: { ...process.env, ...env },
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
-    });
-    child.send({ contestant: name, connectionString: database.connectionString, settings, count } satisfies DrainOrder);
-    const report = await next<DrainReport>(child, name);
-    while ((await database.query<{ left: boolean }>(contestant.unsettled))[0]?.left !== false) await sleep(LOOK_EVERY_MS);
-    const settledMs = performance.timeOrigin + performance.now() - report.startedAt;
-    const serverMs = await serverCpuMs(database);
-    // Long enough for a repetition to show: every poll interval in the bench is shorter.
-    await sleep(600);
-    child.send("settled");
-    const verdict = await next<DrainVerdict>(child, name);
-    const exited = new Promise((resolve) => child?.once("exit", resolve));
-    await Promise.race([exited, sleep(10_000)]);
-    const handledMs = report.handledAt - report.startedAt;
-    return { perSecond: (count / settledMs) * 1_000, handledMs, settledMs, cpuMs: report.cpuMs, serverCpuMs: serverMs, ...verdict };
+    end = await order.beside?.(stage);
+    const { target } = stage;
+    for (let i = 0; i < processes; i++)
+      consumers.push(new ConsumerProcess({ contestant: name, target, settings, count, work, queues, ...withProfile(order) }, order.child));
+    await Promise.all(consumers.map((each) => each.ready()));
+    const redisMs = redisCpuMs(context);
+    for (const each of consumers) each.tell("start");
+    const doneAt = await settled(stage, consumers, order);
+    const serverMs = contestant.store === "redis" ? redisCpuMs(context) - redisMs : await serverCpuMs(stage.database);
+    for (const each of consumers) each.tell("settled");
+    await sleep(REPETITION_MS);
+    const verdicts = await Promise.all(consumers.map((each) => each.verdict()));
+    await judge(name, verdicts, stage, order);
+    return summarise(verdicts, doneAt, order.first ?? count, serverMs);
   } finally {
-    if (child?.exitCode === null) child.kill("SIGKILL");
-    await database.close({ keep: false });
+    for (const each of consumers) each.kill();
+    await end?.();
+    await stage.close();
   }
 }
 
-function next<T>(child: ChildProcess, name: string): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => settle(() => reject(new Error(`${name} did not finish within ${PATIENCE_MS} ms`))), PATIENCE_MS);
-    const onMessage = (message: unknown): void => settle(() => resolve(message as T));
-    const onExit = (code: number | null): void => settle(() => reject(new Error(`${name} ended with ${code} before it was done`)));
-    const settle = (outcome: () => void): void => {
-      clearTimeout(timer);
-      child.off("message", onMessage);
-      child.off("exit", onExit);
-      outcome();
-    };
-    child.on("message", onMessage);
-    child.on("exit", onExit);
-  });
+const withProfile = ({ profile }: DrainOrder) => (profile === undefined ? {} : { profile });
+
+/** Looks into the store only when all were handled: looking costs the one that is measured. */
+async function settled(stage: Stage, consumers: readonly ConsumerProcess[], { count, first }: DrainOrder): Promise<number> {
+  const wanted = first ?? count;
+  const handled = (): number => consumers.reduce((sum, each) => sum + each.handled, 0);
+  await Promise.race(consumers.map((each) => each.until(() => handled() >= wanted, `all of ${wanted} messages`)));
+  if (first !== undefined) return Math.max(...consumers.map((each) => each.progressAt));
+  while (await stage.look.any()) await sleep(LOOK_EVERY_MS);
+  return now();
+}
+
+async function judge(name: string, verdicts: readonly ConsumeVerdict[], stage: Stage, { count, first }: DrainOrder): Promise<void> {
+  let [lost, repeated, handled] = [0, 0, 0];
+  for (let i = 0; i < count; i++) {
+    const times = verdicts.reduce((sum, { runs }) => sum + (runs[i] ?? 0), 0);
+    if (times === 0) lost += 1;
+    else handled += 1;
+    repeated += Math.max(0, times - 1);
+  }
+  // What was not asked for must still be there.
+  if (first !== undefined) lost -= await stage.look.count();
+  if (lost !== 0 || repeated > 0) throw new RejectedError(`${name}: of ${handled + lost} messages ${lost} were lost, ${repeated} repeated`);
+}
+
+function summarise(verdicts: readonly ConsumeVerdict[], doneAt: number, done: number, serverMs: number | undefined): Measurement {
+  const firstAt = Math.min(...verdicts.map((verdict) => verdict.firstAt || Number.POSITIVE_INFINITY));
+  const startedAt = Math.min(...verdicts.map((verdict) => verdict.startedAt));
+  const handled = Math.max(done, 1);
+  return {
+    perSecond: (handled / (doneAt - firstAt)) * 1_000,
+    firstMs: firstAt - startedAt,
+    settledMs: doneAt - firstAt,
+    cpuMs: verdicts.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
+    serverCpuMs: serverMs,
+    residentMb: Math.max(...verdicts.map(({ residentMb }) => residentMb)),
+    latencies: verdicts.length === 1 ? [...(verdicts[0]?.latencies ?? [])] : [],
+  };
+}
+
+function redisCpuMs({ redis }: Context): number {
+  return "unavailable" in redis ? 0 : cpuMsOf(redis.pid);
 }

@@ -1,23 +1,33 @@
 import { getEnvironmentData } from "node:worker_threads";
 import { defineConfig, defineHandler, defineMessage } from "@symphony/core";
-import type { BenchPayload } from "./contestant.ts";
-import { type BenchEnvironment, ENVIRONMENT_KEY, QUEUE } from "./ours-names.ts";
+import { countPosts } from "./count-posts.ts";
+import { Ledger } from "./ledger.ts";
+import { type BenchEnvironment, ENVIRONMENT_KEY, QUEUE, queueName } from "./ours-names.ts";
+import { handlerOf, NOOP } from "./work.ts";
 
-const { dsn, execution, runs, count } = getEnvironmentData(ENVIRONMENT_KEY) as unknown as BenchEnvironment;
-const counters = new Int32Array(runs);
+// A fleet under the bench has no shared memory with it: there only the address is known.
+const environment = (getEnvironmentData(ENVIRONMENT_KEY) ?? {
+  dsn: process.env.SYMPHONY_BENCH_DSN,
+  execution: "thread",
+  queues: 1,
+  work: NOOP,
+  ledger: Ledger.create(Number(process.env.SYMPHONY_BENCH_COUNT ?? 1_000)).buffers,
+}) as unknown as BenchEnvironment;
+const { dsn, execution, work, queues, posts, options } = environment;
+if (posts !== undefined) countPosts(posts);
+const handle = handlerOf(work, new Ledger(environment.ledger));
 
 export const Bench = defineMessage<never>("bench.drain", { queue: QUEUE });
 
-const handler = defineHandler(
-  Bench,
-  (payload) => {
-    Atomics.add(counters, (payload as BenchPayload).number + 1, 1);
-    if (Atomics.add(counters, 0, 1) + 1 === count) Atomics.notify(counters, 0);
-  },
-  { execution, name: "bench" },
-);
+const handler = defineHandler(Bench, (payload) => handle(payload), { execution, name: "bench" });
+/** They make their queues known. */
+const others = Array.from({ length: queues - 1 }, (_, i) => {
+  const type = defineMessage<never>(`bench.drain.${i + 1}`, { queue: queueName(i + 1) });
+  return defineHandler(type, (payload) => handle(payload), { execution, name: `bench-${i + 1}` });
+});
 
-// As the others: what a crash of the server undoes is done again.
-const options = { synchronousCommit: "off" };
-
-export default defineConfig({ transports: { default: { dsn, options } }, handlers: [handler] });
+export default defineConfig({
+  // As the others: what a crash of the server undoes is done again.
+  transports: { default: { dsn, options: { synchronousCommit: "off", ...options } } },
+  handlers: [handler, ...others],
+});

@@ -45,7 +45,26 @@ export function summarise(file: string, options: { readonly skipMs?: number } = 
   return [...total].map(([where, totalMs]) => ({ where, totalMs, selfMs: self.get(where) ?? 0 })).sort((a, b) => b.selfMs - a.selfMs);
 }
 
-function nameOf(node: ProfileNode | undefined): string {
+interface HeapNode {
+  readonly callFrame: ProfileNode["callFrame"];
+  readonly selfSize: number;
+  readonly children: readonly HeapNode[];
+}
+
+/** Bytes that each function has allocated, by a sampled heap profile; the most first. */
+export function allocations(file: string): readonly { readonly where: string; readonly bytes: number }[] {
+  const { head } = JSON.parse(readFileSync(file, "utf8")) as { head: HeapNode };
+  const bytes = new Map<string, number>();
+  const visit = (node: HeapNode): void => {
+    const where = nameOf(node);
+    bytes.set(where, (bytes.get(where) ?? 0) + node.selfSize);
+    for (const child of node.children) visit(child);
+  };
+  visit(head);
+  return [...bytes].map(([where, size]) => ({ where, bytes: size })).sort((a, b) => b.bytes - a.bytes);
+}
+
+function nameOf(node: Pick<ProfileNode, "callFrame"> | undefined): string {
   if (node === undefined) return "(unknown)";
   const { functionName, url, lineNumber } = node.callFrame;
   if (url === "") return functionName === "" ? "(anonymous)" : functionName;

@@ -17,7 +17,7 @@ export async function serverCpuMs(database: Database): Promise<number | undefine
   }
 }
 
-function cpuMsOf(pid: number): number {
+export function cpuMsOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   // The second field is the name in parentheses and may hold anything; utime and stime are 12 and 13 after it.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

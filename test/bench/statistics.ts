@@ -18,3 +18,9 @@ export function ratioOf(pairs: readonly (readonly [ours: number, theirs: number]
   const ratios = pairs.map(([ours, theirs]) => ours / theirs);
   return { median: median(ratios), min: Math.min(...ratios), max: Math.max(...ratios), pairs: ratios.length };
 }
+
+/** The value that a share of all values does not exceed; NaN of nothing. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
+}

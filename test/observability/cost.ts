@@ -1,9 +1,11 @@
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { loadContestant } from "../bench/contestants.ts";
-import { measure } from "../bench/measure.ts";
+import { type Context, contextOf } from "../bench/context.ts";
+import { drain } from "../bench/measure.ts";
+import { dropTemplates } from "../bench/stage.ts";
 import { median } from "../bench/statistics.ts";
-import { type Server, sharedServer } from "../support/database.ts";
+import { sharedServer } from "../support/database.ts";
 
 interface Variant {
   readonly name: string;
@@ -34,12 +36,13 @@ export async function measureCost(o: {
   readonly pairs: number;
 }): Promise<{ lines: readonly string[]; isFine: boolean }> {
   const server = await sharedServer();
+  const context = contextOf(server);
   try {
     const lines: string[] = [];
     let healthy = 1;
     let isFine = true;
     for (const variant of VARIANTS) {
-      const { ratio, cpu, residentMb } = await compare(server, variant, o);
+      const { ratio, cpu, residentMb } = await compare(context, variant, o);
       // A collector in trouble is measured against one that works.
       const against = variant.collector === answering ? 1 : healthy;
       if (variant.collector === answering) healthy = ratio;
@@ -50,12 +53,13 @@ export async function measureCost(o: {
     }
     return { lines, isFine };
   } finally {
+    await dropTemplates(context);
     await server.release();
   }
 }
 
 async function compare(
-  server: Server,
+  context: Context,
   variant: Variant,
   o: { count: number; pairs: number },
 ): Promise<{ ratio: number; cpu: number; residentMb: number }> {
@@ -67,14 +71,15 @@ async function compare(
     OTEL_TRACES_SAMPLER: "parentbased_traceidratio",
     OTEL_TRACES_SAMPLER_ARG: variant.sampling,
   };
-  const drain = { server, name: "ours", settings, count: o.count };
+  const order = { name: "ours", settings, count: o.count };
+  const child = { env, nodeFlags: ["--import=@symphony/telemetry/register"] };
   const ratios: number[] = [];
   const cpu: number[] = [];
   let residentMb = 0;
   try {
     for (let pair = 0; pair < o.pairs; pair++) {
-      const off = () => measure(drain);
-      const on = () => measure({ ...drain, env, nodeFlags: ["--import=@symphony/telemetry/register"] });
+      const off = () => drain(context, order);
+      const on = () => drain(context, { ...order, child });
       // In turns: whoever comes second finds the machine in another state.
       const [first, second] = pair % 2 === 0 ? [await off(), await on()] : [await on(), await off()];
       const [without, traced] = pair % 2 === 0 ? [first, second] : [second, first];

@@ -31,10 +31,16 @@ export async function sharedServer(): Promise<Server> {
   return { connectionString: embedded.connectionString, release: () => embedded.release() };
 }
 
-/** A new, empty database on the server. Its name is random, so that suites can run beside each other. */
-export async function createDatabase(server: { readonly connectionString: string }): Promise<Database> {
+/**
+ * A new database on the server, empty or a copy of `template`, which nobody may be connected to. Its name is random, so that
+ * suites can run beside each other.
+ */
+export async function createDatabase(
+  server: { readonly connectionString: string },
+  options: { readonly template?: string } = {},
+): Promise<Database> {
   const name = `symphony_test_${randomBytes(6).toString("hex")}`;
-  await once(server.connectionString, `CREATE DATABASE ${name}`);
+  await once(server.connectionString, `CREATE DATABASE ${name}${options.template === undefined ? "" : ` TEMPLATE ${options.template}`}`);
   const connectionString = withDatabase(server.connectionString, name);
   const pool = new pg.Pool({ connectionString, max: 2, application_name: "symphony-test" });
   // An idle client whose server was killed on purpose; the next query gets a new one.

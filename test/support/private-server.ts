@@ -123,7 +123,8 @@ function runProgram(program: string, args: readonly string[], user: ServerUser |
   });
 }
 
-function freePort(): Promise<number> {
+/** A port of the loopback interface that nobody listens on. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once("error", reject);

@@ -1,0 +1,112 @@
+import type { Settings } from "./contestant.ts";
+import { loadContestant } from "./contestants.ts";
+import type { Context } from "./context.ts";
+import { median, type Ratio, ratioOf } from "./statistics.ts";
+
+/** Who runs in a workload, and how it is measured once. */
+export interface Entry {
+  readonly key: string;
+  readonly title: string;
+  /** Its settings, for people. */
+  readonly label: string;
+  run(): Promise<Sample>;
+}
+
+/** Figures of one run, by name. */
+export type Sample = Readonly<Record<string, number>>;
+
+export interface Standing extends Omit<Entry, "run"> {
+  readonly samples: readonly (Sample | undefined)[];
+  /** Why it has no more samples. */
+  readonly failure?: string;
+}
+
+/**
+ * Runs all entries in turn, as often as there are pairs, and stops before the time is over; each has run at least once by
+ * then. One that fails is left out from there on.
+ */
+export async function compete(
+  context: Context,
+  entries: readonly Entry[],
+  { pairs, budgetMs }: { readonly pairs: number; readonly budgetMs: number },
+): Promise<Standing[]> {
+  const standings = entries.map(({ run, ...entry }) => ({
+    ...entry,
+    run,
+    samples: [] as (Sample | undefined)[],
+    failure: undefined as string | undefined,
+  }));
+  const from = performance.now();
+  let longestMs = 0;
+  for (let round = 0; round < (context.pairs ?? (context.quick ? 1 : pairs)); round++) {
+    const roundFrom = performance.now();
+    if (round > 0 && roundFrom - from + longestMs > budgetMs) break;
+    // Every other round backwards: nobody always runs on a machine that the same neighbour has just warmed up.
+    for (const standing of round % 2 === 0 ? standings : standings.toReversed()) {
+      if (standing.failure !== undefined) continue;
+      try {
+        standing.samples[round] = await standing.run();
+        context.say(`  ${standing.title} (${standing.label}): ${describe(standing.samples[round])}`);
+      } catch (error) {
+        standing.failure = (error as Error).message;
+        context.say(`  ${standing.title} (${standing.label}) is out: ${standing.failure}`);
+      }
+    }
+    longestMs = Math.max(longestMs, performance.now() - roundFrom);
+  }
+  return standings.map(({ run: _, failure, ...standing }) => ({ ...standing, ...(failure === undefined ? {} : { failure }) }));
+}
+
+const describe = (sample: Sample | undefined): string =>
+  Object.entries(sample ?? {})
+    .map(([name, value]) => `${name} ${value >= 100 ? Math.round(value) : value.toFixed(2)}`)
+    .join(", ");
+
+/** All figures of that name. */
+export const valuesOf = (standing: Standing | undefined, figure: string): number[] =>
+  (standing?.samples ?? []).flatMap((sample) => (sample?.[figure] === undefined ? [] : [sample[figure]]));
+
+/** One over the other, within each round; undefined when they never ran in the same one. */
+export function ratioBetween(
+  one: Standing | undefined,
+  other: Standing | undefined,
+  figure: string,
+  otherFigure = figure,
+): Ratio | undefined {
+  const pairs = (one?.samples ?? []).flatMap((sample, round) => {
+    const [a, b] = [sample?.[figure], other?.samples[round]?.[otherFigure]];
+    return a === undefined || b === undefined ? [] : [[a, b] as const];
+  });
+  return pairs.length === 0 ? undefined : ratioOf(pairs);
+}
+
+export interface Choice {
+  readonly name: string;
+  readonly title: string;
+  readonly label: string;
+  readonly settings: Settings;
+}
+
+/** Lets the documented settings of a contestant race each other once; the fastest competes. */
+export async function choose(
+  context: Context,
+  name: string,
+  rate: (settings: Settings) => Promise<number>,
+  fits: (settings: Settings) => boolean = () => true,
+): Promise<Choice> {
+  const { title, candidates } = await loadContestant(name);
+  let best: (Choice & { readonly perSecond: number }) | undefined;
+  for (const [label, settings] of Object.entries(candidates)) {
+    if (!fits(settings)) continue;
+    const perSecond = await rate(settings);
+    context.say(`  ${title}, ${label}: ${Math.round(perSecond)}/s`);
+    if (best === undefined || perSecond > best.perSecond) best = { name, title, label, settings, perSecond };
+  }
+  if (best === undefined) throw new Error(`${name} has no candidate that fits`);
+  return best;
+}
+
+export const medianOf = (standing: Standing | undefined, figure: string): number | undefined => {
+  const values = valuesOf(standing, figure);
+  return values.length === 0 ? undefined : median(values);
+};

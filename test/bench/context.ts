@@ -1,0 +1,34 @@
+import type { Server } from "../support/database.ts";
+import type { RedisServer } from "./redis-server.ts";
+
+/** What all workloads share, and what the command line has said. */
+export interface Context {
+  readonly server: Server;
+  readonly redis: RedisServer | { readonly unavailable: string };
+  /** Short looks instead of figures. */
+  readonly quick: boolean;
+  /** Pairs per comparison, where the command line says so. */
+  readonly pairs: number | undefined;
+  /** Messages per run, where the command line says so. */
+  readonly count: number | undefined;
+  /** Contestants that may run; undefined: all. */
+  readonly only: readonly string[] | undefined;
+  /** A directory for CPU profiles of our runs. */
+  readonly prof: string | undefined;
+  /** Databases that were filled once, to be copied: by what they hold. */
+  readonly templates: Map<string, string>;
+  say(line: string): void;
+}
+
+/** For whoever measures a single thing. */
+export const contextOf = (server: Server): Context => ({
+  server,
+  redis: { unavailable: "no Redis was started" },
+  quick: false,
+  pairs: undefined,
+  count: undefined,
+  only: undefined,
+  prof: undefined,
+  templates: new Map(),
+  say: () => undefined,
+});

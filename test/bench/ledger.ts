@@ -1,0 +1,58 @@
+import { performance } from "node:perf_hooks";
+
+/** Milliseconds since 1970, finer than a millisecond: compares between processes and threads. */
+export const now = (): number => performance.timeOrigin + performance.now();
+
+export interface LedgerBuffers {
+  readonly cells: SharedArrayBuffer;
+  readonly times: SharedArrayBuffer;
+}
+
+/** Who was handled, how often, and how late: in shared memory, so that threads can write it. The same for every contestant. */
+export class Ledger {
+  readonly buffers: LedgerBuffers;
+  /** The number of runs in all, then the number of runs of each message. */
+  readonly #cells: Int32Array;
+  /** When the first run began, then the latency of each message where that is wanted. */
+  readonly #times: Float64Array;
+
+  constructor(buffers: LedgerBuffers) {
+    this.buffers = buffers;
+    this.#cells = new Int32Array(buffers.cells);
+    this.#times = new Float64Array(buffers.times);
+  }
+
+  static create(count: number, options: { readonly latencies?: boolean } = {}): Ledger {
+    const cells = new SharedArrayBuffer((count + 1) * Int32Array.BYTES_PER_ELEMENT);
+    const times = new SharedArrayBuffer((options.latencies === true ? count + 1 : 1) * Float64Array.BYTES_PER_ELEMENT);
+    return new Ledger({ cells, times });
+  }
+
+  /** Call it when a message was handled. */
+  note(number: number): void {
+    Atomics.add(this.#cells, number + 1, 1);
+    if (Atomics.add(this.#cells, 0, 1) === 0) this.#times[0] = now();
+  }
+
+  noteLatency(number: number, ms: number): void {
+    this.#times[number + 1] = ms;
+  }
+
+  get handled(): number {
+    return Atomics.load(this.#cells, 0);
+  }
+
+  /** When the first message was handled; 0 before. */
+  get firstAt(): number {
+    return this.#times[0] ?? 0;
+  }
+
+  /** How often each message was handled, by its number; 255 stands for more. */
+  runs(): Uint8Array {
+    return Uint8Array.from(this.#cells.subarray(1), (times) => Math.min(times, 255));
+  }
+
+  latencies(): Float64Array {
+    return Float64Array.from(this.#times.subarray(1));
+  }
+}

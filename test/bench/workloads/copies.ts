@@ -1,0 +1,47 @@
+import pg from "pg";
+import { payloadOf, type Target } from "../contestant.ts";
+import { open } from "../contestant-ours.ts";
+
+export interface CopyOptions {
+  readonly count: number;
+  readonly delayMs: number;
+}
+
+/** Stores messages numbered from 0: one is dispatched, and the database makes rows like it, in the order that sending makes. */
+export async function copies({ connectionString }: Target, { count, delayMs }: CopyOptions): Promise<void> {
+  const { messenger, Bench } = await open({ dsn: connectionString, execution: "inline", queues: 1 });
+  await messenger.setUp();
+  const { messageId } = await messenger.dispatch(Bench, payloadOf(0) as never, { delayMs });
+  await messenger.close();
+  const client = new pg.Client({ connectionString });
+  await client.connect();
+  try {
+    const [columns, newId] = [await columnsOf(client), await idFunctionOf(client)];
+    const list = columns.map((column) => `"${column}"`).join(", ");
+    const values = columns.map((column) => {
+      if (column === "id") return newId;
+      if (column === "created_on") return "created_on + n * interval '1 microsecond'";
+      if (column === "data") return "jsonb_set(data, '{payload,number}', to_jsonb(n))";
+      return `"${column}"`;
+    });
+    await client.query(
+      `INSERT INTO symphony.job (${list}) SELECT ${values.join(", ")} FROM symphony.job, generate_series(1, $2::int) AS n WHERE id = $1`,
+      [messageId, count - 1],
+    );
+  } finally {
+    await client.end();
+  }
+}
+
+async function columnsOf(client: pg.Client): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    "SELECT attname AS name FROM pg_attribute WHERE attrelid = 'symphony.job'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''",
+  );
+  return rows.map(({ name }) => name);
+}
+
+/** As ours are, where the server can: neighbours in time are neighbours in the index. */
+async function idFunctionOf(client: pg.Client): Promise<string> {
+  const { rows } = await client.query<{ newer: boolean }>("SELECT current_setting('server_version_num')::int >= 180000 AS newer");
+  return rows[0]?.newer === true ? "uuidv7()" : "gen_random_uuid()";
+}

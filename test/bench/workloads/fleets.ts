@@ -1,0 +1,200 @@
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { Fleet } from "../../faults/fleet.ts";
+import { Processes } from "../../support/processes.ts";
+import { ConsumerProcess } from "../child.ts";
+import type { Sample, Standing } from "../compete.ts";
+import { payloadOf, type Settings } from "../contestant.ts";
+import { open } from "../contestant-ours.ts";
+import { loadContestant } from "../contestants.ts";
+import type { Context } from "../context.ts";
+import { now } from "../ledger.ts";
+import { RejectedError } from "../measure.ts";
+import { Stage } from "../stage.ts";
+import { median } from "../statistics.ts";
+import { limit, type Section, type Workload } from "../workload.ts";
+
+const CONFIG = fileURLToPath(new URL("../ours.config.ts", import.meta.url));
+const TITLE = "symphony consume";
+
+interface FleetShape {
+  readonly processes: number;
+  readonly concurrency?: number;
+  readonly flags?: readonly string[];
+}
+
+/** `symphony consume` as a container runs it, over a database of its own. */
+async function withFleet<Result>(
+  context: Context,
+  shape: FleetShape,
+  run: (fleet: Fleet, stage: Stage) => Promise<Result>,
+): Promise<Result> {
+  const contestant = await loadContestant("ours");
+  const stage = await Stage.open(context, contestant, { name: "nothing", make: (target) => contestant.fill(target, 0) });
+  const processes = new Processes();
+  try {
+    const env = { SYMPHONY_BENCH_DSN: stage.target.connectionString };
+    const fleet = await Fleet.start(processes, stage.database, "", { threads: 2, config: CONFIG, env, ...shape });
+    const result = await run(fleet, stage);
+    await fleet.stop();
+    return result;
+  } finally {
+    await processes.end();
+    await stage.close();
+  }
+}
+
+function residentMb(pid: number): number {
+  const kb = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  return Number(kb) / 1_024;
+}
+
+const transactionsOf = async ({ database }: Stage): Promise<number> => {
+  const [row] = await database.query<{ n: number }>(
+    "SELECT (xact_commit + xact_rollback)::float8 AS n FROM pg_stat_database WHERE datname = current_database()",
+  );
+  return row?.n ?? 0;
+};
+
+/** Statements that somebody sends who has nothing to do: all idle at the same time, each in a database of its own. */
+async function idleStatements(context: Context, seconds: number, stages: readonly Stage[]): Promise<number[]> {
+  // What the start left to do, and what backends have still to report.
+  await sleep(context.quick ? 4_000 : 12_000);
+  const [from, before] = [now(), await Promise.all(stages.map(transactionsOf))];
+  await sleep(seconds * 1_000);
+  const [elapsed, after] = [(now() - from) / 1_000, await Promise.all(stages.map(transactionsOf))];
+  // The first look is in the second one's count.
+  return after.map((n, i) => Math.max(0, n - (before[i] ?? 0) - 1) / elapsed);
+}
+
+const IDLERS: readonly { name: string; settings: Settings; label: string }[] = [
+  { name: "graphile", settings: {}, label: "one process, default settings" },
+  { name: "pgboss", settings: { work: {}, notify: true }, label: "one process, notify" },
+  { name: "bullmqPostgres", settings: { concurrency: 100 }, label: "one process, concurrency 100" },
+];
+
+async function idle(context: Context): Promise<readonly Section[]> {
+  const seconds = context.quick ? 5 : 25;
+  const stages: Stage[] = [];
+  const consumers: ConsumerProcess[] = [];
+  try {
+    const who: { title: string; label: string }[] = [];
+    for (const { name, settings, label } of IDLERS) {
+      const contestant = await loadContestant(name);
+      const stage = await Stage.open(context, contestant, { name: "idle", make: (target) => contestant.fill(target, 0, { notify: true }) });
+      stages.push(stage);
+      const consumer = new ConsumerProcess({
+        contestant: name,
+        target: stage.target,
+        settings,
+        count: 1,
+        work: { kind: "noop" },
+        queues: 1,
+      });
+      consumers.push(consumer);
+      await consumer.ready();
+      consumer.tell("start");
+      who.push({ title: contestant.title, label });
+    }
+    return await withFleet(context, { processes: 2 }, async (fleet, stage) => {
+      const rates = await idleStatements(context, seconds, [stage, ...stages]);
+      const resident = [Math.max(...fleet.workers().map(residentMb)), ...consumers.map(({ pid }) => residentMb(pid))];
+      const shown = [{ title: TITLE, label: "two processes of two threads and their supervisor" }, ...who];
+      const standings = shown.map(({ title, label }, i): Standing => {
+        const sample: Sample = { statements: rates[i] ?? Number.NaN, residentMb: resident[i] ?? Number.NaN };
+        context.say(`  ${title} (${label}): ${sample.statements?.toFixed(2)} statements/s, ${Math.round(sample.residentMb ?? 0)} MB`);
+        return { key: String(i), title, label, samples: [sample] };
+      });
+      const goals = [
+        limit("statements a second, idle", standings[0], "statements", 2, "/s"),
+        limit("a worker process of two threads, idle", standings[0], "residentMb", 120, "MB"),
+      ];
+      const about = `Nothing to do for ${seconds} s, after ${context.quick ? 4 : 12} s to settle. Transactions that the database counted; resident memory of the largest worker process.`;
+      const figures = { statements: "statements/s", residentMb: "resident (MB)" };
+      return [{ id: "idle", title: "Idle", about, figure: "statements", figures, standings, goals }];
+    });
+  } finally {
+    for (const consumer of consumers) consumer.kill();
+    for (const stage of stages) await stage.close();
+  }
+}
+
+const GROUP = 1_000;
+/** Messages that may wait: enough that the worker always has some. */
+const AHEAD = 20_000;
+
+interface Seen {
+  readonly handled: number;
+  readonly residentMb: number;
+}
+
+/** Sends as fast as the worker handles, and writes down its memory on the way. */
+async function feed(fleet: Fleet, stage: Stage, count: number, untilMs: number): Promise<{ sent: number; seen: readonly Seen[] }> {
+  const { messenger, Bench } = await open({ dsn: stage.target.connectionString, execution: "inline", queues: 1, options: {} });
+  const [pid] = fleet.workers();
+  if (pid === undefined) throw new Error("the fleet has no worker process");
+  const seen: Seen[] = [];
+  let sent = 0;
+  try {
+    for (let looked = 0; sent < count && now() < untilMs; ) {
+      // The fleet counts in memory that is not this big: numbers repeat.
+      const items = Array.from({ length: GROUP }, (_, i) => ({ type: Bench, payload: payloadOf(i) as never }));
+      for (const result of await messenger.dispatchMany(items)) if ("error" in result) throw result.error;
+      sent += GROUP;
+      if (now() - looked < 500) continue;
+      looked = now();
+      let waiting = await stage.look.count();
+      seen.push({ handled: sent - waiting, residentMb: residentMb(pid) });
+      for (; waiting > AHEAD; waiting = await stage.look.count()) await sleep(50);
+    }
+    while (await stage.look.any()) await sleep(20);
+    seen.push({ handled: sent, residentMb: residentMb(pid) });
+  } finally {
+    await messenger.close();
+  }
+  if (fleet.workers()[0] !== pid) throw new RejectedError("the worker process was replaced on the way");
+  return { sent, seen };
+}
+
+async function handledBy(stage: Stage, sent: number): Promise<number> {
+  let handled = 0;
+  for (const until = now() + 10_000; now() < until; await sleep(100)) {
+    const [row] = await stage.database.query<{ n: string | null }>("SELECT sum(handled) AS n FROM symphony.messenger_counter");
+    handled = Number(row?.n ?? 0);
+    if (handled === sent) break;
+  }
+  return handled;
+}
+
+async function memory(context: Context): Promise<readonly Section[]> {
+  const count = context.count ?? (context.quick ? 50_000 : 1_000_000);
+  const shape = { processes: 1, concurrency: 200, flags: ["--batch-size", "500"] };
+  return withFleet(context, shape, async (fleet, stage) => {
+    const idleMb = Math.max(...fleet.workers().map(residentMb));
+    const from = now();
+    const { sent, seen } = await feed(fleet, stage, count, from + 140_000);
+    const perSecond = (sent / (now() - from)) * 1_000;
+    const handled = await handledBy(stage, sent);
+    if (handled !== sent) throw new RejectedError(`sent ${sent} messages, handled were ${handled}`);
+    const between = (low: number, high: number): number =>
+      median(seen.filter((each) => each.handled >= low * sent && each.handled <= high * sent).map((each) => each.residentMb));
+    const [early, late] = [between(0.1, 0.3), between(0.8, 1)];
+    const sample = { handled: sent, perSecond, startMb: idleMb, earlyMb: early, lateMb: late, growth: late / early };
+    context.say(`  ${sent} messages, ${Math.round(early)} MB early, ${Math.round(late)} MB late`);
+    const standing: Standing = { key: "ours", title: TITLE, label: "one process, 2 threads, concurrency 200", samples: [sample] };
+    const figures = {
+      handled: "messages",
+      perSecond: "messages/s",
+      startMb: "before (MB)",
+      earlyMb: "after 10 to 30 % (MB)",
+      lateMb: "after 80 to 100 % (MB)",
+    };
+    const about = "One worker process, kept busy by the bench; its resident memory is the median of looks every half second.";
+    const goals = [limit(`memory after ${sent} messages, to that after the first tenths`, standing, "growth", 1.1, "×")];
+    return [{ id: "memory", title: "Memory of a busy worker", about, figure: "lateMb", figures, standings: [standing], goals }];
+  });
+}
+
+export const idleFleet: Workload = { name: "idle", title: "an idle fleet", seconds: 60, run: idle };
+export const busyMemory: Workload = { name: "memory", title: "memory of a busy worker", seconds: 160, run: memory };

@@ -1,0 +1,100 @@
+import { ConsumerProcess, ProducerProcess } from "../child.ts";
+import { compete, type Entry, type Sample } from "../compete.ts";
+import type { Settings } from "../contestant.ts";
+import { loadContestant } from "../contestants.ts";
+import type { Context } from "../context.ts";
+import { RejectedError } from "../measure.ts";
+import type { Phase } from "../produce-process.ts";
+import { Stage } from "../stage.ts";
+import { quantile } from "../statistics.ts";
+import { goal, type Section, type Workload } from "../workload.ts";
+import { DEFAULTS, INLINE_DEFAULTS } from "./settings.ts";
+
+export interface LiveOrder {
+  readonly name: string;
+  readonly settings: Settings;
+  readonly phase: Phase;
+  /** Messages that may come, at most. */
+  readonly most: number;
+  readonly notify?: boolean;
+}
+
+/** Sends and consumes at the same time: latencies from the call that sends to the start of the handler. */
+export async function live(context: Context, { name, settings, phase, most, notify = false }: LiveOrder): Promise<Sample> {
+  const contestant = await loadContestant(name);
+  const filling = { name: `nothing, notify ${notify}`, make: (target: Stage["target"]) => contestant.fill(target, 0, { notify }) };
+  const stage = await Stage.open(context, contestant, filling);
+  const { target } = stage;
+  const consumer = new ConsumerProcess({ contestant: name, target, settings, count: most, work: { kind: "latency" }, queues: 1 });
+  // A second of the same pace first: connections, plans and compiled code.
+  const warmUp: Phase = phase.kind === "paced" ? { ...phase, count: 50 } : ({ ...phase, ms: 500 } as Phase);
+  const producer = new ProducerProcess({ contestant: name, target, phases: [warmUp, phase] });
+  try {
+    await Promise.all([consumer.ready(), producer.ready()]);
+    consumer.tell("start");
+    const reports = await producer.run();
+    const sent = reports.reduce((sum, report) => sum + report.sent, 0);
+    await consumer.until(() => consumer.handled >= sent, `all of ${sent} messages`);
+    consumer.tell("settled");
+    const { runs, latencies, cpuMs } = await consumer.verdict();
+    const once = runs.subarray(0, sent).every((times) => times === 1);
+    if (!once) throw new RejectedError(`${name}: not each of ${sent} messages was handled once`);
+    const counted = [...latencies.slice(reports[0]?.sent ?? 0, sent)];
+    const perSecond = ((reports[1]?.sent ?? 0) / (reports[1]?.elapsedMs ?? 1)) * 1_000;
+    return {
+      perSecond,
+      p50: quantile(counted, 0.5),
+      p99: quantile(counted, 0.99),
+      max: Math.max(...counted),
+      cpuUs: (cpuMs / sent) * 1_000,
+    };
+  } finally {
+    consumer.kill();
+    producer.kill();
+    await stage.close();
+  }
+}
+
+const IDLE: readonly (Omit<LiveOrder, "phase" | "most"> & { key?: string; label: string })[] = [
+  { name: "threads", settings: DEFAULTS, label: "default settings, two threads" },
+  { name: "ours", settings: INLINE_DEFAULTS, label: "default settings, inline" },
+  { name: "graphile", settings: { durable: true }, label: "default settings" },
+  // With its default batch of 1 it takes one message for several wake-ups that come together, and the next after 30 s.
+  {
+    name: "pgboss",
+    settings: {
+      work: { batchSize: 100, burstWhenBatchFull: true, notifyPollingIntervalSeconds: 0.5, includeMetadata: false },
+      notify: true,
+      durable: true,
+    },
+    notify: true,
+    label: "notify, batch 100",
+  },
+  { name: "bullmq", settings: { concurrency: 100, durable: true }, label: "concurrency 100" },
+  { name: "bullmqPostgres", settings: { concurrency: 100, durable: true }, label: "concurrency 100" },
+];
+
+async function run(context: Context): Promise<readonly Section[]> {
+  const count = context.quick ? 100 : 300;
+  const entries: Entry[] = [];
+  for (const order of IDLE) {
+    if (context.only !== undefined && !["ours", "threads", ...context.only].includes(order.name)) continue;
+    const { title } = await loadContestant(order.name);
+    const phase = { kind: "paced", everyMs: 20, count } as const;
+    entries.push({ key: order.name, title, label: order.label, run: () => live(context, { ...order, phase, most: count + 50 }) });
+  }
+  const standings = await compete(context, entries, { pairs: 3, budgetMs: 150_000 });
+  const lower = (figure: string) => ({ figure, sense: "<=" }) as const;
+  const goals = ["threads", "ours"].flatMap((key) => {
+    const how = key === "ours" ? "inline" : "threads";
+    return ["graphile", "pgboss"].flatMap((other) => {
+      const who = other === "graphile" ? "graphile-worker" : "pg-boss with notify";
+      return ["p50", "p99"].map((figure) => goal(`${how}, ${figure} to ${who}'s`, standings, [key, other], 1, lower(figure)));
+    });
+  });
+  const figures = { p50: "p50 (ms)", p99: "p99 (ms)", max: "max (ms)" };
+  const about = `A message every 20 ms, ${count} in each run, from the call that sends it, commit included, to the start of its handler. Everything durable.`;
+  return [{ id: "latency", title: "Pick-up latency at idle", about, figure: "p50", figures, standings, goals }];
+}
+
+export const latency: Workload = { name: "latency", title: "pick-up latency at idle", seconds: 160, run };
