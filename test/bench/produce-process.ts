@@ -8,6 +8,8 @@ export interface ProduceOrder {
   readonly contestant: string;
   readonly target: Target;
   readonly phases: readonly Phase[];
+  /** The first message's number. Default 0. */
+  readonly from?: number;
 }
 
 export type Phase =
@@ -38,13 +40,13 @@ process.once("message", (order: ProduceOrder) => {
   });
 });
 
-async function produce({ contestant, target, phases }: ProduceOrder): Promise<void> {
+async function produce({ contestant, target, phases, from: start = 0 }: ProduceOrder): Promise<void> {
   const producer = await (await loadContestant(contestant)).produce(target);
   const reports: PhaseReport[] = [];
   const started = new Promise((resolve) => process.once("message", resolve));
   await send({ kind: "ready" });
   await started;
-  const numbers = { next: 0 };
+  const numbers = { next: start };
   for (const phase of phases) {
     const [cpu, from, first] = [process.cpuUsage(), now(), numbers.next];
     await run(phase, producer, numbers);

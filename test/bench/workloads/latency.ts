@@ -19,34 +19,42 @@ export interface LiveOrder {
   readonly notify?: boolean;
 }
 
+/** Messages that wait for the consumer when it starts. */
+const WARM_UP = 50;
+
 /** Sends and consumes at the same time: latencies from the call that sends to the start of the handler. */
 export async function live(context: Context, { name, settings, phase, most, notify = false }: LiveOrder): Promise<Sample> {
   const contestant = await loadContestant(name);
-  const filling = { name: `nothing, notify ${notify}`, make: (target: Stage["target"]) => contestant.fill(target, 0, { notify }) };
+  const filling = {
+    name: `${WARM_UP}, notify ${notify}`,
+    make: (target: Stage["target"]) => contestant.fill(target, WARM_UP, { notify }),
+  };
   const stage = await Stage.open(context, contestant, filling);
   const { target } = stage;
   const consumer = new ConsumerProcess({ contestant: name, target, settings, count: most, work: { kind: "latency" }, queues: 1 });
-  // A second of the same pace first: connections, plans and compiled code.
+  // Some of the same first: connections, plans and compiled code.
   const warmUp: Phase = phase.kind === "paced" ? { ...phase, count: 50 } : ({ ...phase, ms: 500 } as Phase);
-  const producer = new ProducerProcess({ contestant: name, target, phases: [warmUp, phase] });
+  const producer = new ProducerProcess({ contestant: name, target, phases: [warmUp, phase], from: WARM_UP });
   try {
     await Promise.all([consumer.ready(), producer.ready()]);
     consumer.tell("start");
+    // Until it has consumed something, it may still be loading its threads.
+    await consumer.until(() => consumer.handled >= WARM_UP, "the messages that were there before");
     const reports = await producer.run();
-    const sent = reports.reduce((sum, report) => sum + report.sent, 0);
+    const sent = WARM_UP + reports.reduce((sum, report) => sum + report.sent, 0);
     await consumer.until(() => consumer.handled >= sent, `all of ${sent} messages`);
     consumer.tell("settled");
     const { runs, latencies, cpuMs } = await consumer.verdict();
     const once = runs.subarray(0, sent).every((times) => times === 1);
     if (!once) throw new RejectedError(`${name}: not each of ${sent} messages was handled once`);
-    const counted = [...latencies.slice(reports[0]?.sent ?? 0, sent)];
+    const counted = [...latencies.slice(WARM_UP + (reports[0]?.sent ?? 0), sent)];
     const perSecond = ((reports[1]?.sent ?? 0) / (reports[1]?.elapsedMs ?? 1)) * 1_000;
     return {
       perSecond,
       p50: quantile(counted, 0.5),
       p99: quantile(counted, 0.99),
       max: Math.max(...counted),
-      cpuUs: (cpuMs / sent) * 1_000,
+      cpuUs: (cpuMs / (sent - WARM_UP)) * 1_000,
     };
   } finally {
     consumer.kill();
@@ -63,7 +71,13 @@ const IDLE: readonly (Omit<LiveOrder, "phase" | "most"> & { key?: string; label:
   {
     name: "pgboss",
     settings: {
-      work: { batchSize: 100, burstWhenBatchFull: true, notifyPollingIntervalSeconds: 0.5, includeMetadata: false },
+      work: {
+        batchSize: 100,
+        burstWhenBatchFull: true,
+        pollingIntervalSeconds: 0.5,
+        notifyPollingIntervalSeconds: 0.5,
+        includeMetadata: false,
+      },
       notify: true,
       durable: true,
     },
@@ -81,7 +95,7 @@ async function run(context: Context): Promise<readonly Section[]> {
     if (context.only !== undefined && !["ours", "threads", ...context.only].includes(order.name)) continue;
     const { title } = await loadContestant(order.name);
     const phase = { kind: "paced", everyMs: 20, count } as const;
-    entries.push({ key: order.name, title, label: order.label, run: () => live(context, { ...order, phase, most: count + 50 }) });
+    entries.push({ key: order.name, title, label: order.label, run: () => live(context, { ...order, phase, most: count + 100 }) });
   }
   const standings = await compete(context, entries, { pairs: 3, budgetMs: 150_000 });
   const lower = (figure: string) => ({ figure, sense: "<=" }) as const;
