@@ -1,7 +1,8 @@
 import { createPostgresBackend, Queue, runMigrations, Worker, type WorkerOptions } from "bullmq";
 import { Redis } from "ioredis";
 import pg from "pg";
-import { type BenchPayload, type Contestant, chunks, type DrainInput, payloadOf, type Target } from "./contestant.ts";
+import { type Contestant, chunks, type DrainInput, type Target } from "./contestant.ts";
+import { type BenchPayload, payloadOf } from "./payload.ts";
 import { handlerOf } from "./work.ts";
 
 const QUEUE = "bench";

@@ -1,5 +1,6 @@
 import { Logger, makeWorkerUtils, type Runner, run, WorkerPreset } from "graphile-worker";
-import { type BenchPayload, type Contestant, chunks, payloadOf, withAsyncCommit } from "./contestant.ts";
+import { type Contestant, chunks, withAsyncCommit } from "./contestant.ts";
+import { type BenchPayload, payloadOf } from "./payload.ts";
 import { lookInto } from "./sql-look.ts";
 import { handlerOf } from "./work.ts";
 

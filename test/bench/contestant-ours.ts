@@ -2,9 +2,10 @@ import { fileURLToPath } from "node:url";
 import { setEnvironmentData } from "node:worker_threads";
 import { createMessenger, type MessengerConfig } from "@symphony/core";
 import { runWorkerProcess, type WorkerProcessOptions } from "@symphony/worker-runner";
-import { type Contestant, chunks, payloadOf } from "./contestant.ts";
+import { type Contestant, chunks } from "./contestant.ts";
 import { Ledger } from "./ledger.ts";
 import { type BenchEnvironment, ENVIRONMENT_KEY, queueName } from "./ours-names.ts";
+import { payloadOf } from "./payload.ts";
 import { lookInto } from "./sql-look.ts";
 import { NOOP } from "./work.ts";
 

@@ -1,7 +1,8 @@
 import { systemRuntime } from "@symphony/core";
 import pg from "pg";
 import { PgBoss, type WorkOptions } from "pg-boss";
-import { type BenchPayload, type Contestant, chunks, payloadOf } from "./contestant.ts";
+import { type Contestant, chunks } from "./contestant.ts";
+import { type BenchPayload, payloadOf } from "./payload.ts";
 import { lookInto } from "./sql-look.ts";
 import { handlerOf } from "./work.ts";
 

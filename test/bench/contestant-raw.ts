@@ -1,6 +1,7 @@
 import { systemRuntime } from "@symphony/core";
 import pg from "pg";
-import { type BenchPayload, type Contestant, chunks, payloadOf, withAsyncCommit } from "./contestant.ts";
+import { type Contestant, chunks, withAsyncCommit } from "./contestant.ts";
+import { type BenchPayload, payloadOf } from "./payload.ts";
 import { lookInto } from "./sql-look.ts";
 import { handlerOf } from "./work.ts";
 

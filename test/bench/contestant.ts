@@ -1,4 +1,5 @@
 import type { Ledger } from "./ledger.ts";
+import type { BenchPayload } from "./payload.ts";
 import type { Work } from "./work.ts";
 
 /** One way of sending and consuming messages, to be measured. It runs in processes of its own. */
@@ -62,18 +63,6 @@ export interface Look {
   count(): Promise<number>;
   close(): Promise<void>;
 }
-
-/** What a message carries: about 200 bytes as JSON. */
-export interface BenchPayload {
-  readonly number: number;
-  readonly text: string;
-  /** When it was sent, in milliseconds since 1970; for latencies. */
-  readonly at?: number;
-}
-
-const TEXT = "0123456789".repeat(18);
-
-export const payloadOf = (number: number): BenchPayload => ({ number, text: TEXT });
 
 /** Splits 0…count−1 into runs, for inserts of many rows. */
 export function* chunks(count: number, size = 1_000): Generator<number[]> {

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type BenchPayload, type Producer, payloadOf, type Target } from "./contestant.ts";
+import type { Producer, Target } from "./contestant.ts";
 import { loadContestant } from "./contestants.ts";
 import { now } from "./ledger.ts";
+import { type BenchPayload, payloadOf } from "./payload.ts";
 
 /** What a sending process is told to do, one phase after the other. */
 export interface ProduceOrder {

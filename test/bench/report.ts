@@ -61,7 +61,7 @@ function goalTable(goals: readonly Goal[]): string[] {
   ];
 }
 
-export const verdict = (goal: Goal): string => {
+const verdict = (goal: Goal): string => {
   const met = isMet(goal);
   if (met === undefined) return "not measured";
   return met ? "met" : "**not met**";

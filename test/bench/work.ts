@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { BenchPayload } from "./contestant.ts";
 import { type Ledger, now } from "./ledger.ts";
+import type { BenchPayload } from "./payload.ts";
 
 /** What a handler does with a message before it counts it. */
 export type Work =

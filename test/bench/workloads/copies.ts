@@ -1,6 +1,7 @@
 import pg from "pg";
-import { payloadOf, type Target } from "../contestant.ts";
+import type { Target } from "../contestant.ts";
 import { open } from "../contestant-ours.ts";
+import { payloadOf } from "../payload.ts";
 
 export interface CopyOptions {
   readonly count: number;

@@ -1,0 +1,11 @@
+/** What a message carries: about 200 bytes as JSON. */
+export interface BenchPayload {
+  readonly number: number;
+  readonly text: string;
+  /** When it was sent, in milliseconds since 1970; for latencies. */
+  readonly at?: number;
+}
+
+const TEXT = "0123456789".repeat(18);
+
+export const payloadOf = (number: number): BenchPayload => ({ number, text: TEXT });
