@@ -33,6 +33,8 @@ export interface AppInput {
   readonly trustedProxies: number;
   readonly runtime: Runtime;
   readonly logger: Logger;
+  /** An action was carried out, or may have been. */
+  readonly onChange: () => void;
   /** Details of internal errors go to the client. */
   readonly showInternals: boolean;
 }
@@ -56,7 +58,7 @@ export function createApp(input: AppInput): Koa<State> {
   return app;
 }
 
-function routes({ messenger, endpoints, credentials, publicDocs, limits, runtime, logger }: AppInput): Router<State> {
+function routes({ messenger, endpoints, credentials, publicDocs, limits, runtime, logger, onChange }: AppInput): Router<State> {
   const { clock } = runtime;
   const router = new Router<State>({ strict: true, sensitive: true });
   const failures = new WindowLimiter({ limit: limits.failuresPerMinute, windowMs: MINUTE_MS, clock });
@@ -75,7 +77,7 @@ function routes({ messenger, endpoints, credentials, publicDocs, limits, runtime
         limitRate(requests),
         body(endpoint),
         enter(endpoint.isHeavy === true ? heavy : ordinary),
-        answer({ endpoint, method: entry.method, route: entry.path, once }),
+        answer({ endpoint, method: entry.method, route: entry.path, once, onChange }),
       ],
     );
   }

@@ -1,4 +1,4 @@
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { ConfigError, RedriveRunner, toErrorRecord } from "@symphony/core";
@@ -10,6 +10,7 @@ import { Consumers } from "./consume/consumers.ts";
 import { SECURITY_HEADERS } from "./http/security-headers.ts";
 import { type AdminServerOptions, parseServerOptions } from "./options.ts";
 import { createEndpoints } from "./routes/endpoints.ts";
+import { StatusReadings } from "./status-readings.ts";
 
 export interface AdminServer {
   /**
@@ -59,14 +60,26 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   const redrives = new RedriveRunner({ transports, runtime, logger });
   const { publicDocs = false, requireCronNonce = false } = o.auth;
   const credentials = new Credentials(o.auth, runtime.clock, logger);
-  const endpoints = createEndpoints({ ...o, credentials, consumers, publicDocs, requireCronNonce, wakeRedrives: () => redrives.wake() });
-  const app = createApp({ ...o, endpoints, credentials, publicDocs });
+  const readings = new StatusReadings({ reader: o.reader, clock: runtime.clock });
+  const endpoints = createEndpoints({
+    ...o,
+    readings,
+    credentials,
+    consumers,
+    publicDocs,
+    requireCronNonce,
+    wakeRedrives: () => redrives.wake(),
+  });
+  const app = createApp({ ...o, endpoints, credentials, publicDocs, onChange: () => readings.changed() });
   const tidying = new Tidying({ messenger: o.messenger, clock: runtime.clock, logger });
   const server = createServer(HYGIENE);
   const handle = app.callback();
   const connections = new Connections(server, runtime.clock, logger);
   let isStopping = false;
   server.on("request", (request, response) => {
+    const excess = connections.tooMany(request);
+    if (excess === "ignore") return;
+    if (excess === "first") return refuseExcess(response);
     if (isStopping) response.setHeader("connection", "close");
     void connections.during(request, () => handle(request, response));
   });
@@ -77,6 +90,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
       server.on("error", (error) => logger.error({ err: toErrorRecord(error) }, "the admin listener failed"));
       const url = urlOf(server, o.host);
       tidying.start();
+      readings.start();
       redrives.start();
       logger.info({ url }, "admin API listening");
       return { url };
@@ -84,6 +98,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
     async stop({ deadlineMs = DEFAULT_DEADLINE_MS } = {}) {
       isStopping = true;
       tidying.stop();
+      readings.stop();
       const timer = runtime.clock.schedule(deadlineMs, () => server.closeAllConnections());
       // It says so when it was not listening, which is what was asked for.
       const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
@@ -100,6 +115,12 @@ function harden(server: Server): void {
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuse(socket, STATUS_OF_CODE[error.code ?? ""] ?? "400 Bad Request"));
   server.on("upgrade", (_request, socket) => refuse(socket, "400 Bad Request"));
   server.on("connect", (_request, socket) => refuse(socket, "405 Method Not Allowed"));
+}
+
+/** The last answer of a connection on which a client sends without waiting for answers. */
+function refuseExcess(response: ServerResponse): void {
+  response.writeHead(503, { ...SECURITY_HEADERS, connection: "close", "retry-after": "1", "content-length": "0" });
+  response.end();
 }
 
 const STATUS_OF_CODE: Readonly<Record<string, string>> = {

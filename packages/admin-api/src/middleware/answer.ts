@@ -14,12 +14,14 @@ export interface AnswerInput {
   /** Pattern of the path. */
   readonly route: string;
   readonly once: Once;
+  /** Of endpoints with an action, when they have ended, well or not. */
+  readonly onChange: () => void;
 }
 
 type Headers = Readonly<Record<string, readonly string[] | undefined>>;
 
 /** Checks the request against the schemas of its endpoint and sends what the endpoint answers. */
-export const answer = ({ endpoint, method, route, once }: AnswerInput): Middleware<State> => {
+export const answer = ({ endpoint, method, route, once, onChange }: AnswerInput): Middleware<State> => {
   const headerNames = Object.keys((endpoint.headers as z.ZodObject).shape);
   return async (context) => {
     const { headersDistinct } = context.req;
@@ -40,15 +42,19 @@ export const answer = ({ endpoint, method, route, once }: AnswerInput): Middlewa
       later = [];
       return endpoint.handle({ params, query, body, headers }, caller);
     };
-    if (key === undefined || endpoint.ownIdempotency === true || principal === undefined) send(context, await handle());
-    else {
-      const content = [method, route, params, query, body ?? null];
-      const { isRepeated, ...given } = await once.answer({ key, principal, content, isLong: endpoint.isHeavy === true }, handle);
-      if (isRepeated) {
-        context.state.isRepeated = true;
-        context.set("idempotency-replayed", "true");
+    try {
+      if (key === undefined || endpoint.ownIdempotency === true || principal === undefined) send(context, await handle());
+      else {
+        const content = [method, route, params, query, body ?? null];
+        const { isRepeated, ...given } = await once.answer({ key, principal, content, isLong: endpoint.isHeavy === true }, handle);
+        if (isRepeated) {
+          context.state.isRepeated = true;
+          context.set("idempotency-replayed", "true");
+        }
+        send(context, given);
       }
-      send(context, given);
+    } finally {
+      if (action !== undefined) onChange();
     }
     for (const work of later) work();
   };

@@ -1,6 +1,7 @@
 import type { Messenger, Runtime } from "@symphony/core";
 import type { Credentials } from "../auth/credentials.ts";
 import type { ConsumeLimits, Consumers } from "../consume/consumers.ts";
+import type { StatusReadings } from "../status-readings.ts";
 import { auditEndpoints } from "./audit.ts";
 import { consumeEndpoint, cronEndpoint } from "./consume.ts";
 import { dispatchEndpoint } from "./dispatch.ts";
@@ -22,6 +23,7 @@ export interface EndpointsInput {
   readonly reader: Messenger;
   readonly runtime: Runtime;
   readonly consumers: Consumers;
+  readonly readings: Pick<StatusReadings, "of">;
   readonly credentials: Pick<Credentials, "state">;
   readonly cronLimits: ConsumeLimits;
   readonly publicDocs: boolean;

@@ -21,7 +21,12 @@ const STALE_MS = 300_000;
 
 /** For KEDA's `metrics-api` trigger: plain numbers for its `valueLocation`, `backlog` or `queues.NAME.backlog`. */
 export const scalingEndpoint = ({ reader, runtime }: { readonly reader: Messenger; readonly runtime: Runtime }): AnyEndpoint => {
-  const remembered = new Remembered<Readonly<Record<string, Load>>>({ clock: runtime.clock, freshMs: FRESH_MS, staleMs: STALE_MS });
+  const remembered = new Remembered<Readonly<Record<string, Load>>>({
+    clock: runtime.clock,
+    freshMs: FRESH_MS,
+    staleMs: STALE_MS,
+    isPatient: true,
+  });
   return endpoint({
     summary: "Show the backlog, for autoscalers",
     query: z.strictObject({

@@ -1,9 +1,9 @@
-import { isPausable, isReapable, type Messenger, type Pause, type QueueCounts, type Runtime } from "@symphony/core";
+import type { Messenger, QueueCounts, Runtime } from "@symphony/core";
 import { z } from "zod";
 import type { AccessState } from "../auth/credentials.ts";
 import { isLimited, mayTouch } from "../auth/queue-limit.ts";
-import { Remembered } from "../remembered.ts";
-import { countable, inTime, transportOrDefault, transportsOf } from "../transports.ts";
+import { type QueueReading, readQueues, readWorkers, type StatusReadings, type WorkerReading } from "../status-readings.ts";
+import { countable, inTime, transportOrDefault } from "../transports.ts";
 import { type AnyEndpoint, type Caller, endpoint } from "./endpoint.ts";
 import { count, name, success, timestamp } from "./fields.ts";
 
@@ -37,12 +37,10 @@ const transportQuery = z.strictObject({ transport: name.optional() });
 
 interface Services {
   readonly reader: Messenger;
+  readonly readings: Pick<StatusReadings, "of">;
   readonly credentials: { state(): Promise<AccessState> };
   readonly runtime: Runtime;
 }
-
-type QueueOf = z.output<typeof queueSchema>;
-type WorkerOf = z.output<typeof workerSchema>;
 
 export const statusEndpoints = (services: Services) => ({
   status: status(services),
@@ -81,26 +79,15 @@ const statusSchema = z.strictObject({
   timestamp,
 });
 
-/** Milliseconds for which a status is still worth showing when there is no newer one. */
-const SHOWN_WHILE_AWAY_MS = 5_000;
-
-const status = ({ reader, credentials, runtime }: Services): AnyEndpoint => {
-  const remembered = new Remembered<{ queues: readonly QueueOf[]; workers: readonly WorkerOf[] }>({
-    clock: runtime.clock,
-    freshMs: 0,
-    staleMs: SHOWN_WHILE_AWAY_MS,
-  });
-  return endpoint({
+const status = ({ reader, readings, credentials }: Services): AnyEndpoint =>
+  endpoint({
     summary: "Show how much is where, and who works on it",
     query: transportQuery,
     answers: { 200: statusSchema },
     problems: [404, 422],
     async handle({ query }, caller) {
       const [transport] = countable(transportOrDefault(reader, query.transport));
-      const { value, at, isStale } = await remembered.get(transport, async () => {
-        const [counts, running] = await inTime(runtime.clock, Promise.all([readQueues(reader, transport), readWorkers(reader, transport)]));
-        return { queues: counts, workers: running };
-      });
+      const { value, at, isStale } = await readings.of(transport);
       const access = isLimited(caller) ? {} : { access: showAccess(await credentials.state()) };
       const own = { queues: ownQueues(caller, value.queues), workers: ownWorkers(caller, value.workers) };
       return {
@@ -109,7 +96,6 @@ const status = ({ reader, credentials, runtime }: Services): AnyEndpoint => {
       };
     },
   });
-};
 
 const queues = ({ reader, runtime }: Services): AnyEndpoint =>
   endpoint({
@@ -135,32 +121,11 @@ const workers = ({ reader, runtime }: Services): AnyEndpoint =>
     },
   });
 
-async function readQueues(messenger: Messenger, wanted: string | undefined): Promise<readonly QueueOf[]> {
-  const lists = transportsOf(messenger, wanted)
-    .map(countable)
-    .map(async ([transport, source]) => {
-      const [counts, pauses] = await Promise.all([source.getCounts(), isPausable(source) ? source.listPauses() : []]);
-      return counts.map((each) => ({ transport, ...each, ...pausesOf(each.queue, pauses) }));
-    });
-  return (await Promise.all(lists)).flat();
-}
-
-function pausesOf(queue: string, pauses: readonly Pause[]): { paused: boolean; pausedTypes: string[] } {
-  const own = pauses.filter((pause) => pause.queue === queue);
-  return { paused: own.some((pause) => pause.type === undefined), pausedTypes: own.flatMap((pause) => pause.type ?? []) };
-}
-
-async function readWorkers(messenger: Messenger, wanted: string | undefined): Promise<readonly WorkerOf[]> {
-  const lists = transportsOf(messenger, wanted).map(async ([transport, source]) =>
-    isReapable(source) ? (await source.listWorkers()).map((row) => ({ transport, ...row, queues: [...row.queues] })) : [],
-  );
-  return (await Promise.all(lists)).flat();
-}
-
-const ownQueues = (caller: Caller, rows: readonly QueueOf[]): readonly QueueOf[] => rows.filter(({ queue }) => mayTouch(caller, queue));
+const ownQueues = (caller: Caller, rows: readonly QueueReading[]): readonly QueueReading[] =>
+  rows.filter(({ queue }) => mayTouch(caller, queue));
 
 /** Workers that may take messages of the caller's queues, and of what they take only these. */
-const ownWorkers = (caller: Caller, rows: readonly WorkerOf[]): readonly WorkerOf[] =>
+const ownWorkers = (caller: Caller, rows: readonly WorkerReading[]): readonly WorkerReading[] =>
   rows
     .map((row) => ({ ...row, queues: row.queues.filter((queue) => mayTouch(caller, queue)) }))
     .filter(({ queues: own }, i) => own.length > 0 || rows[i]?.queues.length === 0);

@@ -22,6 +22,7 @@ import { type AdminServerOptions, createAdminServer } from "../index.ts";
 import type { AnyEndpoint } from "../routes/endpoint.ts";
 import { createEndpoints } from "../routes/endpoints.ts";
 import { ROUTES, type RouteEntry, type RouteName } from "../routes/table.ts";
+import { StatusReadings } from "../status-readings.ts";
 
 export const TOKEN = "test-token-0123456789-abcdefghijklmnop";
 export const CRON_SECRET = "cron-secret-9f3b7a1c5d";
@@ -110,6 +111,7 @@ export async function startAdmin(t: Pick<TestContext, "after">, input: AdminInpu
     runtime,
     publicDocs: false,
     requireCronNonce: false,
+    readings: new StatusReadings({ reader: messenger, clock: runtime.clock }),
     credentials: { state: () => Promise.resolve({ tokens: 1, expired: [], issuer: null }) },
     wakeRedrives: () => undefined,
     cronLimits: limitsFromEnvironment({}),
