@@ -8,6 +8,12 @@ import type { Receipt, Receiver, Rejection, Settled } from "./transport.ts";
 /** How a span calls what was done. */
 const SETTLEMENTS = { acknowledge: "ack", retry: "retry", deadLetter: "dead_letter", release: "release" } as const;
 
+interface Traced {
+  readonly receipt: Receipt;
+  readonly span: ProcessSpan;
+  readonly operation: string;
+}
+
 /**
  * Performs decisions; the only caller of `acknowledge` and `reject`. Decisions that come while a write is under way go
  * out together with the next one, so that batches grow with the load and a single message at idle does not wait.
@@ -28,8 +34,10 @@ export class Settler {
   /** Could not be written. */
   #failed: Rejection[] = [];
   #writing = 0;
-  /** Of the messages whose attempts are traced: few, or none. */
-  readonly #spans = new Map<string, { readonly span: ProcessSpan; readonly operation: string }>();
+  /** Those of the acknowledgements whose attempts are traced, in the same order: few, or none. */
+  #traced: Traced[] = [];
+  /** Of the rejections whose attempts are traced. */
+  readonly #spans = new Map<string, Traced>();
 
   constructor(o: {
     receiver: Receiver;
@@ -69,11 +77,15 @@ export class Settler {
   }
 
   add(receipt: Receipt, decision: Decision, span?: ProcessSpan): void {
-    if (span?.isRecorded === true) this.#spans.set(receipt.id, { span, operation: SETTLEMENTS[decision.kind] });
+    const traced = span?.isRecorded === true ? { receipt, span, operation: SETTLEMENTS[decision.kind] } : undefined;
+    if (decision.kind === "acknowledge") {
+      if (decision.alreadySettled) return;
+      this.#acknowledgements.push(receipt);
+      if (traced !== undefined) this.#traced.push(traced);
+      return;
+    }
+    if (traced !== undefined) this.#spans.set(receipt.id, traced);
     switch (decision.kind) {
-      case "acknowledge":
-        if (!decision.alreadySettled) this.#acknowledgements.push(receipt);
-        return;
       case "retry":
         this.#rejections.push({ receipt, retryInMs: decision.delayMs, patch: decision.patch });
         return;
@@ -98,16 +110,27 @@ export class Settler {
   ride(receipts: readonly Receipt[]): { settled: (settled: readonly Settled[]) => void; end: () => void } {
     let known = receipts.length === 0;
     const startedAt = this.#clock.monotonic();
+    const traced = this.#takeTraced(receipts);
     return {
       settled: (settled) => {
         known = true;
-        this.#report(settled, startedAt);
+        this.#report(settled);
+        this.#trace(traced, settled, startedAt);
       },
       end: () => {
         this.#writing -= receipts.length;
-        if (!known) this.#acknowledgements.unshift(...receipts);
+        if (known) return;
+        this.#acknowledgements.unshift(...receipts);
+        this.#traced.unshift(...traced);
       },
     };
+  }
+
+  #takeTraced(receipts: readonly Receipt[]): readonly Traced[] {
+    if (this.#traced.length === 0) return [];
+    let count = 0;
+    for (const receipt of receipts) if (receipt === this.#traced[count]?.receipt) count += 1;
+    return this.#traced.splice(0, count);
   }
 
   /**
@@ -150,7 +173,7 @@ export class Settler {
     this.#writing += rejections.length;
     try {
       const startedAt = this.#clock.monotonic();
-      this.#report(await this.#timed(() => this.#receiver.reject(rejections)), startedAt, rejections);
+      this.#rejected(await this.#timed(() => this.#receiver.reject(rejections)), startedAt, rejections);
     } catch (error) {
       if (isUnavailable(error) || rejections.length === 1) {
         this.#failed.push(...rejections);
@@ -181,7 +204,7 @@ export class Settler {
     for (const rejection of rejections) {
       try {
         const startedAt = this.#clock.monotonic();
-        this.#report(await this.#receiver.reject([rejection]), startedAt, [rejection]);
+        this.#rejected(await this.#receiver.reject([rejection]), startedAt, [rejection]);
       } catch (error) {
         this.#failed.push(rejection);
         errors.push(error);
@@ -199,19 +222,28 @@ export class Settler {
     this.#acknowledgements = [];
     this.#rejections = [];
     this.#failed = [];
+    this.#traced = [];
     this.#spans.clear();
   }
 
-  #report(settled: readonly Settled[], startedAt: number, rejections: readonly Rejection[] = []): void {
+  #report(settled: readonly Settled[]): void {
+    for (const { receipt, status } of settled) if (status === "lease_lost") this.#onLost(receipt);
+  }
+
+  #rejected(settled: readonly Settled[], startedAt: number, rejections: readonly Rejection[]): void {
     this.#tellRetried(settled, rejections);
-    const now = this.#spans.size === 0 ? 0 : this.#clock.monotonic();
-    for (const { receipt, status } of settled) {
-      if (status === "lease_lost") this.#onLost(receipt);
-      if (this.#spans.size === 0) continue;
-      const traced = this.#spans.get(receipt.id);
-      traced?.span.settled(traced.operation, startedAt, now, status === "lease_lost");
-      this.#spans.delete(receipt.id);
-    }
+    this.#report(settled);
+    if (this.#spans.size === 0) return;
+    const traced = rejections.flatMap(({ receipt }) => this.#spans.get(receipt.id) ?? []);
+    for (const { receipt } of traced) this.#spans.delete(receipt.id);
+    this.#trace(traced, settled, startedAt);
+  }
+
+  #trace(traced: readonly Traced[], settled: readonly Settled[], startedAt: number): void {
+    if (traced.length === 0) return;
+    const now = this.#clock.monotonic();
+    const lost = new Set(settled.filter(({ status }) => status === "lease_lost").map(({ receipt }) => receipt.id));
+    for (const { receipt, span, operation } of traced) span.settled(operation, startedAt, now, lost.has(receipt.id));
   }
 
   #tellRetried(settled: readonly Settled[], rejections: readonly Rejection[]): void {

@@ -1,3 +1,5 @@
+import { context } from "@opentelemetry/api";
+import { isTracingSuppressed } from "@opentelemetry/core";
 import { registerInstrumentations } from "@opentelemetry/instrumentation";
 import { HttpInstrumentation } from "@opentelemetry/instrumentation-http";
 import { PgInstrumentation } from "@opentelemetry/instrumentation-pg";
@@ -19,7 +21,11 @@ export function instrument(): void {
   if (supportsSyncHooks()) register({ include: ["pg", "pg-pool", "pino", "http", "https", "node:http", "node:https"] });
   registerInstrumentations({
     instrumentations: [
-      new HttpInstrumentation({ ignoreIncomingRequestHook: ({ url }) => PROBES.has(url?.replace(/\?.*/s, "") ?? "") }),
+      new HttpInstrumentation({
+        ignoreIncomingRequestHook: ({ url }) => PROBES.has(url?.replace(/\?.*/s, "") ?? ""),
+        // The exporter's own.
+        ignoreOutgoingRequestHook: () => isTracingSuppressed(context.active()),
+      }),
       new UndiciInstrumentation({ requireParentforSpans: true }),
       // A worker asks for messages all the time: only what belongs to something is shown.
       new PgInstrumentation({ requireParentSpan: true, ignoreConnectSpans: true }),

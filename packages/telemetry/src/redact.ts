@@ -1,4 +1,5 @@
 import type { ReadableSpan, SpanExporter } from "@opentelemetry/sdk-trace";
+import { MessageSpan } from "./message-span.ts";
 
 /** What an instrumentation may have copied out of a message, a row or a request. */
 const HIDDEN: ReadonlySet<string> = new Set(["exception.message", "exception.stacktrace", "url.query", "http.target"]);
@@ -20,13 +21,32 @@ export function withoutSecrets(exporter: SpanExporter): SpanExporter {
 }
 
 function redacted(span: ReadableSpan): ReadableSpan {
-  const own: PropertyDescriptorMap = {
-    attributes: { value: clean(span.attributes) },
-    events: { value: span.events.map((event) => ({ ...event, attributes: clean(event.attributes ?? {}) })) },
-    status: { value: { code: span.status.code } },
+  if (isClean(span)) return span;
+  const { name, kind, parentSpanContext, startTime, endTime, links, duration, ended, resource, instrumentationScope } = span;
+  return {
+    ...{ name, kind, startTime, endTime, links, duration, ended, resource, instrumentationScope },
+    ...(parentSpanContext === undefined ? {} : { parentSpanContext }),
+    spanContext: () => span.spanContext(),
+    droppedAttributesCount: span.droppedAttributesCount,
+    droppedEventsCount: span.droppedEventsCount,
+    droppedLinksCount: span.droppedLinksCount,
+    attributes: clean(span.attributes),
+    events: span.events.map((event) => ({ ...event, attributes: clean(event.attributes ?? {}) })),
+    status: { code: span.status.code },
   };
-  // The rest is read from the span itself, which has getters.
-  return Object.create(span, own) as ReadableSpan;
+}
+
+function isClean(span: ReadableSpan): boolean {
+  if (span.status.message !== undefined || span.events.some((event) => isSensitive(event.attributes ?? {}))) return false;
+  if (!(span instanceof MessageSpan)) return !isSensitive(span.attributes);
+  // What many have in common is the library's own.
+  const isGivenClean = Object.isFrozen(span.given) || !isSensitive(span.given);
+  return isGivenClean && (span.added === undefined || !isSensitive(span.added));
+}
+
+function isSensitive(attributes: Readonly<Record<string, unknown>>): boolean {
+  for (const name in attributes) if (HIDDEN.has(name) || STATEMENTS.has(name) || URLS.has(name)) return true;
+  return false;
 }
 
 function clean<T extends Readonly<Record<string, unknown>>>(attributes: T): T {

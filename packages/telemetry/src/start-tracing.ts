@@ -13,10 +13,12 @@ import {
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
-import { CHOSEN, decideRoots, onFlushTelemetry, systemRuntime } from "@symphony/core";
+import { CHOSEN, decideRoots, onFlushTelemetry, systemRuntime, TRACER_SCOPE } from "@symphony/core";
 import { AttemptContexts } from "./attempt-contexts.ts";
 import type { SamplerPlan, SignalPlan, TelemetryPlan } from "./environment.ts";
 import { instrument } from "./instrument.ts";
+import { MessageTracer } from "./message-tracer.ts";
+import { SCHEMA_URL } from "./names.ts";
 import { withoutSecrets } from "./redact.ts";
 import { describeResource } from "./resource.ts";
 import { sayToLog } from "./say.ts";
@@ -36,9 +38,10 @@ export async function startTracing(plan: TelemetryPlan, signal: SignalPlan): Pro
     maxQueueSize: queue,
     maxExportBatchSize: batch,
   });
+  const [resource, sampler] = [describeResource(), createSampler(plan.sampler)];
   const provider = new TracerProvider({
-    resource: describeResource(),
-    sampler: createSampler(plan.sampler),
+    resource,
+    sampler,
     spanProcessors: [processor],
     // What an instrumentation copies out of a statement or a header is cut.
     spanLimits: { attributeValueLengthLimit: 2_048 },
@@ -46,7 +49,8 @@ export async function startTracing(plan: TelemetryPlan, signal: SignalPlan): Pro
   const contexts = new AttemptContexts();
   context.setGlobalContextManager(contexts.enable());
   propagation.setGlobalPropagator(new CompositePropagator({ propagators: [new W3CTraceContextPropagator(), new W3CBaggagePropagator()] }));
-  trace.setGlobalTracerProvider(provider);
+  const own = new MessageTracer({ scope: { name: TRACER_SCOPE, schemaUrl: SCHEMA_URL }, resource, sampler, processor });
+  trace.setGlobalTracerProvider({ getTracer: (name, ...rest) => (name === TRACER_SCOPE ? own : provider.getTracer(name, ...rest)) });
   onFlushTelemetry(() => provider.forceFlush());
   const { parentBased, ratio } = plan.sampler;
   if (parentBased) decideRoots({ keep: () => ratio >= 1 || systemRuntime.random() < ratio, isOutside: () => contexts.isOutside() });
@@ -61,7 +65,7 @@ async function createExporter({ exporter, protocol }: SignalPlan): Promise<SpanE
     case "http/json":
       return new (await import("@opentelemetry/exporter-trace-otlp-http")).OTLPTraceExporter();
     case "http/protobuf":
-      return new (await import("@opentelemetry/exporter-trace-otlp-proto")).OTLPTraceExporter();
+      return (await import("./protobuf-exporter.ts")).createProtobufExporter();
   }
 }
 

@@ -7,6 +7,9 @@
 export const SEMANTIC_CONVENTIONS_VERSION = "1.44.0";
 export const SCHEMA_URL = `https://opentelemetry.io/schemas/${SEMANTIC_CONVENTIONS_VERSION}`;
 
+/** Instrumentation scope of the library's own spans. */
+export const TRACER_SCOPE = "@symphony/core";
+
 /** Value of `messaging.system`. */
 export const MESSAGING_SYSTEM = "symphony";
 

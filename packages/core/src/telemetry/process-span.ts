@@ -5,6 +5,7 @@ import {
   propagation,
   type Span,
   SpanKind,
+  type SpanOptions,
   SpanStatusCode,
   TraceFlags,
   type Tracer,
@@ -19,7 +20,33 @@ import { ATTRIBUTES, LOG_FIELDS, MESSAGING_SYSTEM, OPERATIONS, spanName } from "
 
 export type Carrier = Record<string, string>;
 
-const { settle } = OPERATIONS;
+const { settle, process: handle } = OPERATIONS;
+
+/** What spans of a queue have in common, made once. */
+export class QueueSpans {
+  readonly processName: string;
+  readonly processOptions: SpanOptions;
+  readonly settleName: string;
+  readonly #queue: string;
+  readonly #settlements = new Map<string, Attributes>();
+
+  constructor(queue: string) {
+    this.#queue = queue;
+    this.processName = spanName(handle, queue);
+    this.processOptions = { kind: SpanKind.CONSUMER, attributes: Object.freeze(baseAttributes(handle, queue)) };
+    this.settleName = spanName(settle, queue);
+  }
+
+  /** Frozen. @param operation - How the settlement is called. */
+  settleAttributes(operation: string): Attributes {
+    let found = this.#settlements.get(operation);
+    if (found === undefined) {
+      found = Object.freeze({ ...baseAttributes(settle, this.#queue), [ATTRIBUTES.operationName]: operation });
+      this.#settlements.set(operation, found);
+    }
+    return found;
+  }
+}
 
 /** One attempt, from its start to the settlement of the message. */
 export interface ProcessSpan {
@@ -39,13 +66,15 @@ export interface ProcessSpan {
 /** One that the SDK has been asked for. */
 export class AttemptSpan implements ProcessSpan {
   readonly #tracer: Tracer;
+  readonly #spans: QueueSpans;
   readonly #span: Span;
   readonly #context: Context;
   readonly #received: Received;
   readonly isRecorded: boolean;
 
-  constructor(tracer: Tracer, span: Span, under: Context, received: Received) {
+  constructor(tracer: Tracer, spans: QueueSpans, span: Span, under: Context, received: Received) {
     this.#tracer = tracer;
+    this.#spans = spans;
     this.#span = span;
     this.#context = under;
     this.#received = received;
@@ -77,17 +106,11 @@ export class AttemptSpan implements ProcessSpan {
   }
 
   settled(operation: string, startedAt: number, endedAt: number, lost: boolean): void {
-    const { queue, envelope, receipt } = this.#received;
-    const attributes = {
-      ...messageAttributes(settle, queue, envelope),
-      [ATTRIBUTES.operationName]: operation,
-      [ATTRIBUTES.messageId]: receipt.id,
-    };
-    const span = this.#tracer.startSpan(
-      spanName(settle, queue),
-      { kind: SpanKind.CLIENT, attributes, startTime: startedAt },
-      this.#context,
-    );
+    const { envelope, receipt } = this.#received;
+    const options = { kind: SpanKind.CLIENT, attributes: this.#spans.settleAttributes(operation), startTime: startedAt };
+    const span = this.#tracer.startSpan(this.#spans.settleName, options, this.#context);
+    if (envelope !== undefined) span.setAttribute(ATTRIBUTES.messageType, envelope.message.type);
+    span.setAttribute(ATTRIBUTES.messageId, receipt.id);
     if (lost) fail(span, "LeaseLostError");
     span.end(endedAt);
   }

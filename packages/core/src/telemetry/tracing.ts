@@ -8,7 +8,6 @@ import {
   ROOT_CONTEXT,
   type Span,
   SpanKind,
-  type SpanOptions,
   TraceFlags,
   type Tracer,
   trace,
@@ -18,8 +17,8 @@ import { DEFAULT_QUEUE } from "../message.ts";
 import { attemptOf, headers, messageId, queueName, redelivery } from "../stamps.ts";
 import type { Received } from "../transport.ts";
 import { errorTypeOf } from "./error-type.ts";
-import { ATTRIBUTES, OPERATIONS, SCHEMA_URL, spanName } from "./names.ts";
-import { AttemptSpan, baseAttributes, type Carrier, fail, messageAttributes, type ProcessSpan } from "./process-span.ts";
+import { ATTRIBUTES, OPERATIONS, SCHEMA_URL, spanName, TRACER_SCOPE } from "./names.ts";
+import { AttemptSpan, baseAttributes, type Carrier, fail, messageAttributes, type ProcessSpan, QueueSpans } from "./process-span.ts";
 import { CHOSEN, isSampled, rootSampling, UnsampledAttempt, UnsampledContext } from "./sampling.ts";
 
 interface BatchItem {
@@ -27,7 +26,6 @@ interface BatchItem {
   readonly options?: { readonly queue?: string };
 }
 
-const SCOPE = "@symphony/core";
 const { send, create, receive, process: handle } = OPERATIONS;
 /** Links of one span at most, as the SDK keeps them by default. */
 const MAX_LINKS = 128;
@@ -41,7 +39,7 @@ const MAX_LINKS = 128;
 export class Tracing {
   readonly #tracer: Tracer;
   readonly #roots = rootSampling();
-  readonly #perQueue = new Map<string, { readonly name: string; readonly options: SpanOptions }>();
+  readonly #queues = new Map<string, QueueSpans>();
 
   private constructor(tracer: Tracer) {
     this.#tracer = tracer;
@@ -52,8 +50,8 @@ export class Tracing {
     const provider = trace.getTracerProvider();
     const tracer =
       provider instanceof ProxyTracerProvider
-        ? provider.getDelegateTracer(SCOPE, undefined, { schemaUrl: SCHEMA_URL })
-        : provider.getTracer(SCOPE, undefined, { schemaUrl: SCHEMA_URL });
+        ? provider.getDelegateTracer(TRACER_SCOPE, undefined, { schemaUrl: SCHEMA_URL })
+        : provider.getTracer(TRACER_SCOPE, undefined, { schemaUrl: SCHEMA_URL });
     return tracer === undefined ? undefined : new Tracing(tracer);
   }
 
@@ -110,8 +108,8 @@ export class Tracing {
     const decided = this.#roots === undefined ? true : isSampled(sent?.traceparent);
     if (decided === false || (decided === undefined && this.#roots?.keep() === false)) return new UnsampledAttempt(received);
     const creation = creationOf(received);
-    const { name, options } = this.#handling(queue);
-    const span = this.#tracer.startSpan(name, options, decided === undefined ? this.#root(creation) : creation);
+    const spans = this.#spansOf(queue);
+    const span = this.#tracer.startSpan(spans.processName, spans.processOptions, decided === undefined ? this.#root(creation) : creation);
     // An SDK of somebody else has been asked just now: what only a kept span shows is not put together for others.
     if (span.isRecording()) {
       if (envelope !== undefined) span.setAttribute(ATTRIBUTES.messageType, envelope.message.type);
@@ -121,7 +119,7 @@ export class Tracing {
       span.addLinks(linkTo(creation));
       if (before !== undefined) span.addLinks(linkTo(propagation.extract(ROOT_CONTEXT, { traceparent: before })));
     }
-    return new AttemptSpan(this.#tracer, span, trace.setSpan(creation, span), received);
+    return new AttemptSpan(this.#tracer, spans, span, trace.setSpan(creation, span), received);
   }
 
   /**
@@ -147,20 +145,21 @@ export class Tracing {
 
   /** For a trace that begins and is kept, unless the SDK is to decide that. */
   #root(within: Context = ROOT_CONTEXT): Context {
-    return this.#roots === undefined ? within : within.setValue(CHOSEN, true);
+    if (this.#roots === undefined) return within;
+    return within === ROOT_CONTEXT ? CHOSEN_ROOT : within.setValue(CHOSEN, true);
   }
 
-  /** The same for every message of a queue. */
-  #handling(queue: string): { readonly name: string; readonly options: SpanOptions } {
-    let found = this.#perQueue.get(queue);
+  #spansOf(queue: string): QueueSpans {
+    let found = this.#queues.get(queue);
     if (found === undefined) {
-      found = { name: spanName(handle, queue), options: { kind: SpanKind.CONSUMER, attributes: baseAttributes(handle, queue) } };
-      this.#perQueue.set(queue, found);
+      found = new QueueSpans(queue);
+      this.#queues.set(queue, found);
     }
     return found;
   }
 }
 
+const CHOSEN_ROOT = ROOT_CONTEXT.setValue(CHOSEN, true);
 /** Whether this dispatch is part of a `dispatchMany`. */
 const IN_BATCH = createContextKey("symphony: one of a batch");
 
