@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { createPgBossTransport } from "@symphony/transport-pgboss";
 import { testDatabase } from "./testing/database.ts";
 import { project } from "./testing/project.ts";
 import { run } from "./testing/symphony.ts";
@@ -30,30 +31,40 @@ function grants(role: string): string {
   return sql.replaceAll("messenger_runtime", role).replaceAll("messenger_owner", "CURRENT_USER");
 }
 
-test("a role that may only read and write rows runs everything, when another one has set up", async (t) => {
+/** A role with the rights of the guide, on a database that another one has set up. */
+async function restricted(t: TestContext) {
   const database = await testDatabase(t);
   const directory = project(t, { "symphony.config.ts": CONFIG });
   const role = `symphony_role_${randomBytes(4).toString("hex")}`;
   await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'secret'`);
-  // Before the database goes, which a hook of the test would be too late for.
-  await using _role = { [Symbol.asyncDispose]: async () => void (await database.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`)) };
-  const asOwner = { directory, environment: { DATABASE_URL: database.url } };
-  const done = await run(t, ["setup"], asOwner);
+  const done = await run(t, ["setup"], { directory, environment: { DATABASE_URL: database.url } });
   assert.equal(done.code, 0, done.err);
   for (const statement of grants(role)
     .split(";")
     .filter((text) => text.trim() !== ""))
     await database.query(statement);
-
   const url = new URL(database.url);
   url.username = role;
   url.password = "secret";
   const options = { directory, environment: { DATABASE_URL: url.href, SYMPHONY_HEALTH_PORT: "0" } };
-  const symphony = async (...words: string[]): Promise<string> => {
-    const { code, out, err } = await run(t, words, options);
-    assert.equal(code, 0, `${words.join(" ")}: ${out}${err}`);
-    return out;
+  return {
+    database,
+    role,
+    url: url.href,
+    symphony: async (...words: string[]): Promise<string> => {
+      const { code, out, err } = await run(t, words, options);
+      assert.equal(code, 0, `${words.join(" ")}: ${out}${err}`);
+      return out;
+    },
+    try: (...words: string[]) => run(t, words, options),
+    // Before the database goes, which a hook of the test would be too late for.
+    [Symbol.asyncDispose]: async () => void (await database.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`)),
   };
+}
+
+test("a role that may only read and write rows runs everything, when another one has set up", async (t) => {
+  await using bed = await restricted(t);
+  const { database, role, symphony } = bed;
   await symphony("setup");
   await symphony("dispatch", "work", "{}");
   await symphony("dispatch", "work", '{"fail":true}');
@@ -71,4 +82,45 @@ test("a role that may only read and write rows runs everything, when another one
   await symphony("status");
   const create = database.query(`SET ROLE ${role}; CREATE TABLE symphony.mine ()`);
   await assert.rejects(create, /permission denied for schema symphony/);
+});
+
+test("the role of the guide adds to the record of actions and can neither change nor shorten it", async (t) => {
+  await using bed = await restricted(t);
+  const { database, role, symphony } = bed;
+  await symphony("dispatch", "work", '{"fail":true}');
+  await symphony("consume", "--limit", "1", "--processes", "1");
+  await symphony("failed", "remove", "--all", "--force");
+  const { records } = JSON.parse(await symphony("audit", "list", "--json")) as { records: { id: string; action: string }[] };
+  assert.equal(records[0]?.action, "remove");
+  await symphony("audit", "undo", records[0]?.id ?? "");
+  assert.equal((JSON.parse(await symphony("failed", "list", "--json")) as { messages: unknown[] }).messages.length, 1);
+  for (const statement of [
+    "UPDATE symphony.messenger_audit SET actor = '{}'",
+    "DELETE FROM symphony.messenger_audit",
+    "TRUNCATE symphony.messenger_audit",
+    "ALTER TABLE symphony.messenger_audit ADD COLUMN more int",
+    "CREATE OR REPLACE FUNCTION symphony.messenger_forget_audit() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'",
+  ])
+    await assert.rejects(database.query(`SET ROLE ${role}; ${statement}`), /permission denied|must be owner/, statement);
+
+  const transport = await createPgBossTransport({ dsn: bed.url, autoSetup: false });
+  t.after(() => transport.close());
+  await transport.tidyAudit();
+  assert.equal((await transport.listAudit({ limit: 10 })).records.length, 2, "what is young stays");
+  await database.query("UPDATE symphony.messenger_audit SET at = now() - interval '91 days' WHERE action = 'remove'");
+  await transport.tidyAudit();
+  assert.deepEqual(
+    (await transport.listAudit({ limit: 10 })).records.map(({ action }) => action),
+    ["undo"],
+  );
+
+  await database.query(`REVOKE INSERT ON symphony.messenger_audit FROM ${role}`);
+  const { code, err } = await bed.try("failed", "remove", "--all", "--force");
+  assert.equal(code, 1);
+  assert.match(err, /record/);
+  assert.equal(
+    (JSON.parse(await symphony("failed", "list", "--json")) as { messages: unknown[] }).messages.length,
+    1,
+    "nothing was removed",
+  );
 });

@@ -1,6 +1,5 @@
 import {
   type Actor,
-  AUDIT_DAYS,
   type AuditEntry,
   type AuditedResult,
   type AuditPage,
@@ -11,6 +10,7 @@ import {
   TRASH_DAYS,
 } from "@symphony/core";
 import type { Database, Row } from "./connection.ts";
+import { forgetAudit } from "./forget-audit.ts";
 import type { Notifier } from "./notifier.ts";
 import { UUID_PATTERN } from "./row-codec.ts";
 import { AUDIT_TABLE, TRASH_TABLE } from "./statements.ts";
@@ -19,6 +19,7 @@ import { bringBack } from "./trash.ts";
 /** Rows that one tidying statement forgets: short transactions. */
 const TIDIED = 5_000;
 const DONE = "done";
+const TIDYING = "tidying the audit";
 
 export interface AuditLogInput {
   readonly database: Database;
@@ -90,16 +91,17 @@ export class AuditLog {
   }
 
   async tidy(): Promise<number> {
-    const forget = (table: string, key: string, days: number): Promise<Row[]> =>
-      this.#run(
-        // The oldest come first in the key: the statement reads no more than it deletes.
-        `WITH old AS (SELECT t.ctid, t.at FROM ${table} t ORDER BY t.${key} LIMIT ${TIDIED})
-         DELETE FROM ${table} t USING old WHERE t.ctid = old.ctid AND old.at < now() - interval '${days} days' RETURNING 1`,
-        [],
-        "tidying the audit",
-      );
-    const [trash, records] = [await forget(this.#trash, "audit_id", TRASH_DAYS), await forget(this.#audit, "id", AUDIT_DAYS)];
-    return trash.length + records.length;
+    const trash = await this.#run(
+      // The oldest come first in the key: the statement reads no more than it deletes.
+      `WITH old AS (SELECT t.ctid, t.at FROM ${this.#trash} t ORDER BY t.audit_id LIMIT ${TIDIED})
+       DELETE FROM ${this.#trash} t USING old WHERE t.ctid = old.ctid AND old.at < now() - interval '${TRASH_DAYS} days' RETURNING 1`,
+      [],
+      TIDYING,
+    );
+    const { lookUp, byFunction, directly } = forgetAudit(this.#input.schema);
+    const [found] = await this.#run(lookUp, [], TIDYING);
+    const [forgotten] = await this.#run(found?.[0] === true ? byFunction : directly, [], TIDYING);
+    return trash.length + (forgotten?.[0] as number);
   }
 
   async #write({ actor, action, parameters, requestId }: AuditEntry, { id, count, outcome, target }: Outcome): Promise<void> {

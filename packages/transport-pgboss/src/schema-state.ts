@@ -1,4 +1,5 @@
 import type pg from "pg";
+import { FORGET_AUDIT } from "./forget-audit.ts";
 import { KEYED_TRIGGER } from "./keyed-queues.ts";
 import { OWN_TABLES } from "./queue-layout.ts";
 
@@ -25,11 +26,14 @@ export interface SchemaState {
   readonly version: number | null;
   /** Tables of our own that are not there. */
   readonly missingTables: readonly string[];
+  /** The function that forgets old records of actions is not there. */
+  readonly lacksForgetting: boolean;
   readonly queues: ReadonlyMap<string, QueueState>;
 }
 
 const TABLES = `SELECT to_regclass($1 || '.version') IS NOT NULL AS boss,
-  ARRAY (SELECT name FROM unnest($2::text[]) AS t(name) WHERE to_regclass($1 || '.' || name) IS NULL) AS missing`;
+  ARRAY (SELECT name FROM unnest($2::text[]) AS t(name) WHERE to_regclass($1 || '.' || name) IS NULL) AS missing,
+  to_regprocedure($1 || '.${FORGET_AUDIT}()') IS NULL AS lacks`;
 
 /** Catalogues only: no lock that anybody could feel, no table of messages read. */
 const queuesSql = (schema: string): string => `
@@ -61,9 +65,15 @@ interface QueueRow {
 
 export async function readSchemaState(client: pg.ClientBase | pg.Pool, schema: string, names: readonly string[]): Promise<SchemaState> {
   const own = Object.keys(OWN_TABLES);
-  const { rows } = await client.query<{ boss: boolean; missing: string[] }>(TABLES, [schema, own]);
-  const none: SchemaState = { version: null, missingTables: rows[0]?.missing ?? own, queues: new Map() };
-  if (rows[0]?.boss !== true) return none;
+  const { rows } = await client.query<{ boss: boolean; missing: string[]; lacks: boolean }>(TABLES, [schema, own]);
+  const [found] = rows;
+  const none: SchemaState = {
+    version: null,
+    missingTables: found?.missing ?? own,
+    lacksForgetting: found?.lacks ?? true,
+    queues: new Map(),
+  };
+  if (found?.boss !== true) return none;
   const version = (await client.query<{ version: number }>(`SELECT version FROM ${schema}.version`)).rows[0]?.version ?? null;
   if (version === null) return none;
   const queues = await client.query<QueueRow>(queuesSql(schema), [schema, names]);

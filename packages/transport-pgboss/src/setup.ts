@@ -6,6 +6,7 @@ import { BOSS_SCHEMA_VERSION, createBoss } from "./boss.ts";
 import { BUNDLE_STORAGE } from "./bundle-statements.ts";
 import type { Database } from "./connection.ts";
 import { toTransportError } from "./driver-errors.ts";
+import { forgetAuditFunction } from "./forget-audit.ts";
 import type { IndexLayout } from "./index-layout.ts";
 import { KEYED_INDEXES, keyedTriggers } from "./keyed-queues.ts";
 import type { PgBossOptions } from "./options.ts";
@@ -123,6 +124,7 @@ export class SetUp {
     if (state.version === null || state.version < BOSS_SCHEMA_VERSION) steps.push(installStep(schema, state.version));
     else if (state.version > BOSS_SCHEMA_VERSION) throw schemaMismatch(schema, state.version);
     for (const name of state.missingTables) steps.push(tableStep(schema, name, OWN_TABLES[name] ?? ""));
+    if (state.lacksForgetting && hasFunctions(this.#database.facts)) steps.push(forgettingStep(schema));
     // The dead-letter queue comes first: the others refer to it.
     for (const name of this.#names(queues)) {
       const found = state.queues.get(name);
@@ -262,6 +264,15 @@ const tableStep = (schema: string, name: string, columns: string): Step => ({
     `CREATE TABLE IF NOT EXISTS ${schema}.${name} (${columns}) WITH (fillfactor = 50)`,
     ...(name === BUNDLE_TABLE ? [`ALTER TABLE ${schema}.${name} ${BUNDLE_STORAGE}`] : []),
   ],
+});
+
+/** Others than PostgreSQL itself do not all have such functions. */
+const hasFunctions = ({ backend }: Pick<Database["facts"], "backend">): boolean => backend === "postgres" || backend === "citus";
+
+const forgettingStep = (schema: string): Step => ({
+  kind: "care",
+  title: "create the function that forgets old records of actions",
+  sql: [forgetAuditFunction(schema)],
 });
 
 /**
