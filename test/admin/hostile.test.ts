@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sharedBed } from "./admin-bed.ts";
 import { CORPUS } from "./corpus.ts";
-import { raw, statusOf } from "./raw.ts";
+import { head, raw, statusOf } from "./raw.ts";
 
 const bed = await sharedBed();
 const target = { token: bed.tokens.all, cron: bed.tokens.cron };
@@ -72,5 +72,76 @@ test("does nothing that it cannot record", async () => {
     assert.equal((await bed.ask("GET", `/api/symphony/failed/${id}`)).status, 200, "it is still there");
   } finally {
     await bed.database.query("ALTER TABLE symphony.messenger_audit DROP CONSTRAINT closed");
+  }
+});
+
+test("cuts off whoever does not finish a request, and says that it took too long", async () => {
+  const auth = `Authorization: Bearer ${target.token}`;
+  const slow = {
+    "a length that is larger than what is sent": head(
+      [auth, "Content-Type: application/json", "Content-Length: 1000"],
+      "/api/symphony/dispatch",
+      "POST",
+      "{",
+    ),
+    "chunks without an end": head(
+      [auth, "Content-Type: application/json", "Transfer-Encoding: chunked"],
+      "/api/symphony/dispatch",
+      "POST",
+      "1\r\n{\r\n",
+    ),
+    "headers without an end": `GET /api/symphony/status HTTP/1.1\r\nHost: localhost\r\n${auth}\r\nX-Slow: `,
+  };
+  // 30 s for a request and 10 s for its headers, looked at every 5 s.
+  const answers = await Promise.all(
+    Object.entries(slow).map(async ([what, bytes]) => [what, statusOf(await raw(bed.url, bytes, { patienceMs: 50_000 }))]),
+  );
+  assert.deepEqual(Object.fromEntries(answers), Object.fromEntries(Object.keys(slow).map((what) => [what, 408])));
+});
+
+test("tells the same of many actions at once as their effects do", async () => {
+  const ids: string[] = [];
+  for (let n = 0; n < 60; n += 1) {
+    const sent = await bed.ask("POST", "/api/symphony/dispatch", { body: { message: { type: "test.fail", payload: { n } } } });
+    ids.push(sent.body.messageId);
+  }
+  await bed.ask("POST", "/api/symphony/consume", { body: { timeLimit: 10_000, maxConcurrency: 20, batchSize: 100 } });
+  const before = (await bed.database.query<{ id: string }>("SELECT id::text FROM symphony.messenger_audit ORDER BY id DESC LIMIT 1"))[0]
+    ?.id;
+  // Each message is wanted by several at a time, who want different things of it.
+  const actions = ids.flatMap((id, n) => [
+    ["DELETE", `/api/symphony/failed/${id}`],
+    ["POST", `/api/symphony/failed/${id}/retry`],
+    ...(n % 2 === 0 ? [["DELETE", `/api/symphony/failed/${id}`]] : [["POST", `/api/symphony/messages/${id}/cancel`]]),
+  ]) as [string, string][];
+  const left = actions.values();
+  const done: string[] = [];
+  await Promise.all(
+    Array.from({ length: 12 }, async () => {
+      for (const [method, path] of left) if ((await bed.ask(method, path)).status === 200) done.push(`${method} ${path}`);
+    }),
+  );
+  const recorded = await bed.database.query<{ action: string; target: string; count: number }>(
+    `SELECT action, target, count::int FROM symphony.messenger_audit WHERE id > '${before}' AND outcome = 'done'`,
+  );
+  const told = recorded.map(({ action, target: id }) =>
+    action === "remove"
+      ? `DELETE /api/symphony/failed/${id}`
+      : `POST /api/symphony/${action === "retry" ? "failed" : "messages"}/${id}/${action}`,
+  );
+  assert.deepEqual(told.sort(), done.sort());
+  assert.ok(recorded.every(({ count }) => count === 1));
+  // What the records say is what is there: removed ones are in the trash, retried ones wait, and cancelled ones do not.
+  for (const id of ids) {
+    const last = recorded.filter((record) => record.target === id).map(({ action }) => action);
+    const { state } = (await bed.ask("GET", `/api/symphony/messages/${id}`)).body.message;
+    const expected = last.includes("cancel")
+      ? ["cancelled", "unknown"]
+      : last.includes("remove")
+        ? ["unknown"]
+        : last.includes("retry")
+          ? ["waiting"]
+          : ["failed"];
+    assert.ok(expected.includes(state), `${id} is ${state} after ${last.join(" and ")}`);
   }
 });

@@ -31,6 +31,8 @@ export interface AppInput {
   readonly publicDocs: boolean;
   readonly limits: Limits;
   readonly trustedProxies: number;
+  /** What `Host` may name; empty: anything. */
+  readonly hosts: readonly string[];
   readonly runtime: Runtime;
   readonly logger: Logger;
   /** An action was carried out, or may have been. */
@@ -48,10 +50,10 @@ export function createApp(input: AppInput): Koa<State> {
   app.on("error", (error: unknown) => logger.error({ err: toErrorRecord(error) }, "an answer could not be sent"));
   app.use(requestId(runtime));
   app.use(address(input.trustedProxies));
-  app.use(securityHeaders);
+  app.use(securityHeaders(input.trustedProxies));
   app.use(requestLog(logger, runtime.clock));
   app.use(problems(logger, input.showInternals));
-  app.use(wellFormed);
+  app.use(wellFormed(input.hosts));
   app.use(home);
   app.use(routes(input).routes());
   app.use(nothingThere);

@@ -45,8 +45,28 @@ test("takes credentials from one well-formed Authorization header and from nowhe
   assert.match(await raw(admin, head([auth, "Cookie: a=b"])), / 400 /);
   const inQuery = await admin.call("GET", `${LIST}?access_token=${TOKEN}`);
   assert.equal(inQuery.status, 400);
-  assert.equal((await admin.call("GET", `${LIST}?access_token=${TOKEN}`, { token: null })).status, 401);
+  for (const name of ["access_token", "token", "api_key", "apikey"])
+    assert.equal((await admin.call("GET", `${LIST}?${name}=${TOKEN}`, { token: null })).status, 400, name);
   assert.ok(!JSON.stringify(admin.logger.records).includes(TOKEN));
+});
+
+test("answers to its own names only, when they are said", async (t) => {
+  const admin = await startAdmin(t, { hosts: ["messenger.example.org", "[::1]"] });
+  const asked = (host: string): Promise<string> => raw(admin, `GET ${LIST} HTTP/1.1\r\nHost: ${host}\r\n${auth}\r\n\r\n`);
+  for (const host of ["messenger.example.org", "Messenger.Example.org:8080", "[::1]:8080"]) assert.match(await asked(host), / 200 /, host);
+  for (const host of ["localhost", "evil.example", "messenger.example.org.evil.example", "", "127.0.0.1:8080"])
+    assert.match(await asked(host), / 400 /, host);
+});
+
+test("asks browsers for TLS when a proxy of one's own says that they came by it", async (t) => {
+  const header = "strict-transport-security";
+  const [behind, open] = [await startAdmin(t, { trustedProxies: 1 }), await startAdmin(t)];
+  const ask = async (admin: Admin, proto: string) =>
+    (await admin.call("GET", LIST, { headers: { "x-forwarded-proto": proto } })).headers.get(header);
+  assert.deepEqual(
+    [await ask(behind, "https"), await ask(behind, "http"), await ask(open, "https")],
+    ["max-age=31536000; includeSubDomains", null, null],
+  );
 });
 
 test("matches paths exactly, whatever they are dressed up as", async (t) => {

@@ -47,6 +47,8 @@ export interface AdminServerOptions {
   readonly limits?: LimitOptions;
   /** Proxies of one's own in front, whose `X-Forwarded-For` says who is calling. Default 0: nobody is believed. */
   readonly trustedProxies?: number;
+  /** What the header `Host` may name, without port, in lower case. Default: anything. */
+  readonly hosts?: readonly string[];
   readonly logger?: Logger;
   readonly runtime?: Runtime;
   /** `SYMPHONY_WORKER_…` for the cron endpoint; `NODE_ENV=development` shows internal errors to clients. Default: empty. */
@@ -65,6 +67,8 @@ const limitsSchema = object({
 
 const trustedProxies = integer({ min: 0, max: 10, default: 0 });
 
+const hosts = listOf(string({ pattern: /^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])$/ }), { default: [] });
+
 const authConfigSchema = object({
   publicDocs: boolean({ default: false }),
   requireCronNonce: boolean({ default: false }),
@@ -73,6 +77,7 @@ const authConfigSchema = object({
   scopeClaim: string({ default: "scope", pattern: /./ }),
   limits: optional(limitsSchema),
   trustedProxies,
+  hosts,
 });
 
 /** `auth` of the configuration. */
@@ -82,6 +87,7 @@ export interface AuthConfig extends JwtClaims {
   /** Absent: the defaults. */
   readonly limits?: Limits;
   readonly trustedProxies: number;
+  readonly hosts: readonly string[];
 }
 
 /**
@@ -104,13 +110,14 @@ const listenSchema = object({
   host: string({ default: "127.0.0.1" }),
   port: integer({ min: 0, max: 65_535, default: 8080 }),
   trustedProxies,
+  hosts,
 });
 
 /** @throws {OptionsError} `OPTIONS_INVALID`, naming the field. */
 export function parseServerOptions(o: AdminServerOptions) {
   const environment = o.environment ?? {};
   return {
-    ...parseOptions(listenSchema, { host: o.host, port: o.port, trustedProxies: o.trustedProxies }, "admin"),
+    ...parseOptions(listenSchema, { host: o.host, port: o.port, trustedProxies: o.trustedProxies, hosts: o.hosts }, "admin"),
     messenger: o.messenger,
     reader: o.reader ?? o.messenger,
     auth: o.auth,

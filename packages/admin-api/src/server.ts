@@ -79,7 +79,8 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   server.on("request", (request, response) => {
     const excess = connections.tooMany(request);
     if (excess === "ignore") return;
-    if (excess === "first") return refuseExcess(response);
+    if (excess === "first") return refuseExcess(response, 503);
+    if (request.rawHeaders.length > 2 * MAX_HEADERS) return refuseExcess(response, 431);
     if (isStopping) response.setHeader("connection", "close");
     void connections.during(request, () => handle(request, response));
   });
@@ -110,16 +111,18 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
 }
 
 function harden(server: Server): void {
-  server.maxHeadersCount = MAX_HEADERS;
+  // One more is seen, and refused: cut off without a word, those after it would be missing from the request.
+  server.maxHeadersCount = MAX_HEADERS + 1;
   server.maxRequestsPerSocket = MAX_REQUESTS_PER_SOCKET;
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuse(socket, STATUS_OF_CODE[error.code ?? ""] ?? "400 Bad Request"));
   server.on("upgrade", (_request, socket) => refuse(socket, "400 Bad Request"));
   server.on("connect", (_request, socket) => refuse(socket, "405 Method Not Allowed"));
 }
 
-/** The last answer of a connection on which a client sends without waiting for answers. */
-function refuseExcess(response: ServerResponse): void {
-  response.writeHead(503, { ...SECURITY_HEADERS, connection: "close", "retry-after": "1", "content-length": "0" });
+/** The last answer on a connection, to a client that sends requests without waiting, or too many headers. */
+function refuseExcess(response: ServerResponse, status: 431 | 503): void {
+  const retry = status === 503 ? { "retry-after": "1" } : {};
+  response.writeHead(status, { ...SECURITY_HEADERS, ...retry, connection: "close", "content-length": "0" });
   response.end();
 }
 

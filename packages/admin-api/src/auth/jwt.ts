@@ -11,7 +11,7 @@ import { digestOf, type Principal, tokenIdOf } from "./tokens.ts";
 const ASYMMETRIC = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
 const SYMMETRIC = ["HS256"];
 
-/** Seconds that two clocks may differ. */
+/** Seconds that two clocks may differ, for a token that is too young; one past its end is over by either clock. */
 const TOLERANCE_S = 5;
 /** Seconds: the longest life that Supabase lets a project choose. */
 const MAX_AGE_S = 604_800;
@@ -93,7 +93,8 @@ function identity({ sub, iss }: JWTPayload, issuer: string | undefined): Pick<Pr
 }
 
 /** What the library checks only together with other claims. */
-function assertTimes({ iat, ...claims }: JWTPayload, nowS: number): void {
+function assertTimes({ iat, exp, ...claims }: JWTPayload, nowS: number): void {
+  if (exp === undefined || exp <= nowS) throw new TokenRefused("it has expired");
   if (iat !== undefined && iat > nowS + TOLERANCE_S) throw new TokenRefused("it was issued in the future");
   if (iat !== undefined && iat < nowS - MAX_AGE_S - TOLERANCE_S) throw new TokenRefused("it is too old");
   const foreign = OF_ID_TOKENS.find((claim) => claim in claims);

@@ -16,7 +16,7 @@ import { HttpProblem } from "../http/problem.ts";
 import { inTime, listable, transportOrDefault, transportsOf } from "../transports.ts";
 import { type AnyEndpoint, type Caller, endpoint } from "./endpoint.ts";
 import { failedGroupsEndpoint } from "./failed-groups.ts";
-import { count, fingerprint, messageId, name, queryInteger, success, text, time } from "./fields.ts";
+import { count, fingerprint, messageId, name, queryInteger, search, success, time } from "./fields.ts";
 
 const idParams = z.strictObject({ id: messageId });
 const transportQuery = z.strictObject({ transport: name.optional() });
@@ -31,7 +31,7 @@ const listQuery = z.strictObject({
   since: time.optional(),
   until: time.optional(),
   fingerprint: fingerprint.optional(),
-  search: text(200).optional(),
+  search: search.optional(),
 });
 
 const pagination = z.strictObject({

@@ -31,7 +31,12 @@ export const text = (max: number) =>
     .string()
     .min(1)
     .max(max)
-    .regex(/^\P{Cc}*$/u, "must not hold control characters");
+    .regex(/^\P{Cc}*$/u, "must not hold control characters")
+    // What looks the same is the same, however it was typed.
+    .normalize("NFC");
+
+/** Shorter ones fit nearly everything. */
+export const search = text(200).min(3);
 
 export const fingerprint = z.string().regex(/^[0-9a-f]{16}$/, "must be 16 hexadecimal digits");
 

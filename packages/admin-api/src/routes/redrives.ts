@@ -16,7 +16,7 @@ import { openCursor, sealCursor } from "../cursor.ts";
 import { invalid } from "../http/problem.ts";
 import { capable, inTime, type Named, transportOrDefault, transportsOf } from "../transports.ts";
 import { type AnyEndpoint, type Caller, endpoint } from "./endpoint.ts";
-import { count, fingerprint, messageId, name, queryInteger, success, text, time, timestamp } from "./fields.ts";
+import { count, fingerprint, messageId, name, queryInteger, search, success, time, timestamp } from "./fields.ts";
 
 export interface RedriveServices {
   readonly messenger: Messenger;
@@ -34,7 +34,7 @@ const filterFields = {
   since: time.optional(),
   until: time.optional(),
   fingerprint: fingerprint.optional(),
-  search: text(200).optional(),
+  search: search.optional(),
 };
 const filterSchema = z.strictObject(filterFields);
 

@@ -12,7 +12,10 @@ import { startProbes } from "../start-probes.ts";
 import { workerLogger } from "./consume.ts";
 
 /** Secrets come from the environment only: what is on a command line is in every list of processes. */
-function authOf(settings: Settings, { publicDocs, requireCronNonce, limits: _, trustedProxies: __, ...claims }: AuthConfig): AuthOptions {
+function authOf(
+  settings: Settings,
+  { publicDocs, requireCronNonce, limits: _, trustedProxies: __, hosts: ___, ...claims }: AuthConfig,
+): AuthOptions {
   const { authToken, authTokensFile, cronSecret } = settings;
   const jwt = jwtOf(settings, claims);
   return {
@@ -58,6 +61,7 @@ function openReader(config: MessengerConfig, messenger: Messenger): Promise<Mess
 function admission({ trustedProxies, requestsPerMinute, failuresPerMinute }: Settings, config: AuthConfig) {
   return {
     trustedProxies: trustedProxies.value ?? config.trustedProxies,
+    hosts: config.hosts,
     limits: {
       ...config.limits,
       ...(requestsPerMinute.value === undefined ? {} : { requestsPerMinute: requestsPerMinute.value }),
