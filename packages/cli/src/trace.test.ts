@@ -37,6 +37,7 @@ export default defineConfig({
 `;
 
 test("one trace leads from an HTTP dispatch through a retry in a thread to the child message, and to its log lines; payloads are nowhere", async (t) => {
+  const startedAt = Date.now();
   const database = await testDatabase(t);
   const receiver = await otlpReceiver(t);
   const directory = project(t, { "symphony.config.ts": CONFIG });
@@ -77,6 +78,11 @@ test("one trace leads from an HTTP dispatch through a retry in a thread to the c
   assert.ok(http && send && first && second && query && sendChild && child, spans.map(({ name }) => name).join());
   const parts = [http, send, first, second, query, sendChild, child, ...named("settle orders"), ...named("settle mails")];
   assert.equal(new Set(parts.map(({ traceId }) => traceId)).size, 1, "all are one trace");
+  for (const { name, startTimeUnixNano, endTimeUnixNano } of spans) {
+    const [from, to] = [Number(startTimeUnixNano) / 1e6, Number(endTimeUnixNano) / 1e6];
+    // Who measures in which clock must not show.
+    assert.ok(startedAt - 1_000 < from && from <= to && to < Date.now() + 1_000, `${name}: ${from} to ${to}`);
+  }
   assert.equal(send.parentSpanId, http.spanId);
   assert.equal(first.parentSpanId, send.spanId);
   assert.equal(second.parentSpanId, send.spanId);

@@ -20,8 +20,17 @@ import { systemClock } from "@symphony/core";
 const MAX_ENTRIES = 128;
 /** Characters: what somebody puts into a value is cut. */
 const MAX_TEXT = 2_048;
-/** Milliseconds by which the clocks may differ before spans are moved: they are read one after the other. */
+/** Milliseconds by which the wall clock may differ before spans are moved: both clocks are read, one after the other. */
 const SAME_TIME_MS = 5;
+
+let knownOffsetMs = Number.NaN;
+
+/** What makes a monotonic time one of the wall clock; the same as before unless somebody has set the clock meanwhile. */
+function offsetMs(): number {
+  const offset = systemClock.now() - systemClock.monotonic();
+  if (!(Math.abs(offset - knownOffsetMs) <= SAME_TIME_MS)) knownOffsetMs = offset;
+  return knownOffsetMs;
+}
 
 interface Origin {
   readonly scope: InstrumentationScope;
@@ -59,11 +68,10 @@ export class MessageSpan implements Span, ReadableSpan {
   /** None of it is in `given`. */
   added: Attributes | undefined;
   #room = MAX_ENTRIES;
-  /** Monotonic milliseconds, or those of the caller. */
+  /** Monotonic milliseconds. */
   readonly #startMs: number;
   #endMs = 0;
-  /** Since the process began, somebody may have set the clock, or it was asleep. */
-  #shiftMs = 0;
+  #offsetMs = 0;
 
   constructor(origin: Origin, { name, kind, own, parent, attributes, links, start }: Start) {
     this.#origin = origin;
@@ -86,10 +94,10 @@ export class MessageSpan implements Span, ReadableSpan {
     return this.added === undefined ? this.given : { ...this.given, ...this.added };
   }
   get startTime(): HrTime {
-    return millisToHrTime(this.#startMs + this.#shiftMs);
+    return millisToHrTime(this.#startMs + this.#offsetMs);
   }
   get endTime(): HrTime {
-    return millisToHrTime(this.#endMs + this.#shiftMs);
+    return millisToHrTime(this.#endMs + this.#offsetMs);
   }
   get duration(): HrTime {
     return millisToHrTime(this.#endMs - this.#startMs);
@@ -119,7 +127,11 @@ export class MessageSpan implements Span, ReadableSpan {
     const isTime = typeof attributesOrTime === "number" || attributesOrTime instanceof Date || Array.isArray(attributesOrTime);
     const at = isTime ? attributesOrTime : time;
     const attributes = isTime ? {} : ((attributesOrTime ?? {}) as Attributes);
-    this.events.push({ name, attributes, time: millisToHrTime(toMs(at)) });
+    this.events.push({
+      name,
+      attributes,
+      time: at === undefined ? millisToHrTime(systemClock.monotonic() + offsetMs()) : timeInputToHrTime(at),
+    });
     return this;
   }
   addLink(link: Link): this {
@@ -148,13 +160,13 @@ export class MessageSpan implements Span, ReadableSpan {
     if (this.ended) return;
     this.ended = true;
     this.#endMs = Math.max(this.#startMs, toMs(time));
-    const shift = systemClock.now() - systemClock.monotonic();
-    if (Math.abs(shift) > SAME_TIME_MS) this.#shiftMs = shift;
+    this.#offsetMs = offsetMs();
     this.#origin.processor.onEnd(this);
   }
 }
 
+/** Monotonic. A number is one of the library's own clock, which is that. */
 function toMs(time: TimeInput | undefined): number {
   if (time === undefined) return systemClock.monotonic();
-  return typeof time === "number" ? time : hrTimeToMilliseconds(timeInputToHrTime(time));
+  return typeof time === "number" ? time : hrTimeToMilliseconds(timeInputToHrTime(time)) - offsetMs();
 }

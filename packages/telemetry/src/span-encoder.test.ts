@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Attributes, createTraceState, type Link, SpanKind, SpanStatusCode, TraceFlags } from "@opentelemetry/api";
+import { hrTimeToMilliseconds } from "@opentelemetry/core";
 import { ProtobufTraceSerializer } from "@opentelemetry/otlp-transformer";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import type { ReadableSpan, SpanProcessor } from "@opentelemetry/sdk-trace";
+import { systemClock } from "@symphony/core";
 import { MessageSpan } from "./message-span.ts";
 import { encodeSpans } from "./span-encoder.ts";
 
@@ -66,18 +68,18 @@ const context = (n: number, isRemote = false) => ({
   ...(isRemote ? { isRemote, traceState: createTraceState("a=1,b=2") } : {}),
 });
 
+const STARTED_AT = 1_790_000_000_000;
+
+const PARTS = { name: "process ünïcode", kind: SpanKind.CONSUMER, own: context(1), parent: undefined, attributes: {}, links: [] };
+
 function span(o: { attributes?: Attributes; links?: Link[]; from?: typeof origin | typeof other; parent?: boolean } = {}): MessageSpan {
   const { attributes = {}, links = [], from = origin, parent = true } = o;
-  const own = context(1);
-  const start = 1_790_000_000_000.25;
   return new MessageSpan(from, {
-    name: "process ünïcode",
-    kind: SpanKind.CONSUMER,
-    own,
+    ...PARTS,
     parent: parent ? context(2, true) : undefined,
     attributes,
     links,
-    start,
+    start: new Date(STARTED_AT),
   });
 }
 
@@ -93,7 +95,7 @@ test("writes what the SDK's encoder writes: times, ids, parents, links, events, 
   whole.setAttribute("messaging.message.id", "0190a0b0").addEvent("exception", { "exception.type": "TypeError" });
   whole.setStatus({ code: SpanStatusCode.ERROR });
   const again = span({ attributes: Object.freeze({ "messaging.system": "symphony" }), parent: false });
-  for (const each of [whole, again, span({ from: other })]) each.end(1_790_000_000_001.5);
+  for (const each of [whole, again, span({ from: other })]) each.end(new Date(STARTED_AT + 1));
   agree(ended.splice(0));
 });
 
@@ -105,21 +107,31 @@ test("writes attributes of every kind and size", () => {
   };
   for (const [name, value] of Object.entries(values)) {
     const one = span({ attributes: { [name]: value as string } });
-    one.end(1_790_000_000_002);
+    one.end(new Date(STARTED_AT + 2));
   }
-  span({ attributes: values }).end(1_790_000_000_002);
+  span({ attributes: values }).end(new Date(STARTED_AT + 2));
   agree(ended.splice(0));
 });
 
 test("writes as many as a batch can hold, growing on the way", () => {
-  for (let n = 0; n < 2_048; n++) span({ attributes: Object.freeze({ n: String(n).repeat(20) }) }).end(1_790_000_000_003);
+  for (let n = 0; n < 2_048; n++) span({ attributes: Object.freeze({ n: String(n).repeat(20) }) }).end(new Date(STARTED_AT + 3));
+  agree(ended.splice(0));
+});
+
+test("a span says when it was in the time of the wall clock, though it is measured by another", () => {
+  const before = systemClock.monotonic();
+  const one = new MessageSpan(origin, { ...PARTS, start: before });
+  one.addEvent("seen").end(before + 1_500);
+  assert.ok(Math.abs(hrTimeToMilliseconds(one.startTime) - Date.now()) < 1_000, String(one.startTime));
+  assert.ok(Math.abs(hrTimeToMilliseconds(one.events[0]?.time ?? [0, 0]) - Date.now()) < 1_000, String(one.events[0]?.time));
+  assert.equal(Math.round(hrTimeToMilliseconds(one.duration)), 1_500);
   agree(ended.splice(0));
 });
 
 test("a span takes what was set later instead of what it began with, and nothing after its end", () => {
   const one = span({ attributes: Object.freeze({ a: 1, b: 2 }) });
   one.setAttribute("a", 3).setAttribute("c", "x".repeat(5_000));
-  one.end(1_790_000_000_000);
+  one.end(new Date(STARTED_AT + 0));
   one.setAttribute("d", 4).updateName("late");
   assert.deepEqual(one.attributes, { a: 3, b: 2, c: "x".repeat(2_048) });
   assert.equal(one.name, "process ünïcode");

@@ -12,6 +12,8 @@ export interface ReceivedSpan {
   readonly links: readonly { readonly traceId: string; readonly spanId: string }[];
   /** 2: error. */
   readonly status: number;
+  readonly startTimeUnixNano: string;
+  readonly endTimeUnixNano: string;
   /** Process id of the sender. */
   readonly pid: string;
 }
@@ -36,6 +38,8 @@ interface SpanBody {
   readonly traceId: string;
   readonly spanId: string;
   readonly parentSpanId?: string;
+  readonly startTimeUnixNano: string;
+  readonly endTimeUnixNano: string;
   readonly attributes?: readonly Attribute[];
   readonly links?: readonly { readonly traceId: string; readonly spanId: string }[];
   readonly status?: { readonly code?: number };
