@@ -25,6 +25,12 @@ const VALIDATORS: readonly Validator[] = [
     probe: ["--version"],
   },
   {
+    file: "deploy/collector-kubernetes.yaml",
+    program: process.env.OTELCOL_CONTRIB ?? "otelcol-contrib",
+    args: ["validate", "--config=deploy/collector-kubernetes.yaml"],
+    probe: ["--version"],
+  },
+  {
     file: "deploy/compose.yaml",
     program: "docker",
     args: ["compose", "-f", "deploy/compose.yaml", "config", "--quiet"],
@@ -38,7 +44,7 @@ const VALIDATORS: readonly Validator[] = [
  * @throws {Error} a configuration is refused.
  */
 export function validateConfigurations(): readonly string[] {
-  const env = { ...process.env, SYMPHONY_AUTH_TOKEN: "x".repeat(32) };
+  const env = { ...process.env, SYMPHONY_AUTH_TOKEN: "x".repeat(32), TRACES_ENDPOINT: "localhost:4317" };
   return VALIDATORS.map(({ file, program, args, probe }) => {
     if (spawnSync(program, probe, { cwd: root }).status !== 0) return `NOT RUN: ${file}: there is no ${[program, ...probe].join(" ")}`;
     const { status, stdout, stderr } = spawnSync(program, args, { cwd: root, env, encoding: "utf8" });

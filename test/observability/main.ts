@@ -3,7 +3,6 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { validateConfigurations } from "./configs.ts";
-import { measureCost } from "./cost.ts";
 import { dashboards } from "./dashboards.ts";
 import { drawPanel } from "./picture.ts";
 import { scrapeFleet } from "./scrape.ts";
@@ -15,9 +14,6 @@ const USAGE = `npm run observability -- [options]
   down, after kills and replacements, and every query of every dashboard. Needs prometheus and promtool on the PATH
   (Debian: apt-get install prometheus).
   --rules-only     promtool only
-  --cost           instead: what tracing, and a collector that is down, slow or refusing, costs the drain
-  --count N        messages per drain with --cost (20000)
-  --pairs N        pairs of drains with --cost (3)
   --pictures DIR   draws what each panel's queries gave, as SVG`;
 
 function promtool(...args: string[]): void {
@@ -48,20 +44,11 @@ function checkRules(): void {
   }
 }
 
-async function cost(count: number, pairs: number): Promise<number> {
-  const { lines, isFine } = await measureCost({ count, pairs });
-  for (const line of lines) console.log(line);
-  return isFine ? 0 : 1;
-}
-
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       "rules-only": { type: "boolean", default: false },
       pictures: { type: "string" },
-      cost: { type: "boolean", default: false },
-      count: { type: "string" },
-      pairs: { type: "string" },
       help: { type: "boolean", default: false },
     },
   });
@@ -72,7 +59,6 @@ async function main(): Promise<number> {
   for (const line of validateConfigurations()) console.log(line);
   checkRules();
   if (values["rules-only"]) return 0;
-  if (values.cost) return await cost(Number(values.count ?? 20_000), Number(values.pairs ?? 3));
   const queries = dashboards(join(root, "deploy/grafana"));
   const { answers, lines } = await scrapeFleet(queries);
   for (const line of lines) console.log(line);
