@@ -1,3 +1,5 @@
+import { get, type IncomingMessage } from "node:http";
+import { text as textOf } from "node:stream/consumers";
 import { defineCommand, text } from "../command.ts";
 import { CommandFailed, UsageError } from "../exit-codes.ts";
 import { print } from "../output.ts";
@@ -32,10 +34,16 @@ export const health = defineCommand({
   },
 });
 
+/** By node:http: loading `fetch` costs more than the rest of the command, and this one runs every few seconds. */
 async function ask(url: string, signal: AbortSignal): Promise<{ readonly status: number; readonly text: string }> {
+  const answered = Promise.withResolvers<IncomingMessage>();
+  get(url, { agent: false, signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWERS_WITHIN_MS)]) }, answered.resolve).on(
+    "error",
+    answered.reject,
+  );
   try {
-    const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWERS_WITHIN_MS)]) });
-    return { status: response.status, text: (await response.text()).trim() };
+    const response = await answered.promise;
+    return { status: response.statusCode ?? 0, text: (await textOf(response)).trim() };
   } catch (error) {
     const { cause } = error as { cause?: unknown };
     const why = cause instanceof Error && cause.message !== "" ? cause.message : (error as Error).message;
