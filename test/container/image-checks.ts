@@ -69,6 +69,8 @@ export async function checkFiles(engine: Engine, image: string, report: Report):
         const { out } = await run("tar", ["-tf", join(directory, "files.tar")]);
         const files = out.split("\n").map((path) => path.replace(/^\.?\//, ""));
         assert.ok(files.includes("symphony/packages/cli/dist/main.js"), "the command is missing");
+        const compiled = files.filter((path) => /^symphony\/compiled\/v\d+[^/]+-10001\/.+/.test(path));
+        assert.ok(compiled.length > 300, `${compiled.length} files of compiled code`);
         for (const [pattern, what] of UNWANTED) {
           const found = files.filter((path) => pattern.test(path));
           assert.deepEqual(found.slice(0, 5), [], what);
