@@ -92,5 +92,40 @@ export const BAD_VALUES: readonly BadValues[] = [
     where: at("/recycle/maxMemoryPercent"),
   },
   { mistake: "an alert for some time", values: "telemetry: { rules: { overrides: { A: { for: soon } } } }", where: at("/overrides/A/for") },
+  {
+    mistake: "a key of a Secret that is not named",
+    values: "database: { existingSecret: null, url: 'postgres://h/d', secretKeys: { password: p } }",
+    where: /database\.secretKeys/,
+  },
+  { mistake: "no time to connect", values: "database: { timeouts: { connectMs: 1 } }", where: at("/database/timeouts/connectMs") },
+  {
+    mistake: "a message without end",
+    values: "workerDefaults: { messageTimeoutSeconds: 0 }",
+    where: at("/workerDefaults/messageTimeoutSeconds"),
+  },
+  {
+    mistake: "isolation by the chart",
+    values: "workers: { default: { isolation: process } }",
+    where: /workers\.default\.isolation: .*execution/,
+  },
+  {
+    mistake: "an API for everybody",
+    values: "api: { auth: { mode: none, allowNone: true } }",
+    where: /api\.auth\.mode: .*symphony token create/,
+  },
+  { mistake: "tokens that nobody made", values: "api: { auth: { mode: token } }", where: /api\.auth\.mode is token/ },
+  { mistake: "an issuer without keys", values: "api: { auth: { mode: oidc } }", where: /api\.auth\.mode is oidc/ },
+  {
+    mistake: "a token for each scope",
+    values: "api: { auth: { secretKeys: { read: r } } }",
+    where: /api\.auth\.secretKeys\.read: .*symphony token create/,
+  },
+  {
+    mistake: "scopes of one's own",
+    values: "api: { auth: { oidc: { readScope: r } } }",
+    where: /api\.auth\.oidc\.readScope: .*auth\.roles/,
+  },
+  { mistake: "a dashboard", values: "api: { dashboard: { enabled: true } }", where: /api\.dashboard: there is no dashboard yet/ },
+  { mistake: "eleven proxies", values: "api: { trustedProxies: 11 }", where: at("/api/trustedProxies") },
   { mistake: "a schema in capitals", values: "database: { schema: Symphony }", where: at("/database/schema") },
 ];

@@ -5,7 +5,7 @@ import { checkOnApiServer } from "./api-server.ts";
 import { BAD_VALUES } from "./bad-values.ts";
 import { POLARIS } from "./polaris.ts";
 import { POLICIES } from "./policy.ts";
-import { CI_FILES, type Manifest, type PodSpec, render, specOf, template } from "./render.ts";
+import { CI_FILES, type Manifest, type PodSpec, podsOf, render, specOf, template } from "./render.ts";
 import { CannotRunHere, CHART, installTools, KUBERNETES, run, type Tools } from "./tools.ts";
 
 /**
@@ -37,7 +37,7 @@ async function main(): Promise<number> {
   const report = new Report();
   let tools: Tools;
   try {
-    tools = await installTools();
+    tools = await installTools(["helm3", "helm4", "kubeconform", "kubeScore"]);
   } catch (error) {
     if (!(error instanceof CannotRunHere)) throw error;
     process.stdout.write(`SKIPPED: ${error.message}\n`);
@@ -175,6 +175,29 @@ async function checkVariants(tools: Tools, report: Report): Promise<void> {
     const images = objects.flatMap((object) => (object.kind === "Pod" ? (object.spec as unknown as PodSpec).containers : []));
     assert.ok(images.length > 0 && images.every(({ image }) => image.endsWith(":probe")));
     assert.match(text, /alert: SymphonyQueueOld[\s\S]{0,900}for: 15m\n\s+labels:\n\s+severity: info/);
+    return undefined;
+  });
+  await report.step("user and password beside an address come from the Secret, as files or as environment", async () => {
+    const database = "url: 'postgresql://db:5432/app', secretKeys: { username: u, password: p }, timeouts: { lockMs: 3000 }";
+    const of = async (more: string) => {
+      const { objects } = await render(tools.helm3, { files: minimal, values: `database: { ${database}${more} }` });
+      const pod = podsOf(objects).find(({ of: { kind } }) => kind === "Deployment")?.spec;
+      const env = pod?.containers[0]?.env?.filter(({ name }) => name.startsWith("DATABASE") || name.includes("LOCK"));
+      return { env: env?.map(({ name, value }) => [name, value]), volumes: pod?.volumes?.map(({ name }) => name) };
+    };
+    const path = "/etc/symphony/database";
+    const url = ["DATABASE_URL", "postgresql://db:5432/app"];
+    const lock = ["SYMPHONY_DATABASE_LOCK_TIMEOUT", "3000"];
+    const files = [
+      ["DATABASE_PASSWORD_FILE", `${path}/password`],
+      ["DATABASE_USERNAME_FILE", `${path}/username`],
+    ];
+    assert.deepEqual(await of(""), { env: [url, ...files, lock], volumes: ["tmp", "database"] });
+    const variables = [
+      ["DATABASE_PASSWORD", undefined],
+      ["DATABASE_USERNAME", undefined],
+    ];
+    assert.deepEqual(await of(", mountAsFile: false"), { env: [url, ...variables, lock], volumes: ["tmp"] });
     return undefined;
   });
   await report.step("every mode of migrations renders", async () => {

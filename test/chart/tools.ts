@@ -54,15 +54,16 @@ export function run(
 }
 
 /**
- * Paths of the tools, built with `go install` into a directory of their own the first time (CHART_TOOLS, or below the
+ * Paths of the tools that are asked for, built with `go install` into a directory of their own the first time (CHART_TOOLS, or below the
  * user's cache).
  *
  * @throws {CannotRunHere} there is no Go, or a tool cannot be fetched.
  */
-export async function installTools(): Promise<Tools> {
+export async function installTools<Name extends Tool>(names: readonly Name[]): Promise<Pick<Tools, Name>> {
   const directory = process.env.CHART_TOOLS ?? join(homedir(), ".cache/symphony-chart-tools");
-  const paths: Partial<Record<Tool, string>> = {};
-  for (const [name, { module, binary, ldflags }] of Object.entries(TOOLS) as [Tool, (typeof TOOLS)[Tool]][]) {
+  const paths = {} as Record<Name, string>;
+  for (const name of names) {
+    const { module, binary, ldflags } = TOOLS[name];
     const gobin = join(directory, module.replaceAll(/[^A-Za-z0-9.]+/g, "-"));
     paths[name] = join(gobin, binary);
     if (existsSync(paths[name])) continue;
@@ -74,5 +75,5 @@ export async function installTools(): Promise<Tools> {
     });
     if (done.code !== 0) throw new CannotRunHere(`${module} cannot be had: ${done.err.trim().split("\n").at(-1)}`);
   }
-  return paths as Tools;
+  return paths;
 }

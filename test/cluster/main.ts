@@ -23,7 +23,7 @@ const IMAGE = "docker.io/symphony/messenger:test";
 async function main(): Promise<number> {
   const report = new Report();
   try {
-    const tools = await installTools();
+    const tools = await installTools(["helm4"]);
     const cluster = process.env.CLUSTER === "1" ? new Cluster(tools.helm4, process.env.KUBECONFIG) : await startCluster(tools.helm4);
     try {
       await runScenario(cluster, report);

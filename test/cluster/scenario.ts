@@ -14,7 +14,7 @@ import { type Cluster, DEPLOYMENT, NAMESPACE, RELEASE } from "./cluster.ts";
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const VALUES = path("./load-values.yaml");
 const DATABASE_NAMESPACE = "symphony-database";
-const IN_CLUSTER = `postgresql://postgres:secret@postgres.${DATABASE_NAMESPACE}:5432/postgres`;
+const CREDENTIALS = ["--from-literal=username=postgres", "--from-literal=password=secret"];
 const Work = defineMessage("test.work");
 const argument = process.argv.indexOf("--messages");
 const MESSAGES = argument < 0 ? 20_000 : Number(process.argv[argument + 1]);
@@ -54,7 +54,7 @@ async function prepare(cluster: Cluster): Promise<undefined> {
   });
   await cluster.kubectl(["create", "namespace", NAMESPACE]);
   await cluster.kubectl(["label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted"]);
-  await cluster.kubectl(["-n", NAMESPACE, "create", "secret", "generic", "messenger-database", `--from-literal=url=${IN_CLUSTER}`]);
+  await cluster.kubectl(["-n", NAMESPACE, "create", "secret", "generic", "messenger-database", ...CREDENTIALS]);
   return undefined;
 }
 

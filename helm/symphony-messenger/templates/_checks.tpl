@@ -1,6 +1,11 @@
 {{/* What a schema cannot say. Rendered once, by the workers; every message says what to do. */}}
 {{- define "symphony.checks" -}}
-{{- if not .Values.database.existingSecret -}}
+{{- include "symphony.checkUnsupported" . -}}
+{{- $db := .Values.database -}}
+{{- if and $db.url (not $db.existingSecret) (or $db.secretKeys.username $db.secretKeys.password) -}}
+{{- fail "database.secretKeys.username and .password are keys of a Secret: name it with database.existingSecret" -}}
+{{- end -}}
+{{- if not (or $db.existingSecret $db.url) -}}
 {{- fail "database.existingSecret is not set. Make a Secret with the connection string and name it: kubectl create secret generic messenger-database --from-literal=url=postgresql://USER:PASSWORD@HOST:5432/DATABASE" -}}
 {{- end -}}
 {{- if and .Values.config.inline (or .Values.config.existingConfigMap .Values.existingConfigMap) -}}
@@ -12,6 +17,13 @@
 {{- if and .Values.api.auth.existingSecret (not (or .Values.api.auth.secretKeys.tokens .Values.api.auth.secretKeys.token .Values.api.auth.secretKeys.cronSecret)) -}}
 {{- fail "api.auth.existingSecret is set, but none of api.auth.secretKeys says what is in it" -}}
 {{- end -}}
+{{- $auth := .Values.api.auth -}}
+{{- if and (eq $auth.mode "token") (not (and $auth.existingSecret (or $auth.secretKeys.tokens $auth.secretKeys.token))) -}}
+{{- fail "api.auth.mode is token: set api.auth.existingSecret and api.auth.secretKeys.tokens or .token (symphony token create)" -}}
+{{- end -}}
+{{- if and (eq $auth.mode "oidc") (not (or $auth.oidc.jwksUrl $auth.oidc.jwksUri)) -}}
+{{- fail "api.auth.mode is oidc: set api.auth.oidc.jwksUri" -}}
+{{- end -}}
 {{- range $name, $pool := (include "symphony.pools" . | fromJson) -}}
 {{- include "symphony.checkPool" (dict "root" $ "name" $name "pool" $pool) -}}
 {{- end -}}
@@ -20,6 +32,32 @@
 {{- if gt $budget (int .Values.database.maxConnections) -}}
 {{- fail (printf "the fleet could open %d connections, database.maxConnections allows %d: fewer replicas or processes, or a smaller poolSize (database.pool.max)" $budget (int .Values.database.maxConnections)) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Values that charts like this one have and that mean nothing here: refused with what to do, and not as misspelt. */}}
+{{- define "symphony.checkUnsupported" -}}
+{{- $pools := merge (dict "workerDefaults" .Values.workerDefaults) (dict) -}}
+{{- range $name, $own := .Values.workers -}}{{- $_ := set $pools (printf "workers.%s" $name) (default dict $own) -}}{{- end -}}
+{{- range $path, $pool := $pools -}}
+{{- if hasKey $pool "isolation" -}}
+{{- fail (printf "%s.isolation: where a handler runs is said by the handler itself, defineHandler(…, { execution: \"thread\" or \"inline\" })" $path) -}}
+{{- end -}}
+{{- end -}}
+{{- $auth := .Values.api.auth -}}
+{{- if or (eq $auth.mode "none") (hasKey $auth "allowNone") -}}
+{{- fail "api.auth.mode: there is no admin API that lets everybody in. Make a token (symphony token create) and name its Secret with api.auth.existingSecret" -}}
+{{- end -}}
+{{- range $key := list "read" "operate" -}}
+{{- if hasKey $auth.secretKeys $key -}}
+{{- fail (printf "api.auth.secretKeys.%s: tokens of several scopes are in one file, api.auth.secretKeys.tokens (symphony token create NAME --scopes read,operate)" $key) -}}
+{{- end -}}
+{{- if hasKey $auth.oidc (printf "%sScope" $key) -}}
+{{- fail (printf "api.auth.oidc.%sScope: scopes have fixed names; roles of an issuer are mapped to them by auth.roles of the configuration" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if hasKey .Values.api "dashboard" -}}
+{{- fail "api.dashboard: there is no dashboard yet; telemetry.dashboards has those for Grafana" -}}
 {{- end -}}
 {{- end -}}
 

@@ -145,6 +145,24 @@ Deployment was made with; rendered without a cluster, it is the value.
 {{- end -}}
 {{- end -}}
 
+{{/* What of the database comes from its Secret, as JSON: url, username, password and their keys. */}}
+{{- define "symphony.databaseKeys" -}}
+{{- $db := .Values.database -}}
+{{- $keys := dict -}}
+{{- range $name := list "url" "username" "password" -}}
+{{- $key := get $db.secretKeys $name -}}
+{{- if and $key (not (and $db.url (eq $name "url"))) -}}{{- $_ := set $keys $name $key -}}{{- end -}}
+{{- end -}}
+{{- toJson $keys -}}
+{{- end -}}
+
+{{- define "symphony.messageTimeout" -}}
+{{- if not (kindIs "invalid" .messageTimeoutSeconds) }}
+- name: SYMPHONY_WORKER_MESSAGE_TIMEOUT
+  value: {{ mul .messageTimeoutSeconds 1000 | quote }}
+{{- end }}
+{{- end -}}
+
 {{- define "symphony.caSecret" -}}
 {{- default (ternary .Values.database.existingSecret "" (ne .Values.database.secretKeys.ca "")) .Values.database.tls.existingCaSecret -}}
 {{- end -}}

@@ -73,14 +73,17 @@ topologySpreadConstraints:
 - name: tmp
   emptyDir:
     sizeLimit: {{ .root.Values.temporaryVolumeSize }}
-{{- if .root.Values.database.mountAsFile }}
+{{- $keys := include "symphony.databaseKeys" .root | fromJson }}
+{{- if and .root.Values.database.mountAsFile $keys }}
 - name: database
   secret:
     secretName: {{ .secret }}
     defaultMode: 0440
     items:
-      - key: {{ .root.Values.database.secretKeys.url }}
-        path: url
+      {{- range $path, $key := $keys }}
+      - key: {{ $key }}
+        path: {{ $path }}
+      {{- end }}
 {{- end }}
 {{- with include "symphony.caSecret" .root }}
 - name: database-ca
@@ -104,7 +107,7 @@ topologySpreadConstraints:
 {{- define "symphony.volumeMounts" -}}
 - name: tmp
   mountPath: /tmp
-{{- if .root.Values.database.mountAsFile }}
+{{- if and .root.Values.database.mountAsFile (include "symphony.databaseKeys" .root | fromJson) }}
 - name: database
   mountPath: /etc/symphony/database
   readOnly: true
@@ -127,15 +130,27 @@ topologySpreadConstraints:
 
 {{/* dict root, secret: the environment of every container of ours. */}}
 {{- define "symphony.environment" -}}
-{{- if .root.Values.database.mountAsFile }}
-- name: DATABASE_URL_FILE
-  value: /etc/symphony/database/url
-{{- else }}
+{{- with .root.Values.database.url }}
 - name: DATABASE_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- range $path, $key := include "symphony.databaseKeys" .root | fromJson }}
+{{- if $.root.Values.database.mountAsFile }}
+- name: DATABASE_{{ upper $path }}_FILE
+  value: /etc/symphony/database/{{ $path }}
+{{- else }}
+- name: DATABASE_{{ upper $path }}
   valueFrom:
     secretKeyRef:
-      name: {{ .secret }}
-      key: {{ .root.Values.database.secretKeys.url }}
+      name: {{ $.secret }}
+      key: {{ $key }}
+{{- end }}
+{{- end }}
+{{- range $key, $what := dict "connectMs" "CONNECT" "queryMs" "STATEMENT" "lockMs" "LOCK" }}
+{{- with get $.root.Values.database.timeouts $key }}
+- name: SYMPHONY_DATABASE_{{ $what }}_TIMEOUT
+  value: {{ int . | quote }}
+{{- end }}
 {{- end }}
 {{- $ca := include "symphony.caSecret" .root }}
 {{- if $ca }}
