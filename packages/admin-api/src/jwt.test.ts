@@ -269,6 +269,23 @@ test("gives roles what the configuration says, wherever the issuer puts them", a
   assert.throws(() => parseAuthConfig({ roles: { a: ["symphony:all"] } }), /config\.auth\.roles\.a\[0\] must be one of/);
 });
 
+test("limits roles to the queues that the configuration says", async (t) => {
+  const roles = { team: ["symphony:read"], other: ["symphony:read"], lead: ["symphony:read"] };
+  const claims = claimsOf({ roles, roleQueues: { team: ["default"], other: ["none.*", "images"] }, roleClaim: "roles" });
+  const { admin, issuer, key } = await bed(t, { claims });
+  const queues = async (...has: string[]): Promise<readonly string[]> => {
+    const token = await issuer.sign(key, { scope: undefined, roles: has });
+    const { status, body } = await admin.call("GET", "/api/symphony/queues", { token });
+    assert.equal(status, 200, has.join());
+    return body.queues.map((each: { queue: string }) => each.queue).sort();
+  };
+  assert.deepEqual(
+    [await queues("lead"), await queues("team"), await queues("other"), await queues("team", "other"), await queues("lead", "team")],
+    [["default", "images"], ["default"], ["images"], ["default", "images"], ["default"]],
+  );
+  assert.throws(() => parseAuthConfig({ roleQueues: { team: ["a/b"] } }), /roleQueues/);
+});
+
 test("lets in a user of a Supabase project with a shared secret, by their role", async (t) => {
   const claims = claimsOf({ roles: { authenticated: ["symphony:read", "symphony:dispatch"] } });
   const admin = await startAdmin(t, { auth: { jwt: { secret: SECRET, claims } } });

@@ -1,3 +1,4 @@
+import type { QueuePattern } from "@symphony/core";
 import type { JwtClaims } from "./jwt-options.ts";
 import { SCOPES, type Scope } from "./scopes.ts";
 
@@ -8,6 +9,15 @@ export function scopesOf(claims: Claims, { roles, roleClaim, scopeClaim }: JwtCl
   const named = namesIn(claims, scopeClaim);
   const ofRoles = namesIn(claims, roleClaim).flatMap((role) => (Object.hasOwn(roles, role) ? (roles[role] ?? []) : []));
   return new Set([...SCOPES.filter((scope) => named.includes(scope)), ...ofRoles]);
+}
+
+/**
+ * The queues that a token is limited to: those of its roles that have any, together; undefined when none has. A role
+ * without an entry does not lift the limit of another.
+ */
+export function queuesOf(claims: Claims, { roleQueues, roleClaim }: JwtClaims): readonly QueuePattern[] | undefined {
+  const limited = namesIn(claims, roleClaim).filter((role) => Object.hasOwn(roleQueues, role));
+  return limited.length === 0 ? undefined : [...new Set(limited.flatMap((role) => roleQueues[role] ?? []))];
 }
 
 function namesIn(claims: Claims, path: string): readonly string[] {

@@ -1,4 +1,4 @@
-import { ConfigError } from "@symphony/core";
+import { ConfigError, type QueuePattern } from "@symphony/core";
 import type { Scope } from "./scopes.ts";
 import { weaknessOf } from "./tokens.ts";
 
@@ -22,6 +22,8 @@ export interface JwtOptions {
 export interface JwtClaims {
   /** Role → what it may do. Default: no role may do anything. */
   readonly roles: Readonly<Record<string, readonly Scope[]>>;
+  /** Role → the only queues that exist for it. Default: no role is limited. */
+  readonly roleQueues: Readonly<Record<string, readonly QueuePattern[]>>;
   /** Where the role stands, or the list of them. Default "role". */
   readonly roleClaim: string;
   /** Where scopes stand, by name: a text with spaces, or a list. Default "scope". */

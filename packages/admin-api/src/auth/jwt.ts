@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { type Clock, type Logger, MessengerError } from "@symphony/core";
 import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
 import { parseStrictJson } from "../http/strict-json.ts";
-import { scopesOf } from "./claims.ts";
+import { queuesOf, scopesOf } from "./claims.ts";
 import { type JwtOptions, type ParsedJwtOptions, parseJwtOptions } from "./jwt-options.ts";
 import { type KeysState, RemoteKeys } from "./remote-keys.ts";
 import { digestOf, type Principal, tokenIdOf } from "./tokens.ts";
@@ -73,7 +73,15 @@ export class JwtVerifier {
         ...(issuer === undefined ? {} : { issuer }),
       });
       assertTimes(payload, now / 1_000);
-      return { ...identity(payload, issuer), kind: "jwt", tokenId: tokenIdOf(digestOf(token)), scopes: scopesOf(payload, claims) };
+      const queues = queuesOf(payload, claims);
+      const limit = queues === undefined ? {} : { queues };
+      return {
+        ...identity(payload, issuer),
+        kind: "jwt",
+        tokenId: tokenIdOf(digestOf(token)),
+        scopes: scopesOf(payload, claims),
+        ...limit,
+      };
     } catch (error) {
       if (error instanceof MessengerError || error instanceof TokenRefused) throw error;
       if (error instanceof errors.JOSEError) throw new TokenRefused(error.message, { cause: error });
