@@ -29,11 +29,12 @@ test("every example of the document is valid by the document", async () => {
 
 test("a server takes the examples of requests, as far as there is what they name", async () => {
   const document = await Document.of(bed);
-  for (const { method, path } of document.operations) {
+  for (const { method, path, scope } of document.operations) {
+    const token = scope === "cron secret" ? bed.tokens.cron : bed.tokens.all;
     const { requestBody } = document.raw.paths[path][method.toLowerCase()];
     if (requestBody === undefined) continue;
     const filled = path.replace("{id}", "01a21261-b019-7001-ab5c-c9f9ed953b21").replace("{name}", "images");
-    const { status, text } = await bed.ask(method, filled, { body: requestBody.content["application/json"].example });
+    const { status, text } = await bed.ask(method, filled, { token, body: requestBody.content["application/json"].example });
     assert.ok(status < 300 || [404, 409].includes(status) || text.includes("PAYLOAD_INVALID"), `${method} ${path}: ${text}`);
   }
 });

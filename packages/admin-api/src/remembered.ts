@@ -29,7 +29,7 @@ interface Kept<T> {
 const LATE = 4;
 /** Milliseconds: nothing is late before the least, everything after the most. */
 const LEAST_PATIENCE_MS = 60;
-const MOST_PATIENCE_MS = 1_000;
+const MOST_PATIENCE_MS = 500;
 /** Readings whose length is remembered, for each key. */
 const LENGTHS = 9;
 
