@@ -3,16 +3,9 @@ import { defineConfig, defineHandler, defineMessage } from "@symphony/core";
 import { countPosts } from "./count-posts.ts";
 import { Ledger } from "./ledger.ts";
 import { type BenchEnvironment, ENVIRONMENT_KEY, QUEUE, queueName } from "./ours-names.ts";
-import { handlerOf, NOOP } from "./work.ts";
+import { handlerOf } from "./work.ts";
 
-// A fleet under the bench has no shared memory with it: there only the address is known.
-const environment = (getEnvironmentData(ENVIRONMENT_KEY) ?? {
-  dsn: process.env.SYMPHONY_BENCH_DSN,
-  execution: "thread",
-  queues: 1,
-  work: NOOP,
-  ledger: Ledger.create(Number(process.env.SYMPHONY_BENCH_COUNT ?? 1_000)).buffers,
-}) as unknown as BenchEnvironment;
+const environment = getEnvironmentData(ENVIRONMENT_KEY) as unknown as BenchEnvironment;
 const { dsn, execution, work, queues, posts, options } = environment;
 if (posts !== undefined) countPosts(posts);
 const handle = handlerOf(work, new Ledger(environment.ledger));

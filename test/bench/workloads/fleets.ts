@@ -1,8 +1,7 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { Fleet } from "../../faults/fleet.ts";
 import { Processes } from "../../support/processes.ts";
+import { BuiltFleet } from "../built-fleet.ts";
 import { ConsumerProcess } from "../child.ts";
 import type { Sample, Standing } from "../compete.ts";
 import type { Settings } from "../contestant.ts";
@@ -16,27 +15,21 @@ import { Stage } from "../stage.ts";
 import { median } from "../statistics.ts";
 import { limit, type Section, type Workload } from "../workload.ts";
 
-const CONFIG = fileURLToPath(new URL("../ours.config.ts", import.meta.url));
 const TITLE = "symphony consume";
 
-interface FleetShape {
-  readonly processes: number;
-  readonly concurrency?: number;
-  readonly flags?: readonly string[];
-}
+type Flags = Readonly<Record<string, string | number>>;
 
 /** `symphony consume` as a container runs it, over a database of its own. */
 async function withFleet<Result>(
   context: Context,
-  shape: FleetShape,
-  run: (fleet: Fleet, stage: Stage) => Promise<Result>,
+  flags: Flags,
+  run: (fleet: BuiltFleet, stage: Stage) => Promise<Result>,
 ): Promise<Result> {
   const contestant = await loadContestant("ours");
   const stage = await Stage.open(context, contestant, { name: "nothing", make: (target) => contestant.fill(target, 0) });
   const processes = new Processes();
   try {
-    const env = { SYMPHONY_BENCH_DSN: stage.target.connectionString };
-    const fleet = await Fleet.start(processes, stage.database, "", { threads: 2, config: CONFIG, env, ...shape });
+    const fleet = await BuiltFleet.start(processes, stage.target.connectionString, { threads: 2, ...flags });
     const result = await run(fleet, stage);
     await fleet.stop();
     return result;
@@ -131,7 +124,7 @@ interface Seen {
 }
 
 /** Sends as fast as the worker handles, and writes down its memory on the way. */
-async function feed(fleet: Fleet, stage: Stage, count: number, untilMs: number): Promise<{ sent: number; seen: readonly Seen[] }> {
+async function feed(fleet: BuiltFleet, stage: Stage, count: number, untilMs: number): Promise<{ sent: number; seen: readonly Seen[] }> {
   const { messenger, Bench } = await open({ dsn: stage.target.connectionString, execution: "inline", queues: 1, options: {} });
   const [pid] = fleet.workers();
   if (pid === undefined) throw new Error("the fleet has no worker process");
@@ -170,8 +163,7 @@ async function handledBy(stage: Stage, sent: number): Promise<number> {
 
 async function memory(context: Context): Promise<readonly Section[]> {
   const count = context.count ?? (context.quick ? 50_000 : 1_000_000);
-  const shape = { processes: 1, concurrency: 200, flags: ["--batch-size", "500"] };
-  return withFleet(context, shape, async (fleet, stage) => {
+  return withFleet(context, { processes: 1, concurrency: 200, "batch-size": 500 }, async (fleet, stage) => {
     const idleMb = Math.max(...fleet.workers().map(residentMb));
     const from = now();
     const { sent, seen } = await feed(fleet, stage, count, from + 140_000);
