@@ -102,14 +102,20 @@ export function markdown(result: BenchResult, plots: ReadonlyMap<string, string>
   return [machineMarkdown(result), ...sections].join("\n\n");
 }
 
+const VERDICTS = new Map([
+  [true, "met    "],
+  [false, "NOT MET"],
+  [undefined, "unknown"],
+]);
+
 /** All goals of a result, one line each. */
-export function goalLines({ workloads }: BenchResult): string[] {
+export function goalLines({ workloads }: Pick<BenchResult, "workloads">): string[] {
   return Object.values(workloads).flatMap(({ sections }) =>
     sections.flatMap(({ title, goals }) =>
       goals.map((goal) => {
         const seen =
           goal.seen === undefined ? "–" : `${goal.seen.median.toFixed(2)} (${goal.seen.min.toFixed(2)} to ${goal.seen.max.toFixed(2)})`;
-        return `${isMet(goal) === true ? "met    " : "NOT MET"} ${title}: ${goal.text}: ${seen}, goal ${goal.sense} ${goal.bound}`;
+        return `${VERDICTS.get(isMet(goal))} ${title}: ${goal.text}: ${seen}, goal ${goal.sense} ${goal.bound}`;
       }),
     ),
   );

@@ -27,7 +27,7 @@ const wanted = ({ only }: Context, names: readonly string[]): string[] =>
   names.filter((name) => only === undefined || name === "ours" || only.includes(name));
 
 /** A slow contestant gets fewer messages: its rate is as steady, and the time goes to the others. */
-const SLOW: Readonly<Record<string, number>> = { bullmqPostgres: 5, bullmq: 2 };
+const SLOW: Readonly<Record<string, number>> = { bullmqPostgres: 20, bullmq: 5 };
 
 const countFor = (context: Context, name: string): number =>
   Math.ceil((context.count ?? (context.quick ? 10_000 : 50_000)) / (SLOW[name] ?? 1));
@@ -63,7 +63,7 @@ async function one(context: Context): Promise<readonly Section[]> {
   const names = wanted(context, ["ours", "threads", "pgboss", "graphile", "bullmq", "bullmqPostgres", "raw", "rawTake"]);
   const choices = await chooseAll(context, names);
   const entries = choices.map((choice) => entryOf(context, choice));
-  const standings = await compete(context, entries, { pairs: 5, budgetMs: 200_000 });
+  const standings = await compete(context, entries, { pairs: 5, budgetMs: 150_000 });
   const goals = [
     goal("over graphile-worker", standings, ["ours", "graphile"], 1.5),
     goal("over pg-boss work()", standings, ["ours", "pgboss"], 2),
@@ -84,7 +84,7 @@ async function two(context: Context): Promise<readonly Section[]> {
   const names = wanted(context, ["ours", "threads", "graphile"]);
   const choices = await chooseAll(context, names);
   const entries = choices.map((choice) => entryOf(context, choice, { processes: 2 }));
-  const standings = await compete(context, entries, { pairs: 5, budgetMs: 75_000 });
+  const standings = await compete(context, entries, { pairs: 5, budgetMs: 60_000 });
   const goals = [goal("over graphile-worker's two processes", standings, ["ours", "graphile"], 1.5)];
   const title = `Drain of ${countFor(context, "ours")} no-op messages, two processes`;
   const about = "Two consuming processes and the server share the machine's cores.";
