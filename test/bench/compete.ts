@@ -40,7 +40,7 @@ export async function compete(
   let longestMs = 0;
   for (let round = 0; round < (context.pairs ?? (context.quick ? 1 : pairs)); round++) {
     const roundFrom = performance.now();
-    if (round > 0 && roundFrom - from + longestMs > budgetMs) break;
+    if (round > 0 && roundFrom + longestMs > Math.min(from + budgetMs, context.endsAt)) break;
     // Every other round backwards: nobody always runs on a machine that the same neighbour has just warmed up.
     for (const standing of round % 2 === 0 ? standings : standings.toReversed()) {
       if (standing.failure !== undefined) continue;

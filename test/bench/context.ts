@@ -7,6 +7,8 @@ export interface Context {
   readonly redis: RedisServer | { readonly unavailable: string };
   /** Short looks instead of figures. */
   readonly quick: boolean;
+  /** On the monotonic clock: no round begins that would end after it, except each comparison's first. */
+  readonly endsAt: number;
   /** Pairs per comparison, where the command line says so. */
   readonly pairs: number | undefined;
   /** Messages per run, where the command line says so. */
@@ -25,6 +27,7 @@ export const contextOf = (server: Server): Context => ({
   server,
   redis: { unavailable: "no Redis was started" },
   quick: false,
+  endsAt: Number.POSITIVE_INFINITY,
   pairs: undefined,
   count: undefined,
   only: undefined,

@@ -18,6 +18,7 @@ const USAGE = `npm run bench -- [options]
   --workload a,b   ${WORKLOADS.map(({ name }) => name).join(", ")}; or all (drain)
   --quick          short looks: few messages, one pair
   --count N        messages per run, where a workload has a number of them
+  --minutes N      comparisons get fewer pairs so that all is over after about so many minutes (20)
   --pairs N        pairs per comparison, if time allows
   --only a,b       contestants beside ours (${CONTESTANTS.filter((name) => name !== "ours").join(", ")})
   --no-threads     leaves out our thread mode
@@ -33,6 +34,7 @@ const { values: given } = parseArgs({
     workload: { type: "string", default: "drain" },
     quick: { type: "boolean", default: false },
     count: { type: "string" },
+    minutes: { type: "string", default: "20" },
     pairs: { type: "string" },
     only: { type: "string" },
     "no-threads": { type: "boolean", default: false },
@@ -110,7 +112,7 @@ function chosen(): readonly Workload[] {
   });
 }
 
-function limits(): Pick<Context, "quick" | "pairs" | "count" | "only" | "prof"> {
+function limits(): Pick<Context, "quick" | "endsAt" | "pairs" | "count" | "only" | "prof"> {
   const numberOf = (text: string | undefined): number | undefined => (text === undefined ? undefined : Number(text));
   const others = given.only?.split(",").filter((name) => name !== "") ?? CONTESTANTS;
   const only = given["no-threads"]
@@ -118,7 +120,8 @@ function limits(): Pick<Context, "quick" | "pairs" | "count" | "only" | "prof"> 
     : given.only === undefined
       ? undefined
       : [...others, "threads"];
-  return { quick: given.quick, pairs: numberOf(given.pairs), count: numberOf(given.count), only, prof: given.prof };
+  const endsAt = performance.now() + Number(given.minutes) * 60_000;
+  return { quick: given.quick, endsAt, pairs: numberOf(given.pairs), count: numberOf(given.count), only, prof: given.prof };
 }
 
 function aboveFloor(result: BenchResult): boolean {

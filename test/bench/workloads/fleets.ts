@@ -114,6 +114,9 @@ async function idle(context: Context): Promise<readonly Section[]> {
   }
 }
 
+const LONGEST_MS = 140_000;
+/** The heaps of process and threads have their size by then. */
+const SHORTEST_MS = 60_000;
 const GROUP = 1_000;
 /** Messages that may wait: enough that the worker always has some. */
 const AHEAD = 20_000;
@@ -166,7 +169,12 @@ async function memory(context: Context): Promise<readonly Section[]> {
   return withFleet(context, { processes: 1, concurrency: 200, "batch-size": 500 }, async (fleet, stage) => {
     const idleMb = Math.max(...fleet.workers().map(residentMb));
     const from = now();
-    const { sent, seen } = await feed(fleet, stage, count, from + 140_000);
+    const { sent, seen } = await feed(
+      fleet,
+      stage,
+      count,
+      from + Math.min(LONGEST_MS, Math.max(SHORTEST_MS, context.endsAt - performance.now())),
+    );
     const perSecond = (sent / (now() - from)) * 1_000;
     const handled = await handledBy(stage, sent);
     if (handled !== sent) throw new RejectedError(`sent ${sent} messages, handled were ${handled}`);
