@@ -90,11 +90,11 @@ interface StatementRow {
 async function statementsOf(database: Database, count: number, title: string): Promise<Table> {
   const found = await database.query<StatementRow>(`
     SELECT query, calls, rows, wal_bytes AS wal, total_exec_time AS ms FROM pg_stat_statements
-    WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND query NOT LIKE '%pg_stat_statements%'
+    WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND query !~ 'pg_stat|look|CHECKPOINT' AND total_exec_time > 0.1
     ORDER BY total_exec_time DESC LIMIT 8`);
   const per = (value: string | number, digits: number): string => (Number(value) / count).toFixed(digits);
   const rows = found.map(({ query, calls, rows: touched, wal, ms }) => [
-    code(query.replaceAll(/\s+/g, " ").slice(0, SHOWN)),
+    describe(query.replaceAll(/\s+/g, " ")),
     calls,
     per(touched, 2),
     per(wal, 0),
@@ -102,6 +102,16 @@ async function statementsOf(database: Database, count: number, title: string): P
   ]);
   return { title, columns: ["statement", "calls", "rows", "WAL (bytes)", "time (µs)"], rows };
 }
+
+/** Those that cost anything, by what they do. */
+const STATEMENTS: readonly (readonly [RegExp, string])[] = [
+  [/^INSERT INTO symphony\.job /, "insert of messages"],
+  [/FOR KEY SHARE/, "pg-boss's foreign keys, checked at commit"],
+  [/pg_notify/, "wake-up"],
+  [/SKIP LOCKED/, "acknowledgement of the last bundle and claim of the next"],
+];
+
+const describe = (query: string): string => STATEMENTS.find(([pattern]) => pattern.test(query))?.[1] ?? code(query.slice(0, SHOWN));
 
 const code = (text: string): string => `\`${text.replaceAll("|", "¦").replaceAll("`", "'")}\``;
 const share = (part: number, all: number): string => `${((part / all) * 100).toFixed(0)} %`;
