@@ -88,6 +88,10 @@ function named(name: string, schema: Schema, known: Known): fc.Arbitrary<unknown
     return fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...known.queues) }, right);
   if (name === "transport") return fc.oneof({ weight: 4, arbitrary: fc.constant("default") }, right);
   if (name === "id") return fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...known.ids) }, right);
+  // Few, so that requests meet the keys of others, and their own.
+  if (name === "Idempotency-Key") return fc.oneof({ weight: 6, arbitrary: fc.integer({ min: 1, max: 60 }).map((n) => `key-${n}`) }, right);
+  if (name === "X-Symphony-Timestamp")
+    return fc.oneof({ weight: 4, arbitrary: fc.constant(String(Math.floor(Date.now() / 1_000))) }, right);
   // Nobody waits a minute for each of ten thousand.
   if (name === "timeLimit") return fc.integer({ min: 1_000, max: 1_200 });
   return right;
