@@ -6,14 +6,27 @@ export const NAMESPACE = "symphony-test";
 export const RELEASE = "load";
 export const DEPLOYMENT = `${RELEASE}-symphony-messenger-worker-default`;
 
+/** A node that may be lost. */
+export interface Expendable {
+  readonly name: string;
+  /** Resolves when nothing of it runs any more; nobody was told. */
+  fail(): Promise<void>;
+}
+
 /** A Kubernetes cluster, by kubectl and helm. */
 export class Cluster {
   readonly #helm: string;
   readonly #env: NodeJS.ProcessEnv;
   readonly #stop: () => Promise<void>;
+  readonly expendable: Expendable | undefined;
   readonly #forwards: ChildProcess[] = [];
 
-  constructor(helm: string, kubeconfig: string | undefined, stop: () => Promise<void> = async () => undefined) {
+  constructor(
+    helm: string,
+    kubeconfig: string | undefined,
+    { stop = async () => undefined, expendable }: { stop?: () => Promise<void>; expendable?: Expendable } = {},
+  ) {
+    this.expendable = expendable;
     this.#helm = helm;
     this.#env = kubeconfig === undefined ? {} : { KUBECONFIG: kubeconfig };
     this.#stop = stop;
@@ -45,6 +58,13 @@ export class Cluster {
   async pods(): Promise<readonly string[]> {
     const label = "app.kubernetes.io/component=worker-default";
     const out = await this.kubectl(["-n", NAMESPACE, "get", "pods", "-l", label, "-o", "jsonpath={.items[*].metadata.name}"]);
+    return out.split(" ").filter((name) => name !== "");
+  }
+
+  /** Names of the worker pods on a node. */
+  async podsOn(node: string): Promise<readonly string[]> {
+    const flags = ["-l", "app.kubernetes.io/component=worker-default", `--field-selector=spec.nodeName=${node}`];
+    const out = await this.kubectl(["-n", NAMESPACE, "get", "pods", ...flags, "-o", "jsonpath={.items[*].metadata.name}"]);
     return out.split(" ").filter((name) => name !== "");
   }
 

@@ -13,11 +13,12 @@ import { runScenario } from "./scenario.ts";
  *   npm run cluster [-- --messages 20000]
  *
  * The cluster: that of KUBECONFIG with CLUSTER=1, its node having the image symphony/messenger:test and postgres:17
- * (deploy/kind/up.sh does this); else one that the scripts of CONTAINER_KIT start from the programs in KUBE_BIN. Exit
- * code 77: there is none; the reason is printed.
+ * (deploy/kind/up.sh does this); else one that the scripts of CONTAINER_KIT start from the programs in KUBE_BIN, with a
+ * second node (second-node.sh) that is drained and lost. Exit code 77: there is none; the reason is printed.
  */
 const SKIPPED = 77;
 const KIT = process.env.CONTAINER_KIT ?? join(ROOT, "../shared/containers");
+const SECOND_NODE = join(ROOT, "test/cluster/second-node.sh");
 const IMAGE = "docker.io/symphony/messenger:test";
 
 async function main(): Promise<number> {
@@ -49,24 +50,30 @@ async function startCluster(helm: string): Promise<Cluster> {
   await engine.must(["build", "-t", IMAGE, ROOT], 400_000);
   const directory = process.env.CLUSTER_DIR ?? "/var/tmp/symphony-test-cluster";
   const env = { CLUSTER_DIR: directory, CLUSTER_NETNS: "symphony-test", CLUSTER_NET: "10.223.0" };
-  const must = async (args: readonly string[]): Promise<string> => {
-    const { code, out, err } = await run(script, args, { env, withinMs: 180_000 });
+  const must = async (program: string, args: readonly string[]): Promise<void> => {
+    const { code, err } = await run(program, args, { env, withinMs: 180_000 });
     if (code !== 0) throw new CannotRunHere(`the cluster does not start: ${err.trim().split("\n").at(-1)}`);
-    return out;
   };
-  const stop = async (): Promise<void> => void (await run(script, ["down"], { env, withinMs: 60_000 }));
+  const base = async (kind: string): Promise<string> =>
+    (await run(join(KIT, "base-image.sh"), [kind], { env: { ENGINE: "none" }, withinMs: 240_000 })).out.trim();
+  const stop = async (): Promise<void> => {
+    await run(SECOND_NODE, ["down"], { env, withinMs: 60_000 });
+    await run(script, ["down"], { env, withinMs: 60_000 });
+  };
   try {
     await run(join(KIT, "install.sh"), ["cluster"], { withinMs: 180_000 });
-    await must(["up"]);
+    await must(script, ["up"]);
     const archive = join(directory, "image.tar");
     await engine.must(["save", "-o", archive, IMAGE], 120_000);
-    const postgres = (await run(join(KIT, "base-image.sh"), ["postgres"], { env: { ENGINE: "none" }, withinMs: 240_000 })).out.trim();
-    await must(["load", archive, postgres]);
+    const postgres = await base("postgres");
+    await must(script, ["load", archive, postgres]);
+    await must(SECOND_NODE, ["up", archive, postgres, await base("pause")]);
   } catch (error) {
     await stop();
     throw error;
   }
-  return new Cluster(helm, join(directory, "kubeconfig"), stop);
+  const fail = () => must(SECOND_NODE, ["stop"]);
+  return new Cluster(helm, join(directory, "kubeconfig"), { stop, expendable: { name: "node-2", fail } });
 }
 
 process.exitCode = await main();

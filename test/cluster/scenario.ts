@@ -9,7 +9,7 @@ import type { Fault, JournalEntry, RunEntry } from "../support/journal.ts";
 import { allMessages, UNFINISHED } from "../support/messages.ts";
 import { type Random, seeded } from "../support/random.ts";
 import type { Report } from "../support/report.ts";
-import { type Cluster, DEPLOYMENT, NAMESPACE, RELEASE } from "./cluster.ts";
+import { type Cluster, DEPLOYMENT, type Expendable, NAMESPACE, RELEASE } from "./cluster.ts";
 
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const VALUES = path("./load-values.yaml");
@@ -23,6 +23,9 @@ const BATCH = 100;
 const PAUSE_MS = 1_200;
 const DRAINED_WITHIN_MS = 180_000;
 const DELETIONS = 3;
+/** Messages that are sent just before a node fails, and milliseconds that each takes. */
+const LOST_WITH = 400;
+const LONG_MS = 3_000;
 const GONE_WITHIN_MS = 60_000;
 const WORKERS = "app.kubernetes.io/component=worker-default";
 const ROLLED = ["workers.default.podLabels.rolled=yes"];
@@ -48,10 +51,13 @@ export async function runScenario(cluster: Cluster, report: Report): Promise<voi
 const lastLine = (text: string): string => text.trim().split("\n").at(-1) ?? "";
 
 async function prepare(cluster: Cluster): Promise<undefined> {
+  // The database is on the node that stays.
+  if (cluster.expendable !== undefined) await cluster.kubectl(["cordon", cluster.expendable.name]);
   await cluster.kubectl(["apply", "-f", path("./postgres.yaml")]);
   await cluster.kubectl(["-n", DATABASE_NAMESPACE, "wait", "--for=condition=Ready", "pod/postgres", "--timeout=120s"], {
     withinMs: 130_000,
   });
+  if (cluster.expendable !== undefined) await cluster.kubectl(["uncordon", cluster.expendable.name]);
   await cluster.kubectl(["create", "namespace", NAMESPACE]);
   await cluster.kubectl(["label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted"]);
   await cluster.kubectl(["-n", NAMESPACE, "create", "secret", "generic", "messenger-database", ...CREDENTIALS]);
@@ -100,14 +106,35 @@ async function underLoad(cluster: Cluster, load: Load, report: Report): Promise<
   });
   await report.step("kubectl scale 4 → 1 under load", () => scale(1));
   await report.step("so far nothing is lost, and nothing was handled twice", () => load.judge([]));
+  const faults: Fault[] = [];
   await report.step("pods deleted with --grace-period=0: nothing is lost", async () => {
     await scale(3);
-    const faults: Fault[] = [];
     for (let i = 0; i < DELETIONS; i++) faults.push(await load.killPod(cluster));
     await cluster.scaled(3);
+    return load.judge(faults);
+  });
+  const { expendable } = cluster;
+  if (expendable === undefined) process.stdout.write("NOT RUN: no node of this cluster may be lost\n");
+  else
+    await report.step("a node whose power fails: nothing is lost, and the pods come back elsewhere", async () => {
+      await scale(4);
+      faults.push(await load.loseNode(cluster, expendable));
+      return replaceLost(cluster, expendable);
+    });
+  await report.step("in the end every message is accounted for", async () => {
     await load.finish();
     return load.judge(faults);
   });
+}
+
+/** What an operator does who knows that a node is gone; Kubernetes itself would wait for five minutes. */
+async function replaceLost(cluster: Cluster, { name }: Expendable): Promise<string> {
+  const startedAt = performance.now();
+  await cluster.kubectl(["wait", "--for=condition=Ready=Unknown", `node/${name}`, "--timeout=60s"], { withinMs: 65_000 });
+  const noticed = seconds(startedAt);
+  await cluster.kubectl(["-n", NAMESPACE, "delete", "pods", `--field-selector=spec.nodeName=${name}`, "--grace-period=0", "--force"]);
+  await cluster.scaled(4);
+  return `noticed after ${noticed}, replaced after ${seconds(startedAt)}`;
 }
 
 async function roll(cluster: Cluster, change: () => Promise<string>): Promise<string> {
@@ -139,18 +166,7 @@ async function drain(cluster: Cluster): Promise<string> {
     const done = await cluster.try(["drain", node, ...flags, `--timeout=${isAlone ? 20 : 120}s`], { withinMs: 130_000 });
     if (isAlone) assert.match(done.out + done.err, /would violate the pod's disruption budget/);
     else assert.equal(done.code, 0, done.err);
-    const out = await cluster.kubectl([
-      "-n",
-      NAMESPACE,
-      "get",
-      "pods",
-      "-l",
-      WORKERS,
-      `--field-selector=spec.nodeName=${node}`,
-      "-o",
-      "name",
-    ]);
-    left = out.split("\n").filter((line) => line !== "").length;
+    left = (await cluster.podsOn(node)).length;
     if (!isAlone) assert.equal(left, 0);
   } finally {
     watched.abort();
@@ -234,18 +250,23 @@ class Load {
   }
 
   async #send(): Promise<void> {
-    for (let batch = 0; this.sent < MESSAGES && !this.#stopping.signal.aborted; batch++) {
-      const values = Array.from({ length: Math.min(BATCH, MESSAGES - this.sent) }, (_, i) => `w-${batch * BATCH + i}`);
-      for (const value of values) this.#entries.push({ kind: "invoke", value, at: Date.now() });
-      const items = values.map((value) => ({ type: Work, payload: { value, sleepMs: Math.floor(this.random.next() * 100) } }));
-      const receipts = await Promise.all(items.map(({ type, payload }) => this.#messenger.dispatch(type, payload)));
-      for (const [i, { messageId }] of receipts.entries()) {
-        this.#entries.push({ kind: "ok", value: values[i] ?? "", id: messageId, at: Date.now() });
-      }
-      this.sent += values.length;
+    while (this.sent < MESSAGES && !this.#stopping.signal.aborted) {
+      await this.#sendBatch(Math.min(BATCH, MESSAGES - this.sent), () => Math.floor(this.random.next() * 100));
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }
+
+  async #sendBatch(count: number, sleepMs: () => number): Promise<void> {
+    const values = Array.from({ length: count }, () => `w-${this.#next++}`);
+    for (const value of values) this.#entries.push({ kind: "invoke", value, at: Date.now() });
+    const receipts = await Promise.all(values.map((value) => this.#messenger.dispatch(Work, { value, sleepMs: sleepMs() })));
+    for (const [i, { messageId }] of receipts.entries()) {
+      this.#entries.push({ kind: "ok", value: values[i] ?? "", id: messageId, at: Date.now() });
+    }
+    this.sent += count;
+  }
+
+  #next = 0;
 
   /** Deletes a pod without grace; the fault that this is. */
   async killPod(cluster: Cluster): Promise<Fault> {
@@ -253,6 +274,29 @@ class Load {
     const name = await deletePod(cluster, this.random, ["--grace-period=0", "--force"]);
     // Its container is killed a moment after its name is gone.
     return { name: "pod killed", from, until: (await this.#now()) + 15_000, pids: [await this.#numberOf(name)], overlap: true };
+  }
+
+  /** Has a node fail, with all pods on it. */
+  async loseNode(cluster: Cluster, { name, fail }: Expendable): Promise<Fault> {
+    const pods = await cluster.podsOn(name);
+    assert.ok(pods.length > 0, `no worker is on ${name}`);
+    // Whether the load has ended by now or not: it has messages in flight.
+    await this.#sendBatch(LOST_WITH, () => LONG_MS);
+    const isBusy = async (): Promise<boolean> =>
+      (
+        await this.database.query(
+          "SELECT 1 FROM journal a WHERE kind = 'start' AND host = ANY($1) AND NOT EXISTS (SELECT 1 FROM journal b WHERE b.value = a.value AND b.kind = 'end') LIMIT 1",
+          [pods],
+        )
+      ).length > 0;
+    for (const until = Date.now() + GONE_WITHIN_MS; !(await isBusy()); ) {
+      assert.ok(Date.now() < until, `nothing is in flight on ${name}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const from = await this.#now();
+    await fail();
+    const pids = await Promise.all(pods.map((pod) => this.#numberOf(pod)));
+    return { name: "node lost", from, until: (await this.#now()) + 15_000, pids, overlap: true };
   }
 
   /** All are sent, and none is waiting or in flight. */
