@@ -38,30 +38,55 @@ export interface Message<Payload = unknown> {
   readonly payload: Payload;
 }
 
+/** Stamps that are made when somebody asks for them: of a decoded record, most of which nobody reads. */
+export interface StampSource {
+  /** The value of the newest stamp of this name. */
+  last(name: string): unknown;
+  /** All of them, oldest first. Called once at most. */
+  all(): readonly Stamp[];
+}
+
+const NO_STAMPS: readonly Stamp[] = [];
+
 /** A message and its stamps. Immutable: every change returns a new envelope. */
 export class Envelope<Payload = unknown> {
   readonly message: Message<Payload>;
-  readonly stamps: readonly Stamp[];
+  /** Come before all others. */
+  readonly #first: StampSource | undefined;
+  readonly #own: readonly Stamp[];
+  #all: readonly Stamp[] | undefined;
 
-  private constructor(message: Message<Payload>, stamps: readonly Stamp[]) {
+  private constructor(message: Message<Payload>, first: StampSource | undefined, own: readonly Stamp[]) {
     this.message = message;
-    this.stamps = stamps;
+    this.#first = first;
+    this.#own = own;
   }
 
   /** Wraps a message. An envelope is not wrapped again: it gets the stamps. */
-  static wrap<P>(message: Message<P> | Envelope<P>, stamps: readonly Stamp[] = []): Envelope<P> {
+  static wrap<P>(message: Message<P> | Envelope<P>, stamps: readonly Stamp[] = NO_STAMPS): Envelope<P> {
     if (message instanceof Envelope) return stamps.length === 0 ? message : message.with(...stamps);
-    return new Envelope(message, stamps);
+    return new Envelope(message, undefined, stamps);
+  }
+
+  /** For serializers. */
+  static decoded<P>(message: Message<P>, stamps: StampSource): Envelope<P> {
+    return new Envelope(message, stamps, NO_STAMPS);
+  }
+
+  get stamps(): readonly Stamp[] {
+    this.#all ??= this.#first === undefined ? this.#own : [...this.#first.all(), ...this.#own];
+    return this.#all;
   }
 
   with(...stamps: readonly Stamp[]): Envelope<Payload> {
-    return new Envelope(this.message, this.stamps.concat(stamps));
+    return new Envelope(this.message, this.#first, this.#own.length === 0 ? stamps : this.#own.concat(stamps));
   }
 
   /** Drops every stamp of this type. */
   without(type: { readonly stampName: string }): Envelope<Payload> {
     return new Envelope(
       this.message,
+      undefined,
       this.stamps.filter((stamp) => stamp.name !== type.stampName),
     );
   }
@@ -72,16 +97,17 @@ export class Envelope<Payload = unknown> {
 
   /** The same stamps on another message: for old names and versions of a type. */
   withMessage<P>(message: Message<P>): Envelope<P> {
-    return new Envelope(message, this.stamps);
+    return new Envelope(message, this.#first, this.#own);
   }
 
   /** The value of the newest stamp of this type. */
   last<Value>(type: StampType<Value>): Value | undefined {
-    for (let i = this.stamps.length - 1; i >= 0; i--) {
-      const stamp = this.stamps[i];
+    const own = this.#own;
+    for (let i = own.length - 1; i >= 0; i--) {
+      const stamp = own[i];
       if (stamp?.name === type.stampName) return stamp.value as Value;
     }
-    return undefined;
+    return this.#first?.last(type.stampName) as Value | undefined;
   }
 
   /** The values of all stamps of this type, oldest first. */

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { defineStamp, Envelope, type Stamp } from "./envelope.ts";
 import type { DecodeError, MessengerError } from "./errors.ts";
-import { createJsonSerializer, parseRecord, WIRE_VERSION } from "./serializer.ts";
+import { createJsonSerializer, parseRecord } from "./serializer.ts";
 import {
   busName,
   delay,
@@ -20,6 +20,7 @@ import {
   typeVersion,
 } from "./stamps.ts";
 import { testEnvelope } from "./testing/envelopes.ts";
+import { WIRE_VERSION } from "./wire-record.ts";
 
 const { encode, decode } = createJsonSerializer();
 const own = defineStamp<unknown>("serializer.own", { sendable: true });

@@ -2,7 +2,6 @@ import { Envelope, isSendable, type Stamp } from "./envelope.ts";
 import { DecodeError, MessengerError } from "./errors.ts";
 import { assertStorableJson, DEFAULT_PAYLOAD_LIMITS, type PayloadLimits } from "./json-guard.ts";
 import {
-  type AttemptRecord,
   busName,
   dispatched,
   expiry,
@@ -12,54 +11,14 @@ import {
   lineage,
   messageId,
   metadata,
-  NO_TRIES,
   olderNames,
   partitionKey,
   redelivery,
   suspect,
-  type Tries,
   typeVersion,
 } from "./stamps.ts";
-
-/** Version of the wire record that this code writes; it reads this one and all before it. */
-export const WIRE_VERSION = 1;
-
-/**
- * A message as it is stored. Small, plain JSON, versioned. Absent fields mean "none".
- */
-export interface WireRecord {
-  readonly v: number;
-  readonly id: string;
-  /** Wire name of the message type. */
-  readonly type: string;
-  /** Version of the payload. */
-  readonly tv: number;
-  readonly payload: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly meta?: Readonly<Record<string, unknown>>;
-  /** First ancestor; the message itself when it has no parent. */
-  readonly root: string;
-  readonly parent?: string;
-  readonly depth: number;
-  /** When it was dispatched, milliseconds since 1970. */
-  readonly at: number;
-  /** Older names of the type. */
-  readonly was?: readonly string[];
-  /** Not to be started after this time, milliseconds since 1970. */
-  readonly exp?: number;
-  readonly bus?: string;
-  readonly key?: string;
-  /** Partition key. */
-  readonly part?: string;
-  readonly tries?: Tries;
-  readonly history?: readonly AttemptRecord[];
-  /** Handlers that succeeded in an earlier attempt. */
-  readonly handled?: readonly string[];
-  /** Crashes of processes in which the message was one of several; absent or 0: none, or cleared. */
-  readonly suspect?: number;
-  /** Sendable stamps of the application, by name. */
-  readonly stamps?: Readonly<Record<string, readonly unknown[]>>;
-}
+import { WIRE_VERSION, type WireRecord } from "./wire-record.ts";
+import { hasField, WireStamps } from "./wire-stamps.ts";
 
 /** Envelope ⇄ what is stored. A transport has one; an own one may read the messages of foreign producers. */
 export interface Serializer {
@@ -68,24 +27,6 @@ export interface Serializer {
   /** @throws {DecodeError} `RECORD_UNDECODABLE`, or `RECORD_TOO_NEW` for a record of a newer program. */
   decode(body: string): Envelope;
 }
-
-const KNOWN = new Set<string>(
-  [
-    messageId,
-    busName,
-    dispatched,
-    lineage,
-    headers,
-    metadata,
-    typeVersion,
-    idempotencyKey,
-    redelivery,
-    suspect,
-    olderNames,
-    expiry,
-    partitionKey,
-  ].map((type) => type.stampName),
-);
 
 export function createJsonSerializer(limits: PayloadLimits = DEFAULT_PAYLOAD_LIMITS): Serializer {
   return {
@@ -157,7 +98,7 @@ function ownStamps(stamps: readonly Stamp[]): Record<string, unknown[]> | undefi
   // A map, not an object: a stamp may be called "__proto__" or "constructor".
   let own: Map<string, unknown[]> | undefined;
   for (const { name, value } of stamps) {
-    if (KNOWN.has(name) || !isSendable(name)) continue;
+    if (hasField(name) || !isSendable(name)) continue;
     own ??= new Map();
     const values = own.get(name);
     if (values === undefined) own.set(name, [value]);
@@ -237,26 +178,5 @@ function needCount(field: keyof WireRecord, value: unknown): void {
 const undecodable = (what: string): DecodeError => new DecodeError("RECORD_UNDECODABLE", `the record cannot be read: ${what}`);
 
 function toEnvelope(record: WireRecord): Envelope {
-  const { root, parent, depth } = record;
-  const stamps: Stamp[] = [
-    messageId({ id: record.id }),
-    typeVersion({ version: record.tv }),
-    dispatched({ at: record.at }),
-    lineage(parent === undefined ? { root, depth } : { root, parent, depth }),
-  ];
-  if (record.was !== undefined) stamps.push(olderNames({ names: record.was }));
-  if (record.exp !== undefined) stamps.push(expiry({ at: record.exp }));
-  if (record.bus !== undefined) stamps.push(busName({ bus: record.bus }));
-  if (record.headers !== undefined) stamps.push(headers(record.headers));
-  if (record.meta !== undefined) stamps.push(metadata(record.meta));
-  if (record.key !== undefined) stamps.push(idempotencyKey({ key: record.key }));
-  if (record.part !== undefined) stamps.push(partitionKey({ key: record.part }));
-  if (record.tries !== undefined || record.history !== undefined || record.handled !== undefined) {
-    stamps.push(redelivery({ tries: { ...NO_TRIES, ...record.tries }, history: record.history ?? [], handled: record.handled ?? [] }));
-  }
-  if (record.suspect !== undefined && record.suspect > 0) stamps.push(suspect({ crashes: record.suspect }));
-  if (record.stamps !== undefined) {
-    for (const [name, values] of Object.entries(record.stamps)) for (const value of values) stamps.push({ name, value });
-  }
-  return Envelope.wrap({ type: record.type, payload: record.payload }, stamps);
+  return Envelope.decoded({ type: record.type, payload: record.payload }, new WireStamps(record));
 }

@@ -54,7 +54,7 @@ export const redelivery = defineStamp<{ tries: Tries; history: readonly AttemptR
 });
 
 /** Which attempt this delivery is, 1-based. */
-export function attemptOf({ envelope }: { readonly envelope?: Envelope }): number {
+export function attemptOf({ envelope }: { readonly envelope?: Envelope | undefined }): number {
   const tries = envelope?.last(redelivery)?.tries;
   return tries === undefined ? 1 : tries.failures + tries.crashes + 1;
 }

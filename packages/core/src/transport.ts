@@ -41,8 +41,8 @@ export interface Received {
   /** The record as it is stored, for another thread to decode and for the dead-letter queue. */
   readonly body: string;
   /** Absent exactly when `decodeError` is there. */
-  readonly envelope?: Envelope;
-  readonly decodeError?: DecodeError;
+  readonly envelope?: Envelope | undefined;
+  readonly decodeError?: DecodeError | undefined;
 }
 
 export interface ReceiveOptions {

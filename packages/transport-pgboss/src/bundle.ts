@@ -1,7 +1,7 @@
-import type { Received, Serializer } from "@symphony/core";
+import { LazyDelivery, type Received, type Serializer } from "@symphony/core";
 import { RECORD_SEPARATOR } from "./bundle-statements.ts";
 import type { Row } from "./connection.ts";
-import { decode, type PgBossReceipt } from "./row-codec.ts";
+import type { PgBossReceipt } from "./row-codec.ts";
 
 /** Messages that were claimed at once, and are one row of the database until they are settled. */
 export interface Bundle {
@@ -49,7 +49,7 @@ export function fromBundle(row: Row, claimed: Pick<Bundle, "workerId" | "claim" 
   const bodies = records.split(RECORD_SEPARATOR);
   return ids.split(",").map((id, i) => {
     const receipt = new BundleReceipt(id, fence(i), bundle, i);
-    return decode({ receipt, queue: bundle.queue, priority: priority(i), body: bodies[i] as string }, serializer);
+    return new LazyDelivery(receipt, priority(i), bodies[i] as string, serializer);
   });
 }
 

@@ -2,6 +2,7 @@ import {
   type DeadLetter,
   type DeadLetterFilter,
   type DeadLetterPage,
+  LazyDelivery,
   parseForeignQueue,
   type Runtime,
   type Serializer,
@@ -15,7 +16,6 @@ import { Forwarding } from "./forwarding.ts";
 import type { Notifier } from "./notifier.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
 import { Redrives } from "./redrives.ts";
-import { decode } from "./row-codec.ts";
 import { removing } from "./trash.ts";
 
 /** Up to here a total is counted, beyond it is estimated. */
@@ -162,7 +162,7 @@ export class DeadLetters {
       number | null,
     ];
     const queue = source ?? "";
-    const { envelope } = decode({ receipt: { id, queue, fence: 0 }, queue, priority, body: body ?? "null" }, this.#input.serializer);
+    const { envelope } = new LazyDelivery({ id, queue, fence: 0 }, priority, body ?? "null", this.#input.serializer);
     return {
       id,
       type: envelope?.message.type ?? null,

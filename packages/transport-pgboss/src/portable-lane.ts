@@ -1,4 +1,4 @@
-import type { Receipt, Received, RecordPatch, Serializer } from "@symphony/core";
+import { LazyDelivery, type Receipt, type Received, type RecordPatch, type Serializer } from "@symphony/core";
 import pg from "pg";
 import type { JobWithMetadata } from "pg-boss";
 import type { Bundles } from "./bundles.ts";
@@ -7,7 +7,7 @@ import type { Burial, Claimed, ClaimRequest, GiveBack, Lane, QueueReceipts, Sett
 import type { LostClaims } from "./lost-claims.ts";
 import { bossDatabase, type PublicApi, rawBossDatabase } from "./public-api.ts";
 import type { QueueInfo } from "./queues.ts";
-import { decode, type PgBossReceipt } from "./row-codec.ts";
+import type { PgBossReceipt } from "./row-codec.ts";
 import { optionsOf, patched, QUEUE_OPTIONS } from "./statements.ts";
 
 type Job = JobWithMetadata<unknown>;
@@ -143,7 +143,7 @@ export class PortableLane implements Lane {
       ...(job.singletonKey == null ? {} : { kept: true }),
     };
     const body = (job.data as string | null) ?? "null";
-    return decode({ receipt, queue: queue.name, priority: job.priority, body }, this.#serializer);
+    return new LazyDelivery(receipt, job.priority, body, this.#serializer);
   }
 
   async #settle(queue: QueueInfo, receipts: readonly PgBossReceipt[], how: "deleteJob" | "complete"): Promise<PgBossReceipt[]> {

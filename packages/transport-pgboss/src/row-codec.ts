@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { DecodeError, type Envelope, type Receipt, type Received, type Serializer, stamps } from "@symphony/core";
+import { type Envelope, LazyDelivery, type Receipt, type Received, type Serializer, stamps } from "@symphony/core";
 import type { Row } from "./connection.ts";
 
 /**
@@ -79,18 +79,5 @@ export function toReceived(row: Row, queue: string, serializer: Serializer): Rec
   const [, , id, retryCount, priority, kept, body] = row as [number, null, string, string, string, boolean, string | null];
   const fence = Number(retryCount);
   const receipt: PgBossReceipt = kept ? { id, queue, fence, kept } : { id, queue, fence };
-  return decode({ receipt, queue, priority: Number(priority), body: body ?? "null" }, serializer);
-}
-
-export function decode(delivery: Omit<Received, "envelope" | "decodeError">, serializer: Serializer): Received {
-  try {
-    return { ...delivery, envelope: serializer.decode(delivery.body) };
-  } catch (error) {
-    return { ...delivery, decodeError: toDecodeError(error) };
-  }
-}
-
-function toDecodeError(error: unknown): DecodeError {
-  if (error instanceof DecodeError) return error;
-  return new DecodeError("RECORD_UNDECODABLE", "the serializer failed on the record", { cause: error });
+  return new LazyDelivery(receipt, Number(priority), body ?? "null", serializer);
 }
