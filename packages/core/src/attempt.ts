@@ -1,8 +1,9 @@
-import { AsyncLocalStorage } from "node:async_hooks";
+import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
+import { context } from "@opentelemetry/api";
 import type { Clock, Timer } from "./clock.ts";
 import { defineStamp } from "./envelope.ts";
 import { MessageCancelledError, MessengerError } from "./errors.ts";
-import type { AbortReason } from "./execute.ts";
+import type { AbortReason, Outcome } from "./execute.ts";
 import type { HeldDispatch, Holder } from "./held-dispatches.ts";
 import type { Logger } from "./logger.ts";
 import type { Received } from "./transport.ts";
@@ -24,6 +25,8 @@ export interface AttemptHost {
   readonly onArm: ((received: Received, timeoutMs: number) => void) | undefined;
   /** Sees to it that `timeOut` is called on an attempt that is past this deadline. */
   readonly watch: (deadline: number) => void;
+  /** Called once, a grace after the abort of an attempt, when its handler has still not come back. */
+  readonly giveUp: (attempt: Attempt, cause: AbortCause) => void;
 }
 
 /**
@@ -43,14 +46,23 @@ export class Attempt implements Holder {
   #controller: AbortController | undefined;
   /** Of the grace. */
   #timer: Timer | undefined;
-  #ended: ((cause: AbortCause) => void) | undefined;
   readonly #host: AttemptHost;
   readonly #timeoutMs: number;
+  readonly #running: Set<Attempt>;
+  readonly #report: (outcome: Outcome) => void;
 
-  constructor(received: Received, host: AttemptHost, timeoutMs: number) {
+  /** @param o.running - Those that run, this one among them until it ends. */
+  constructor(
+    received: Received,
+    host: AttemptHost,
+    o: { readonly timeoutMs: number; readonly running: Set<Attempt>; readonly report: (outcome: Outcome) => void },
+  ) {
     this.received = received;
     this.#host = host;
-    this.#timeoutMs = timeoutMs;
+    this.#timeoutMs = o.timeoutMs;
+    this.#running = o.running;
+    this.#report = o.report;
+    this.#running.add(this);
   }
 
   get transport(): string {
@@ -76,9 +88,8 @@ export class Attempt implements Holder {
     return this.#controller.signal;
   }
 
-  /** Starts the timeout. `ended` is called once, a grace after the abort, when the handler has still not come back. */
-  start(ended: (cause: AbortCause) => void): void {
-    this.#ended = ended;
+  /** Starts the timeout. */
+  start(): void {
     this.#arm();
   }
 
@@ -97,13 +108,15 @@ export class Attempt implements Holder {
     this.cause = cause;
     this.deadline = Number.POSITIVE_INFINITY;
     this.#controller?.abort(abortReason(cause, this.received.receipt.id));
-    this.#timer = this.#host.clock.schedule(this.#host.graceMs, () => this.#ended?.(cause));
+    this.#timer = this.#host.clock.schedule(this.#host.graceMs, () => this.#host.giveUp(this, cause));
   }
 
-  /** The handlers came back, or nobody waits for them any more. */
-  finish(): void {
+  /** Reports the outcome. False: there is one already, the handlers came back after they were given up. */
+  end(outcome: Outcome): boolean {
+    if (!this.#running.delete(this)) return false;
     this.#timer?.cancel();
-    this.#ended = undefined;
+    this.#report(outcome);
+    return true;
   }
 
   #arm(): void {
@@ -126,3 +139,26 @@ export const execution = defineStamp<{ attempt: Attempt }>("execution", { sendab
 
 /** The attempt in whose context code runs: for lineage, logs and late errors. */
 export const currentAttempt = new AsyncLocalStorage<Attempt>();
+
+/**
+ * Enters attempts from the same context again and again, that of the worker's loop.
+ *
+ * `AsyncLocalStorage.run` makes a new frame to enter, and another one, as large, to come back; a resource comes back to
+ * the frame that was there. Whoever has entered something meanwhile, such as a span, gets `run`.
+ */
+export class AttemptEntry {
+  readonly #outer = context.active();
+  #resource: AsyncResource | undefined;
+
+  run<A, T>(attempt: Attempt, work: (attempt: Attempt, argument: A) => T, argument: A): T {
+    if (currentAttempt.getStore() !== undefined || context.active() !== this.#outer)
+      return currentAttempt.run(attempt, work, attempt, argument);
+    this.#resource ??= new AsyncResource("symphony.attempt");
+    return this.#resource.runInAsyncScope(enter<A, T>, undefined, attempt, work, argument);
+  }
+}
+
+function enter<A, T>(attempt: Attempt, work: (attempt: Attempt, argument: A) => T, argument: A): T {
+  currentAttempt.enterWith(attempt);
+  return work(attempt, argument);
+}

@@ -2,7 +2,6 @@ import { backoffMs } from "./backoff.ts";
 import { CancelWatch } from "./cancel-watch.ts";
 import type { Clock } from "./clock.ts";
 import { acknowledged, type Decision, decide, type StrategyLookup, toDecisionInput } from "./decide.ts";
-import { NO_TRIES } from "./delivery.ts";
 import { toErrorRecord } from "./error-record.ts";
 import { LeaseLostError, MessengerError } from "./errors.ts";
 import type { StopReason } from "./events.ts";
@@ -13,16 +12,16 @@ import { Prefetch } from "./prefetch.ts";
 import { QueueOrder, queueNames } from "./queue-order.ts";
 import { RejectionWriter } from "./rejection-writer.ts";
 import { Settler } from "./settle.ts";
-import { redelivery, suspect } from "./stamps.ts";
+import { isSuspect } from "./suspects.ts";
 import { OPERATIONS } from "./telemetry/names.ts";
 import type { ProcessSpan } from "./telemetry/process-span.ts";
 import { Tracing } from "./telemetry/tracing.ts";
 import type { Received } from "./transport.ts";
+import { type Waiting, WaitingList } from "./waiting-list.ts";
 import type { ParsedWorkerOptions } from "./worker-options.ts";
 import type { WorkerReport } from "./worker-report.ts";
-import { Batch, Gate } from "./worker-state.ts";
+import { afterMicrotasks, Batch, Gate } from "./worker-state.ts";
 
-const MANY_INTERRUPTIONS = 20;
 /** Receipts that ride with one receive at most; what is left goes with the next. */
 const MAX_RIDING_ACKNOWLEDGEMENTS = 5_000;
 
@@ -35,6 +34,15 @@ export interface ConsumeLoopInput {
   readonly workerId: string;
   /** Called once when the loop finds that it should end. */
   readonly onFinished: (reason: StopReason) => void;
+}
+
+/** A message that is being handled. */
+interface Begun {
+  readonly received: Received;
+  readonly batch: Batch;
+  /** Monotonic. */
+  readonly startedAt: number;
+  readonly span: ProcessSpan | undefined;
 }
 
 /**
@@ -61,13 +69,18 @@ export class ConsumeLoop {
   /** Opened by whatever the loop may be waiting for. */
   readonly #gate = new Gate();
   readonly #rejections: RejectionWriter;
-  #buffer: { received: Received; batch: Batch }[] = [];
+  readonly #waiting = new WaitingList();
   #cancelWatch: CancelWatch | undefined;
   #abort = new AbortController();
   #workerId: string;
   #running = true;
   #paused = false;
   #woken = false;
+  #starting = false;
+  readonly #startMore = (): void => {
+    this.#starting = false;
+    this.#fillSlots();
+  };
   #consecutiveFailures = 0;
   /** Monotonic; 0: it does not wait after an error. */
   #backOffUntil = 0;
@@ -107,7 +120,7 @@ export class ConsumeLoop {
 
   /** Messages received and not decided. */
   get held(): number {
-    return this.#inFlight.size + this.#buffer.length;
+    return this.#inFlight.size + this.#waiting.length;
   }
 
   /** Receives whenever there is room, settles on the way, and waits when there is nothing to do. Ends with `end()`. */
@@ -166,9 +179,9 @@ export class ConsumeLoop {
   /** Everything held belongs to others now: aborts the handlers, forgets their outcomes, goes on under a new id. */
   loseLease(newWorkerId: string): void {
     this.abort(new LeaseLostError("all messages of this worker"));
-    for (const { received } of this.#buffer) this.#report.leaseLost(received.receipt);
+    for (const { receipt } of this.#waiting.all()) this.#report.leaseLost(receipt);
     for (const received of this.#inFlight.keys()) this.#report.leaseLost(received.receipt);
-    this.#buffer = [];
+    this.#waiting.clear();
     this.#inFlight.clear();
     this.settler.discard();
     this.#workerId = newWorkerId;
@@ -181,7 +194,7 @@ export class ConsumeLoop {
       source,
       executor: this.#executor,
       logger: this.#o.logger,
-      held: () => [...this.#inFlight.keys(), ...this.#buffer.map(({ received }) => received)],
+      held: () => [...this.#inFlight.keys(), ...this.#waiting.all()],
       drop: (received) => this.#drop(received),
     });
     this.#cancelWatch = watch;
@@ -190,8 +203,8 @@ export class ConsumeLoop {
 
   /** Decides to release what was received and not started, uncounted. */
   releaseBuffer(): void {
-    for (const { received } of this.#buffer) this.settler.add(received.receipt, { kind: "release", delayMs: 0, patch: {} });
-    this.#buffer = [];
+    for (const { receipt } of this.#waiting.all()) this.settler.add(receipt, { kind: "release", delayMs: 0, patch: {} });
+    this.#waiting.clear();
   }
 
   /** Decides to release what still runs; its outcome will not count. */
@@ -204,11 +217,9 @@ export class ConsumeLoop {
   }
 
   #drop(received: Received): boolean {
-    const at = this.#buffer.findIndex((each) => each.received === received);
-    if (at < 0) return false;
-    const [dropped] = this.#buffer.splice(at, 1);
+    const dropped = this.#waiting.remove(received);
     if (dropped !== undefined) this.#leaveBatch(dropped.batch, false);
-    return true;
+    return dropped !== undefined;
   }
 
   #leaveBatch(batch: Batch, failed: boolean): void {
@@ -252,7 +263,7 @@ export class ConsumeLoop {
     const full = messages.length === room;
     if (full) this.#o.fleet.onFull?.();
     if (messages.length === 0) return this.#rest();
-    this.#accept(this.#withoutSuspects(messages));
+    this.#accept(messages);
     this.#cancelWatch?.received();
     // There is more: the next receive goes out first, and the handlers run while the database works on it.
     if (full) setImmediate(() => this.#fillSlots());
@@ -265,19 +276,12 @@ export class ConsumeLoop {
     return names.length === 1 ? names[0] : undefined;
   }
 
-  #withoutSuspects(messages: readonly Received[]): readonly Received[] {
-    const { isolate } = this.#o.fleet;
-    if (isolate === undefined || !messages.some(isSuspect)) return messages;
-    isolate(messages.filter(isSuspect));
-    return messages.filter((received) => !isSuspect(received));
-  }
-
   #accept(messages: readonly Received[]): void {
     if (messages.length === 0) return;
     const batch = new Batch(messages.length, this.#clock.monotonic());
     this.#report.counters.batches += 1;
     this.#report.emit("batch_start", { size: messages.length });
-    for (const received of messages) this.#buffer.push({ received, batch });
+    for (const received of messages) this.#waiting.add({ received, batch });
   }
 
   /** Nothing was waiting: until a wake-up, something to settle, or the poll interval. */
@@ -290,23 +294,47 @@ export class ConsumeLoop {
   }
 
   #fillSlots(): void {
-    if (!this.#running) return;
-    const free = Math.min(this.#buffer.length, this.#slots - this.#inFlight.size);
-    if (free <= 0) return;
-    for (const { received, batch } of this.#buffer.splice(0, free)) {
+    if (this.#starting) return;
+    const { isolate } = this.#o.fleet;
+    let suspects: Received[] | undefined;
+    for (let started = 0; this.#running && this.#waiting.length > 0 && this.#inFlight.size < this.#slots; started++) {
+      if (started === this.#executor.startTogether) {
+        this.#starting = true;
+        afterMicrotasks(this.#startMore);
+        break;
+      }
+      const { received, batch } = this.#waiting.take() as Waiting;
+      if (isolate !== undefined && isSuspect(received)) {
+        suspects ??= [];
+        suspects.push(received);
+        this.#leaveBatch(batch, false);
+        continue;
+      }
       this.#inFlight.set(received, batch);
-      void this.#processOne(received, batch);
+      this.#begin(received, batch);
     }
+    if (suspects !== undefined) isolate?.(suspects);
   }
 
-  /** The way of one message. Never rejects. */
-  async #processOne(received: Received, batch: Batch): Promise<void> {
+  /** The way of one message begins. */
+  #begin(received: Received, batch: Batch): void {
     const startedAt = this.#clock.monotonic();
-    this.#report.emit("message_received", { received });
+    if (this.#report.isHeard("message_received")) this.#report.emit("message_received", { received });
     const span = this.#tracing?.process(received);
-    const outcome = await this.#execute(received, span);
+    // Two callbacks, and no asynchronous function: its frame would be among the largest things that a message leaves behind.
+    this.#execute(received, span).then(
+      (outcome) => this.#finish({ received, batch, startedAt, span }, outcome),
+      (error: unknown) => this.#finish({ received, batch, startedAt, span }, failed(error)),
+    );
+  }
+
+  /** … and ends. */
+  #finish({ received, batch, startedAt, span }: Begun, outcome: Outcome): void {
     // Gone from the map: the lease was lost or the shutdown handed it back, and the outcome does not count any more.
-    if (!this.#inFlight.delete(received)) return span?.end(outcome, undefined);
+    if (!this.#inFlight.delete(received)) {
+      span?.end(outcome, undefined);
+      return;
+    }
     if (this.#cancelWatch?.has(received) === true) {
       span?.end(outcome, undefined);
       this.#leaveBatch(batch, false);
@@ -328,10 +356,9 @@ export class ConsumeLoop {
   #execute(received: Received, span: ProcessSpan | undefined): Promise<Outcome> {
     const { signal } = this.#abort;
     try {
-      if (span === undefined) return this.#executor.execute(received, signal).catch(failed);
-      return span.run(() => this.#executor.execute(received, signal)).catch(failed);
+      return span === undefined ? this.#executor.execute(received, signal) : span.run(() => this.#executor.execute(received, signal));
     } catch (error) {
-      return Promise.resolve(failed(error));
+      return Promise.reject(error);
     }
   }
 
@@ -364,13 +391,3 @@ export class ConsumeLoop {
 
 /** An executor must not throw; if one does all the same, its message must not hang. */
 const failed = (error: unknown): Outcome => ({ kind: "failed", failure: { error: toErrorRecord(error) } });
-
-/**
- * It was in flight when a process died, or has killed one: the next time it may not have company. So may one that was
- * interrupted so often that chance does not explain it: by itself it shows what it does.
- */
-function isSuspect({ envelope }: Received): boolean {
-  if (envelope === undefined) return false;
-  const tries = envelope.last(redelivery)?.tries ?? NO_TRIES;
-  return envelope.last(suspect) !== undefined || tries.crashes > 0 || tries.interruptions >= MANY_INTERRUPTIONS;
-}

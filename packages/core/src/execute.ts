@@ -49,6 +49,12 @@ export interface Executor {
   cancel?(received: Received): void;
   /** How many attempts may run at once. */
   readonly size: number;
+  /**
+   * How many attempts to start before those that need nothing but the processor come to their end: a thousand that are all
+   * under way are more than the processor's caches and the young generation hold. Absent: as many as there are, since they
+   * run elsewhere, and are best sent there together.
+   */
+  readonly startTogether?: number | undefined;
   /** Ends what runs and frees everything. Idempotent. */
   close(): Promise<void>;
 }

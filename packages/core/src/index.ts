@@ -71,3 +71,4 @@ export type { WireRecord } from "./wire-record.ts";
 export { WIRE_VERSION } from "./wire-record.ts";
 export { Worker } from "./worker.ts";
 export type { FleetHooks, WorkerOptions } from "./worker-options.ts";
+export { afterMicrotasks } from "./worker-state.ts";

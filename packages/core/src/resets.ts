@@ -133,6 +133,10 @@ export class GatedExecutor implements Executor {
     return this.#inner.size;
   }
 
+  get startTogether(): number | undefined {
+    return this.#inner.startTogether;
+  }
+
   async execute(received: Received, signal: AbortSignal): Promise<Outcome> {
     while (!this.#gate.tryEnter()) {
       const refusal = await this.#wait(received, signal);

@@ -25,6 +25,11 @@ export class WorkerReport {
     this.metrics = o.metrics;
   }
 
+  /** Somebody listens: whoever emits per message asks first, and makes nothing in vain. */
+  isHeard(name: keyof WorkerEvents): boolean {
+    return this.#emitter.listenerCount(name) > 0;
+  }
+
   /** Calls every listener, also after one that throws: it must take neither the others nor a message down with it. */
   emit<Name extends keyof WorkerEvents>(name: Name, ...payload: WorkerEvents[Name]): void {
     if (this.#emitter.listenerCount(name) === 0) return;
@@ -51,7 +56,7 @@ export class WorkerReport {
     if (decision.kind !== "release") this.counters.count(decision.kind !== "acknowledge", durationMs);
     this.metrics.decided(received, outcome, decision, durationMs);
     if (decision.kind === "retry" || decision.kind === "deadLetter") this.#failure(received, outcome, decision, o.span?.logFields);
-    this.emit("message_processed", { received, outcome, decision, durationMs });
+    if (this.isHeard("message_processed")) this.emit("message_processed", { received, outcome, decision, durationMs });
   }
 
   leaseLost({ id, queue }: Receipt): void {

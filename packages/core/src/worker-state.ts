@@ -3,6 +3,9 @@ import type { StopReason, WorkerHealth, WorkerStats } from "./events.ts";
 
 const MB = 1_048_576;
 
+/** Once all promises that are settled by now have had their effects, and those that these settle; before the next event. */
+export const afterMicrotasks = (go: () => void): void => queueMicrotask(() => process.nextTick(go));
+
 /** A promise that can be opened and closed again: `wait` resolves at once while it is open. */
 export class Gate {
   #open = false;

@@ -85,6 +85,37 @@ describe("Worker", () => {
     assert.equal(most, 7);
   });
 
+  test("lets handlers that wait for nothing end before it starts more than some of them", async () => {
+    let running = 0;
+    let most = 0;
+    const { messenger, worker } = await setUp(async () => {
+      most = Math.max(most, ++running);
+      await Promise.resolve();
+      running -= 1;
+    });
+    await dispatchMany(messenger, 500);
+    await run(worker({ batchSize: 500, maxConcurrency: 500, stopWhenEmpty: true }));
+    assert.ok(most <= 32, `${most} at a time`);
+  });
+
+  test("starts handlers in all of its slots before anything else happens, when they wait", async () => {
+    const release = Promise.withResolvers<void>();
+    let running = 0;
+    const { messenger, worker } = await setUp(() => {
+      running += 1;
+      return release.promise;
+    });
+    await dispatchMany(messenger, 200);
+    const one = worker({ batchSize: 200, maxConcurrency: 150 });
+    const started = run(one);
+    await once(one, "message_received");
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(running, 150);
+    release.resolve();
+    await one.stop();
+    await started;
+  });
+
   test("does not receive beyond its slots while handlers are slow", async () => {
     const release = Promise.withResolvers<void>();
     const { messenger, transport, worker } = await setUp(() => release.promise);

@@ -8,6 +8,7 @@ import {
   type Settled,
   TransportError,
 } from "@symphony/core";
+import { BundleReceipt } from "./bundle.ts";
 import type { Bundles } from "./bundles.ts";
 import { anyReadyStatement } from "./claim-statement.ts";
 import type { Database, Statement } from "./connection.ts";
@@ -182,8 +183,19 @@ export class PgBossReceiver {
 
   /** Receipts that cannot be ours, or of queues that are gone, are left out: their deliveries are not current. */
   async #grouped(receipts: readonly Receipt[]): Promise<QueueReceipts[]> {
+    const byName = new Map<string, Receipt[]>();
+    let last: { readonly name: string; readonly some: Receipt[] } | undefined;
+    for (const receipt of receipts) {
+      if (!isPlausible(receipt)) continue;
+      // Mostly they are all of one queue.
+      if (last?.name !== receipt.queue) {
+        last = { name: receipt.queue, some: byName.get(receipt.queue) ?? [] };
+        byName.set(last.name, last.some);
+      }
+      last.some.push(receipt);
+    }
     const groups: QueueReceipts[] = [];
-    for (const [name, some] of Map.groupBy(receipts.filter(isPlausible), (receipt) => receipt.queue)) {
+    for (const [name, some] of byName) {
       const queue = await this.#input.queues.find(name);
       if (queue !== undefined) groups.push({ queue, receipts: some });
     }
@@ -215,8 +227,10 @@ export class PgBossReceiver {
 const reserved = (name: string): TransportError =>
   new TransportError("QUEUE_NOT_FOUND", `the queue "${name}" is reserved for dead letters: redrive them`, { details: { queue: name } });
 
-const isPlausible = ({ id, fence }: Receipt): boolean =>
-  UUID_PATTERN.test(id) && Number.isInteger(fence) && Math.abs(fence) <= LARGEST_FENCE;
+/** One of our own making needs no look. */
+const isPlausible = (receipt: Receipt): boolean =>
+  BundleReceipt.bundleOf(receipt) !== undefined ||
+  (UUID_PATTERN.test(receipt.id) && Number.isInteger(receipt.fence) && Math.abs(receipt.fence) <= LARGEST_FENCE);
 
 /** Queues that follow each other and have the same lane. */
 function runs(queues: readonly QueueInfo[], laneOf: (queue: QueueInfo) => Lane): { lane: Lane; queues: QueueInfo[] }[] {

@@ -1,5 +1,6 @@
 import {
   type AbortReason,
+  afterMicrotasks,
   continueTrace,
   currentAttempt,
   DecodeError,
@@ -75,21 +76,30 @@ export class ThreadLoop {
     return this.#running.get(slot) === received;
   }
 
-  #drain(): void {
-    const { clock } = systemRuntime;
-    const until = clock.monotonic() + TURN_MS;
+  /** Starts what waits, some at a time, until the turn is over; what comes to its end meanwhile is told in one post. */
+  #drain(until = systemRuntime.clock.monotonic() + TURN_MS): void {
     this.#draining = true;
+    this.#outbox.hold();
+    let started = 0;
     for (let message = this.#queue[this.#next]; message !== undefined && !this.#retired; message = this.#queue[this.#next]) {
       this.#next += 1;
       if (!this.#board.begin(message.slot, message.ticket)) continue;
       this.#start(message);
-      if (clock.monotonic() < until) continue;
-      setImmediate(() => this.#drain());
-      return;
+      started += 1;
+      if (systemRuntime.clock.monotonic() >= until) {
+        this.#outbox.letGo();
+        setImmediate(() => this.#drain());
+        return;
+      }
+      if (started === this.#executor.startTogether) {
+        afterMicrotasks(() => this.#drain(until));
+        return;
+      }
     }
     this.#queue = [];
     this.#next = 0;
     this.#draining = false;
+    this.#outbox.letGo();
   }
 
   #start(message: PackedMessage): void {

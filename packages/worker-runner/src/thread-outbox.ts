@@ -13,6 +13,7 @@ export class ThreadOutbox {
   #sends: SendRequest[] = [];
   #logs: LogRecord[] = [];
   #scheduled = false;
+  #held = false;
 
   constructor(port: MessagePort, onUnsendable: (request: SendRequest) => void) {
     this.#port = port;
@@ -67,8 +68,18 @@ export class ThreadOutbox {
     } satisfies FromThread);
   }
 
+  /** More is to come in this turn: nothing is posted until `letGo`. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  letGo(): void {
+    this.#held = false;
+    this.#schedule();
+  }
+
   #schedule(): void {
-    if (this.#scheduled) return;
+    if (this.#scheduled || this.#held) return;
     this.#scheduled = true;
     // Runs when the microtasks of this turn are done, before the next event.
     process.nextTick(() => {

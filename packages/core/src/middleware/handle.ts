@@ -64,7 +64,13 @@ export function handle(
       });
     }
     const attempt = envelope.last(execution)?.attempt;
-    if (attempt !== undefined) return runAll(envelope, all, createContext, attempt);
+    if (attempt !== undefined) {
+      const [only] = all;
+      // Nearly every message has one handler, and nearly every attempt is the first.
+      if (all.length === 1 && only !== undefined && envelope.last(redelivery) === undefined)
+        return runOne(envelope, only, createContext, attempt);
+      return runAll(envelope, all, createContext, attempt);
+    }
     const around = currentAttempt.getStore() ?? inPlaceRun.getStore();
     // Within another handler, whose success decides about what is held back here.
     if (around !== undefined) return runAll(envelope, all, createContext, around, { isInner: true });
@@ -72,6 +78,41 @@ export function handle(
     return inPlaceRun.run(holder, () => runAll(envelope, all, createContext, holder));
   };
   return (envelope, next) => (next === END ? run(envelope) : run(envelope).then(next));
+}
+
+/** As `runAll` with one handler, without the frame of an asynchronous function, which is large. Rejects, never throws. */
+function runOne(envelope: Envelope, handler: HandlerDescriptor, createContext: ContextFactory, holder: Holder): Promise<Envelope> {
+  let value: unknown;
+  try {
+    value = handler.handle(envelope.message.payload, createContext(envelope, handler));
+  } catch (error) {
+    value = Promise.reject(error);
+  }
+  return Promise.resolve(value).then(
+    (result) => {
+      holder.isOver = true;
+      const done = handled({ handler: handler.name, result });
+      if (holder.held === undefined || holder.held.length === 0) return envelope.with(done);
+      return release(envelope, holder.held.splice(0)).then((unsent) => {
+        if (unsent.length === 0) return envelope.with(done);
+        throw failedIn(envelope, handler, unsent);
+      });
+    },
+    (error: unknown) => {
+      holder.isOver = true;
+      holder.held?.splice(0);
+      throw failedIn(envelope, handler, [error]);
+    },
+  );
+}
+
+function failedIn(envelope: Envelope, { name }: HandlerDescriptor, errors: readonly unknown[]): HandlerFailedError {
+  const done = envelope.all(handled).map((stamp) => stamp.handler);
+  return new HandlerFailedError(
+    envelope.message.type,
+    errors.map((error) => ({ handler: name, error })),
+    done,
+  );
 }
 
 /** @throws {HandlerFailedError} */
