@@ -2,7 +2,7 @@
 export interface BenchPayload {
   readonly number: number;
   readonly text: string;
-  /** When it was sent, in milliseconds since 1970; for latencies. */
+  /** When it was sent, on the clock of `now`; for latencies. */
   readonly at?: number;
 }
 
