@@ -98,11 +98,15 @@ export async function choose(
   let best: (Choice & { readonly perSecond: number }) | undefined;
   for (const [label, settings] of Object.entries(candidates)) {
     if (!fits(settings)) continue;
-    const perSecond = await rate(settings);
+    const perSecond = await rate(settings).catch((error: Error) => {
+      context.say(`  ${title}, ${label}, is out: ${error.message}`);
+      return undefined;
+    });
+    if (perSecond === undefined) continue;
     context.say(`  ${title}, ${label}: ${Math.round(perSecond)}/s`);
     if (best === undefined || perSecond > best.perSecond) best = { name, title, label, settings, perSecond };
   }
-  if (best === undefined) throw new Error(`${name} has no candidate that fits`);
+  if (best === undefined) throw new Error(`${name} has no candidate that fits and works`);
   return best;
 }
 
