@@ -74,6 +74,7 @@ function routes({ messenger, endpoints, credentials, publicDocs, limits, runtime
       entry.path,
       [entry.method],
       [
+        ...(changesByGet(entry) ? [notByHead] : []),
         audit(endpoint, messenger, logger),
         authenticate({ entry, credentials, publicDocs, failures, logger }),
         limitRate(requests),
@@ -86,11 +87,17 @@ function routes({ messenger, endpoints, credentials, publicDocs, limits, runtime
   return router;
 }
 
+/** The timers of some hosts can only send a GET. */
+const changesByGet = ({ method, access }: RouteEntry): boolean => method === "GET" && access === "cron secret";
+
+/** The router takes a HEAD for a GET, but whoever only asks for the headers wants nothing done. */
+const notByHead: Koa.Middleware<State> = (context, next) => (context.method === "HEAD" ? nothingThere(context) : next());
+
 /** Paths are matched exactly: what is not in the table is nowhere. */
 function nothingThere(context: Koa.ParameterizedContext<State>): never {
   const allowed = (Object.values(ROUTES) as readonly RouteEntry[]).filter(({ path }) => pattern(path).test(context.path));
   if (allowed.length === 0) throw new HttpProblem(404, "NOT_FOUND", "there is nothing at this path");
-  const methods = allowed.flatMap(({ method }) => (method === "GET" ? ["GET", "HEAD"] : [method]));
+  const methods = allowed.flatMap((entry) => (entry.method === "GET" && !changesByGet(entry) ? ["GET", "HEAD"] : [entry.method]));
   const allow = [...new Set(methods)].join(", ");
   throw new HttpProblem(405, "METHOD_NOT_ALLOWED", `allowed here: ${allow}`, { headers: { allow } });
 }

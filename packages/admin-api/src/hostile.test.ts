@@ -186,6 +186,8 @@ test("knows only its own methods, and takes no other name for them", async (t) =
     const { status, headers } = await admin.call(method, "/api/symphony/status");
     assert.deepEqual([status, headers.get("allow")], [405, "GET, HEAD"], method);
   }
+  const cron = await raw(admin, head([`Authorization: Bearer ${CRON_SECRET}`], "/api/cron/symphony-worker", "HEAD"));
+  assert.match(cron, / 405 /, "a HEAD does not consume");
   const id = await admin.fail();
   const { status } = await admin.call("GET", `${LIST}/${id}`, { headers: { "x-http-method-override": "DELETE" } });
   assert.equal(status, 200);
