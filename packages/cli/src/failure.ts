@@ -1,12 +1,13 @@
 import { CommandFailed, codeOf, EXIT, exitCodeOf, UsageError } from "./exit-codes.ts";
-import type { Io } from "./io.ts";
+import type { ProcessIo } from "./io.ts";
 import { redact, secretsOf } from "./mask.ts";
 import { plain } from "./output.ts";
 
-/** Says on standard error what went wrong: one line, JSON with `--json`; the stack only with `-vv`. */
-export function reportFailure(io: Io, error: unknown, global: { json: boolean; verbose: number }): void {
+/** Says on standard error what went wrong: one line, JSON with `--json`; the stack only with `-vv`. And leaves it to the container. */
+export function reportFailure(io: ProcessIo, error: unknown, global: { json: boolean; verbose: number }): void {
   const secrets = secretsOf(io.environment.DATABASE_URL ?? "");
   const message = plain(redact(messageOf(error), secrets));
+  io.lastWords(`${codeOf(error) ?? "INTERNAL"}: ${message}\n`);
   if (global.json) {
     const { details } = error as { details?: unknown };
     const shown = { code: codeOf(error) ?? "INTERNAL", message, ...(details === undefined ? {} : { details }) };

@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import { type Clock, systemClock } from "@symphony/core";
 import type { Environment } from "./environment.ts";
+import { leaveLastWords } from "./termination-log.ts";
 
 /** What a command needs of the process it runs in. */
 export interface Io {
@@ -21,6 +22,8 @@ export interface Io {
 export interface ProcessIo extends Io {
   /** `consume` and `dev` handle signals themselves. */
   releaseSignals(): void;
+  /** Why the command failed, for whoever looks at the container afterwards. */
+  lastWords(text: string): void;
 }
 
 const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
@@ -54,5 +57,6 @@ export function processIo(): ProcessIo {
     signal: controller.signal,
     clock: systemClock,
     releaseSignals,
+    lastWords: (text) => leaveLastWords(text),
   };
 }

@@ -31,5 +31,6 @@ export function memoryIo(o: {
     signal: o.signal ?? new AbortController().signal,
     clock: systemClock,
     releaseSignals: () => undefined,
+    lastWords: () => undefined,
   };
 }
