@@ -51,3 +51,15 @@ test("the sums of a fleet of two processes are what the handlers counted, after 
   fleet.child.kill("SIGTERM");
   assert.equal((await fleet.ended).code, 0);
 });
+
+test("gives its metrics to whoever shows SYMPHONY_METRICS_TOKEN, and to nobody else", async (t) => {
+  const { start } = await fleetProject(t, { SYMPHONY_METRICS_TOKEN: "for-prometheus-only" });
+  const fleet = start(["consume", ...TWO]);
+  const [, port = ""] = await fleet.saying(/"health_port":(\d+)/);
+  const ask = (headers: Readonly<Record<string, string>> = {}): Promise<Response> => fetch(`http://127.0.0.1:${port}/metrics`, { headers });
+  assert.equal((await ask()).status, 401);
+  const given = await ask({ authorization: "Bearer for-prometheus-only" });
+  assert.deepEqual([given.status, (await given.text()).includes("symphony_worker_slots")], [200, true]);
+  fleet.child.kill("SIGTERM");
+  assert.equal((await fleet.ended).code, 0);
+});

@@ -70,6 +70,7 @@ export async function runConsume(o: ConsumeOptions): Promise<ConsumeResult> {
   const healthPort = await startProbes({
     port: plan.healthPort,
     wanted: plan.healthPortWanted,
+    metricsToken: plan.metricsToken,
     checks: (probe) => assess(probe, run.vitals()),
     metrics,
     logger,

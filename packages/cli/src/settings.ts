@@ -140,6 +140,7 @@ export const SETTINGS = {
     default: 30,
   }),
   healthPort: define<number>({ environment: "SYMPHONY_HEALTH_PORT", flag: "health-port", parser: port, default: 8081 }),
+  metricsToken: define<string>({ environment: "SYMPHONY_METRICS_TOKEN", parser: text, secret: true }),
   adminHost: define<string>({ environment: "SYMPHONY_ADMIN_HOST", flag: "host", parser: text, default: "127.0.0.1" }),
   adminPort: define<number>({ environment: "SYMPHONY_ADMIN_PORT", flag: "port", parser: port, default: 8080 }),
   trustedProxies: define<number>({ environment: "SYMPHONY_ADMIN_TRUSTED_PROXIES", parser: integer({ min: 0, max: 10 }) }),

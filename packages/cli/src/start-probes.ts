@@ -15,10 +15,13 @@ export async function startProbes(o: {
   readonly checks: (probe: Probe) => readonly Check[];
   /** What `/metrics` answers. */
   readonly metrics: () => Promise<string>;
+  /** What it wants to be shown; undefined: nothing. */
+  readonly metricsToken: string | undefined;
   readonly logger: Logger;
   readonly cleanUp: AsyncDisposableStack;
 }): Promise<number | null> {
-  const probes = createProbeListener({ port: o.port, checks: o.checks, metrics: o.metrics, logger: o.logger });
+  const { port: wished, checks, metrics, metricsToken, logger } = o;
+  const probes = createProbeListener({ port: wished, checks, metrics, metricsToken, logger });
   try {
     const { port } = await probes.start();
     o.cleanUp.defer(() => probes.stop());

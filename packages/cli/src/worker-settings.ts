@@ -12,6 +12,8 @@ export interface WorkerPlan {
   readonly healthPort: number;
   /** The port was asked for: not getting it is an error. */
   readonly healthPortWanted: boolean;
+  /** What whoever reads metrics must show. */
+  readonly metricsToken?: string;
 }
 
 /**
@@ -38,6 +40,7 @@ export function resolveWorkerOptions(settings: Settings, o: { cpus?: number } = 
     },
     healthPort: required(settings.healthPort),
     healthPortWanted: settings.healthPort.source !== "default",
+    ...optional("metricsToken", settings.metricsToken),
   };
 }
 

@@ -36,9 +36,9 @@ async function open(options: Partial<ProbeListenerOptions> = {}) {
   });
   const { port } = await listener.start();
   /** The path goes out as it is: `fetch` would tidy it up. */
-  const ask = (path: string, method = "GET"): Promise<Answer> =>
+  const ask = (path: string, method = "GET", headers: Readonly<Record<string, string>> = {}): Promise<Answer> =>
     new Promise((resolve, reject) => {
-      const sent = request({ host: "127.0.0.1", port, path, method, agent: false }, (response) => {
+      const sent = request({ host: "127.0.0.1", port, path, method, headers, agent: false }, (response) => {
         let body = "";
         response.setEncoding("utf8");
         response.on("data", (chunk: string) => {
@@ -53,6 +53,21 @@ async function open(options: Partial<ProbeListenerOptions> = {}) {
 }
 
 describe("probe listener", () => {
+  test("gives metrics only to those who show the token, where there is one, and probes to all", async () => {
+    let asked = 0;
+    const metrics = (): string => `asked_total ${++asked}\n`;
+    await using probes = await open({ metrics, metricsToken: "a-token-for-prometheus" });
+    for (const authorization of ["", "Bearer", "Bearer a-token-for-prometheuS", "Basic a-token-for-prometheus", "a-token-for-prometheus"]) {
+      const headers = authorization === "" ? {} : { authorization };
+      assert.deepEqual((await probes.ask("/metrics", "GET", headers)).status, 401, authorization);
+    }
+    assert.equal(asked, 0);
+    const { status, body } = await probes.ask("/metrics", "GET", { authorization: "Bearer a-token-for-prometheus" });
+    assert.deepEqual([status, body], [200, "asked_total 1\n"]);
+    assert.equal((await probes.ask("/livez")).status, 200);
+    assert.equal((await probes.ask("/metrics?token=a-token-for-prometheus")).status, 401);
+  });
+
   test("answers 200 while all is well and 503 when a check fails, on a port of its own choice", async () => {
     let vitals = WELL;
     await using probes = await open({ checks: (probe) => assess(probe, vitals) });

@@ -1,3 +1,4 @@
+import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type Logger, toErrorRecord } from "@symphony/core";
@@ -12,6 +13,8 @@ export interface ProbeListenerOptions {
   readonly checks: (probe: Probe) => readonly Check[];
   /** Prometheus text for `/metrics`, which is not there without it. */
   readonly metrics?: () => string | Promise<string>;
+  /** `/metrics` is for those who send it as a bearer token. Default: for all. Probes never want one. */
+  readonly metricsToken?: string | undefined;
   readonly logger: Logger;
 }
 
@@ -80,6 +83,10 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
     response.setHeader("allow", "GET, HEAD");
     return reply(response, 405, "method not allowed\n");
   }
+  if (isMetrics && options.metricsToken !== undefined && !bears(request, options.metricsToken)) {
+    response.setHeader("www-authenticate", 'Bearer realm="symphony metrics"');
+    return reply(response, 401, "a token is needed\n");
+  }
   try {
     if (probe === undefined) reply(response, 200, (await options.metrics?.()) ?? "", "text/plain; version=0.0.4; charset=utf-8");
     else replyProbe(response, options.checks(probe), new URLSearchParams(query).has("verbose"));
@@ -87,6 +94,12 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
     options.logger.error({ err: toErrorRecord(error), path }, "a probe could not be answered");
     reply(response, 500, "failed\n");
   }
+}
+
+/** Takes as long whatever was sent. */
+function bears({ headers }: IncomingMessage, token: string): boolean {
+  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(headers.authorization ?? ""), digest(`Bearer ${token}`));
 }
 
 function replyProbe(response: ServerResponse, checks: readonly Check[], verbose: boolean): void {

@@ -103,6 +103,7 @@ async function serve(io: Io, session: Session, json: boolean): Promise<void> {
   const healthPort = await startProbes({
     port: settings.healthPort.value ?? 0,
     wanted: settings.healthPort.source !== "default",
+    metricsToken: settings.metricsToken.value,
     // Listening by now. That the database is away is told by every answer, and no other instance would fare better.
     checks: (probe) => (probe === "readyz" ? checks() : []),
     ...{ metrics, logger, cleanUp },

@@ -83,8 +83,14 @@ export const autoscale = defineCommand({
     const messenger = await createMessenger(withoutAutoSetup(session.loaded.config), { logger });
     cleanUp.defer(() => messenger.close());
     const metrics = await startMetrics({ messenger, transports: messenger.transportNames, logger, cleanUp });
-    const { healthPort } = session.settings;
-    await startProbes({ port: healthPort.value ?? 0, wanted: healthPort.source !== "default", checks: () => [], metrics, logger, cleanUp });
+    const { healthPort, metricsToken } = session.settings;
+    await startProbes({
+      port: healthPort.value ?? 0,
+      wanted: healthPort.source !== "default",
+      metricsToken: metricsToken.value,
+      checks: () => [],
+      ...{ metrics, logger, cleanUp },
+    });
     const deletionCost = flags["pod-deletion-cost"];
     const scaler = new Autoscaler({ api, pools, source: sourceOf(messenger), everyMs, deletionCost, clock: io.clock, logger });
     scaler.start();

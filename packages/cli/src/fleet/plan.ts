@@ -37,6 +37,7 @@ export interface FleetPlan {
   readonly recycle: { readonly messages?: number; readonly ageMs?: number; readonly memoryMb?: number };
   readonly healthPort: number;
   readonly healthPortWanted: boolean;
+  readonly metricsToken?: string;
   readonly logLevel?: LogLevel;
   /** Connections to stores that the fleet may hold at most; null when a transport does not tell. */
   readonly connections: number | null;
@@ -86,6 +87,7 @@ function describe(session: Session, configFile: string, messenger: Messenger, co
     recycle: recycleLimits(settings),
     healthPort: resolved.healthPort,
     healthPortWanted: resolved.healthPortWanted,
+    ...(resolved.metricsToken === undefined ? {} : { metricsToken: resolved.metricsToken }),
     ...(level === undefined ? {} : { logLevel: level }),
     connections: fleetConnections(messenger, consumed, size),
   };

@@ -49,6 +49,7 @@ export async function runFleet({ plan, json, logger, onStarted }: FleetOptions):
   const healthPort = await startProbes({
     port: plan.healthPort,
     wanted: plan.healthPortWanted,
+    metricsToken: plan.metricsToken,
     checks: (probe) => assess(probe, vitalsOf(supervisor)),
     metrics,
     logger,
