@@ -31,6 +31,7 @@ export function plot({ title, figure, figures, standings }: Section): string {
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="sans-serif" font-size="11">`,
+    `<title>${escaped(title)}: ${escaped(figures[figure] ?? figure)}</title>`,
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
     `<text x="10" y="18" font-size="13" font-weight="600">${escaped(title)}: ${escaped(figures[figure] ?? figure)}</text>`,
     ...bars,
