@@ -313,7 +313,10 @@ export class ConsumeLoop {
       this.#inFlight.set(received, batch);
       this.#begin(received, batch);
     }
-    if (suspects !== undefined) isolate?.(suspects);
+    if (suspects === undefined) return;
+    isolate?.(suspects);
+    // There may be room now, and nothing else that would say so.
+    this.#gate.open();
   }
 
   /** The way of one message begins. */
@@ -321,10 +324,11 @@ export class ConsumeLoop {
     const startedAt = this.#clock.monotonic();
     if (this.#report.isHeard("message_received")) this.#report.emit("message_received", { received });
     const span = this.#tracing?.process(received);
+    const begun: Begun = { received, batch, startedAt, span };
     // Two callbacks, and no asynchronous function: its frame would be among the largest things that a message leaves behind.
     this.#execute(received, span).then(
-      (outcome) => this.#finish({ received, batch, startedAt, span }, outcome),
-      (error: unknown) => this.#finish({ received, batch, startedAt, span }, failed(error)),
+      (outcome) => this.#finish(begun, outcome),
+      (error: unknown) => this.#finish(begun, failed(error)),
     );
   }
 

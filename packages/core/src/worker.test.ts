@@ -8,9 +8,12 @@ import type { StopReason, WorkerEvents } from "./events.ts";
 import { defineHandler, type HandlerContext, type HandlerFunction } from "./handlers.ts";
 import { defineMessage, type RetryOptions } from "./message.ts";
 import { createMessenger, type Messenger } from "./messenger.ts";
+import { suspect } from "./stamps.ts";
+import { testEnvelope } from "./testing/envelopes.ts";
 import { createManualRuntime } from "./testing/manual-clock.ts";
+
 import { waitFor } from "./testing/wait-for.ts";
-import type { ReceiveOptions } from "./transport.ts";
+import type { Received, ReceiveOptions } from "./transport.ts";
 import { createMemoryTransport } from "./transports/memory.ts";
 import { Worker } from "./worker.ts";
 import type { WorkerOptions } from "./worker-options.ts";
@@ -127,6 +130,29 @@ describe("Worker", () => {
     assert.equal(one.inFlight, 4);
     assert.equal(await transport.getQueueDepth(), 46);
     release.resolve();
+    await one.stop();
+    await started;
+  });
+
+  test("goes on receiving when everything that it held was suspect and has gone into isolation", async () => {
+    const seen: number[] = [];
+    const { messenger, transport, worker } = await setUp(({ n }) => void seen.push(n));
+    const suspects = Array.from({ length: 4 }, (_, n) => testEnvelope("task", { n }, [suspect({ crashes: 1 })]));
+    await transport.send(suspects);
+    await dispatchMany(messenger, 1);
+    const isolated: Received[] = [];
+    // All slots and the whole batch: nothing is left that could end and make room.
+    const one = worker({
+      batchSize: 4,
+      maxConcurrency: 4,
+      prefetch: 0,
+      pollInterval: 3_600_000,
+      fleet: { isolate: (some) => void isolated.push(...some) },
+    });
+    const started = run(one);
+    await waitFor(() => seen.length === 1, { what: "the message behind the suspects", timeoutMs: 5_000 });
+    assert.equal(isolated.length, 4);
+    assert.equal(one.inFlight, 0, "it has let go of them");
     await one.stop();
     await started;
   });
