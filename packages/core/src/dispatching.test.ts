@@ -7,8 +7,9 @@ import { type MessengerError, OptionsError } from "./errors.ts";
 import { defineHandler, type HandlerContext } from "./handlers.ts";
 import { type AnyMessageType, defineMessage } from "./message.ts";
 import { createMessenger, type Messenger } from "./messenger.ts";
+import type { Middleware } from "./middleware/chain.ts";
 import { HandlerFailedError } from "./middleware/handle.ts";
-import { delay, expiry, headers, metadata, priority, queueName, transportNames } from "./stamps.ts";
+import { delay, expiry, headers, metadata, priority, queueName, received, transportNames } from "./stamps.ts";
 import { createManualRuntime } from "./testing/manual-clock.ts";
 import { createMemoryTransport, type MemoryTransport } from "./transports/memory.ts";
 import { Worker } from "./worker.ts";
@@ -284,6 +285,39 @@ describe("a dispatch after the current handler", () => {
       );
     });
   });
+
+  for (const names of [["only"], ["first", "second"]]) {
+    test(`waits for ${names.length === 1 ? "the handler" : "all handlers"} when own middleware dispatched it, also at a second attempt`, async () => {
+      const heard: unknown[] = [];
+      let runs = 0;
+      let messenger: Messenger | undefined;
+      const middleware: Middleware = async (envelope, next) => {
+        if (envelope.last(received) !== undefined && envelope.message.type === "task") {
+          runs += 1;
+          await messenger?.dispatch(Followup, runs, after);
+        }
+        return next(envelope);
+      };
+      const handlers = names.map((name) =>
+        defineHandler(
+          Task,
+          () => {
+            if (runs === 1) throw new Error("the first attempt fails");
+          },
+          { name },
+        ),
+      );
+      await using(
+        { middleware: [middleware], handlers: [...handlers, defineHandler(Followup, (n) => void heard.push(n))] },
+        async (bench) => {
+          messenger = bench.messenger;
+          await messenger.dispatch(Task, {});
+          await bench.work();
+          assert.deepEqual(heard, [2]);
+        },
+      );
+    });
+  }
 
   test("waits for each handler apart: one that failed takes nothing of another along", async () => {
     const handlers = [

@@ -41,7 +41,7 @@ export type ContextFactory = (envelope: Envelope, handler: HandlerDescriptor) =>
 /**
  * Runs every handler of the message, high priority first; one that throws does not keep the others from running.
  * Handlers that succeeded in an earlier attempt are left out. What a handler dispatched with `afterCurrent` is sent when
- * all have run and this one succeeded.
+ * all have run and this one succeeded; what a middleware did, when all succeeded.
  *
  * @param busOf - Name of the bus that an envelope is on.
  * @throws {MessengerError} `HANDLER_NOT_FOUND`, unless that is allowed.
@@ -150,6 +150,11 @@ async function runAll(
     const unsent = await release(envelope, held);
     if (unsent.length === 0) result = result.with(handled({ handler, result: value }));
     else failures = [...(failures ?? []), ...unsent.map((error) => ({ handler, error }))];
+  }
+  // What own middleware held back on the way here waits for all handlers.
+  if (!isInner && failures === undefined && holder.held !== undefined && holder.held.length > 0) {
+    const unsent = await release(envelope, holder.held.splice(0));
+    if (unsent.length > 0) failures = unsent.map((error) => ({ handler: handlers[0]?.name ?? "", error }));
   }
   if (failures === undefined) return result;
   const done = result.all(handled).map((stamp) => stamp.handler);
