@@ -218,8 +218,10 @@ export class ConsumeLoop {
 
   #drop(received: Received): boolean {
     const dropped = this.#waiting.remove(received);
-    if (dropped !== undefined) this.#leaveBatch(dropped.batch, false);
-    return dropped !== undefined;
+    if (dropped === undefined) return false;
+    this.#leaveBatch(dropped.batch, false);
+    this.#gate.open();
+    return true;
   }
 
   #leaveBatch(batch: Batch, failed: boolean): void {
