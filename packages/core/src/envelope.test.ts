@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { inspect } from "node:util";
 import fc from "fast-check";
 import { defineStamp, Envelope, isSendable } from "./envelope.ts";
 
@@ -28,6 +29,14 @@ describe("an envelope", () => {
         }
       }),
     );
+  });
+
+  test("shows its stamps when it is logged or looked at, also those that are made when somebody asks", () => {
+    const source = { last: () => undefined, all: () => [label("first")] };
+    const envelope = Envelope.decoded(message, source).with(mark(2));
+    const shown = { message, stamps: [label("first"), mark(2)] };
+    assert.deepEqual(JSON.parse(JSON.stringify({ envelope })), { envelope: shown });
+    assert.equal(inspect(envelope, { depth: 5 }), inspect(shown, { depth: 5 }));
   });
 
   test("never changes: every method returns another one", () => {

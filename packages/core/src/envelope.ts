@@ -100,6 +100,15 @@ export class Envelope<Payload = unknown> {
     return new Envelope(message, this.#first, this.#own);
   }
 
+  /** As it is logged and looked at: stamps are no property of their own. */
+  toJSON(): { readonly message: Message<Payload>; readonly stamps: readonly Stamp[] } {
+    return { message: this.message, stamps: this.stamps };
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): object {
+    return this.toJSON();
+  }
+
   /** The value of the newest stamp of this type. */
   last<Value>(type: StampType<Value>): Value | undefined {
     const own = this.#own;
