@@ -55,6 +55,18 @@ describe("the committed files", () => {
     );
   });
 
+  it("compare no secret by ===, which takes the longer the more of it is right", () => {
+    const sources = files.filter((path) => /^packages\/[^/]+\/src\/.*(?<!\.test)\.ts$/.test(path) && !path.includes("/testing/"));
+    // Not their names, files or kinds; and whether there is one may be asked.
+    const secret = String.raw`\w*(?:token|secret|password)\b`;
+    const compared = new RegExp(
+      String.raw`${secret}\)?\s*[=!]==(?!\s*(?:undefined|null|true|false|""|"\w+"))|[=!]==\s*(?:\w+\.)*#?${secret}`,
+      "i",
+    );
+    assert.deepEqual(linesMatching(sources, compared), []);
+    for (const line of ["if (token === given)", "return given !== this.#secret;", "a.password === b"]) assert.match(line, compared);
+  });
+
   it("hold code that takes time and randomness from its parameters", () => {
     const sources = files.filter((path) => /^packages\/(?!cli\/)[^/]+\/src\/.*(?<!\.test)\.ts$/.test(path) && !path.includes("/testing/"));
     const sourcesOfTime = ["packages/core/src/clock.ts", "packages/embedded-postgres/src/timing.ts"];

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
@@ -81,7 +81,7 @@ export class Host {
   #welcome(socket: Socket): void {
     socket.on("error", () => socket.destroy());
     receiveOne(socket, ({ token, lingerMs }) => {
-      if (token !== this.#token || typeof lingerMs !== "number" || this.#ending !== undefined) {
+      if (!isSame(token, this.#token) || typeof lingerMs !== "number" || this.#ending !== undefined) {
         socket.destroy();
         return;
       }
@@ -104,4 +104,10 @@ export class Host {
     this.#linger?.cancel();
     this.#linger = after(ms, () => void this.end(0));
   }
+}
+
+/** Takes as long whatever was sent. */
+function isSame(given: unknown, token: string): boolean {
+  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+  return typeof given === "string" && timingSafeEqual(digest(given), digest(token));
 }
