@@ -6,6 +6,7 @@ import { MessageCancelledError, MessengerError } from "./errors.ts";
 import type { AbortReason, Outcome } from "./execute.ts";
 import type { HeldDispatch, Holder } from "./held-dispatches.ts";
 import type { Logger } from "./logger.ts";
+import type { Listed, Roster } from "./roster.ts";
 import type { Received } from "./transport.ts";
 
 /** Why an attempt's signal was aborted. */
@@ -33,8 +34,9 @@ export interface AttemptHost {
  * One run of the handlers of one message in this process: its signal, its timeout and what its context needs.
  * The controller is made when somebody asks for the signal: most handlers of small messages never do.
  */
-export class Attempt implements Holder {
+export class Attempt implements Holder, Listed {
   readonly received: Received;
+  place = -1;
   /** The open client of a transactional attempt. */
   db: unknown;
   cause: AbortCause | undefined;
@@ -48,14 +50,14 @@ export class Attempt implements Holder {
   #timer: Timer | undefined;
   readonly #host: AttemptHost;
   readonly #timeoutMs: number;
-  readonly #running: Set<Attempt>;
+  readonly #running: Roster<Attempt>;
   readonly #report: (outcome: Outcome) => void;
 
   /** @param o.running - Those that run, this one among them until it ends. */
   constructor(
     received: Received,
     host: AttemptHost,
-    o: { readonly timeoutMs: number; readonly running: Set<Attempt>; readonly report: (outcome: Outcome) => void },
+    o: { readonly timeoutMs: number; readonly running: Roster<Attempt>; readonly report: (outcome: Outcome) => void },
   ) {
     this.received = received;
     this.#host = host;

@@ -11,6 +11,7 @@ import type { Cancellable } from "./message-control.ts";
 import { Prefetch } from "./prefetch.ts";
 import { QueueOrder, queueNames } from "./queue-order.ts";
 import { RejectionWriter } from "./rejection-writer.ts";
+import { type Listed, Roster } from "./roster.ts";
 import { Settler } from "./settle.ts";
 import { isSuspect } from "./suspects.ts";
 import { OPERATIONS } from "./telemetry/names.ts";
@@ -37,12 +38,12 @@ export interface ConsumeLoopInput {
 }
 
 /** A message that is being handled. */
-interface Begun {
+interface Begun extends Listed {
   readonly received: Received;
   readonly batch: Batch;
   /** Monotonic. */
   readonly startedAt: number;
-  readonly span: ProcessSpan | undefined;
+  span: ProcessSpan | undefined;
 }
 
 /**
@@ -65,7 +66,7 @@ export class ConsumeLoop {
   readonly #slots: number;
   readonly #prefetch: Prefetch;
   readonly #order: QueueOrder;
-  readonly #inFlight = new Map<Received, Batch>();
+  readonly #inFlight = new Roster<Begun>();
   /** Opened by whatever the loop may be waiting for. */
   readonly #gate = new Gate();
   readonly #rejections: RejectionWriter;
@@ -180,7 +181,7 @@ export class ConsumeLoop {
   loseLease(newWorkerId: string): void {
     this.abort(new LeaseLostError("all messages of this worker"));
     for (const { receipt } of this.#waiting.all()) this.#report.leaseLost(receipt);
-    for (const received of this.#inFlight.keys()) this.#report.leaseLost(received.receipt);
+    for (const { received } of this.#inFlight.all()) this.#report.leaseLost(received.receipt);
     this.#waiting.clear();
     this.#inFlight.clear();
     this.settler.discard();
@@ -194,7 +195,7 @@ export class ConsumeLoop {
       source,
       executor: this.#executor,
       logger: this.#o.logger,
-      held: () => [...this.#inFlight.keys(), ...this.#waiting.all()],
+      held: () => [...this.#inFlight.all().map(({ received }) => received), ...this.#waiting.all()],
       drop: (received) => this.#drop(received),
     });
     this.#cancelWatch = watch;
@@ -209,7 +210,7 @@ export class ConsumeLoop {
 
   /** Decides to release what still runs; its outcome will not count. */
   abandonInFlight(): void {
-    for (const received of this.#inFlight.keys()) {
+    for (const { received } of this.#inFlight.all()) {
       if (this.#cancelWatch?.has(received) === true) continue;
       this.settler.add(received.receipt, this.#decide(received, { kind: "interrupted", reason: "shutdown" }));
     }
@@ -312,7 +313,6 @@ export class ConsumeLoop {
         this.#leaveBatch(batch, false);
         continue;
       }
-      this.#inFlight.set(received, batch);
       this.#begin(received, batch);
     }
     if (suspects === undefined) return;
@@ -323,21 +323,22 @@ export class ConsumeLoop {
 
   /** The way of one message begins. */
   #begin(received: Received, batch: Batch): void {
-    const startedAt = this.#clock.monotonic();
+    const begun: Begun = { received, batch, startedAt: this.#clock.monotonic(), span: undefined, place: -1 };
+    this.#inFlight.add(begun);
     if (this.#report.isHeard("message_received")) this.#report.emit("message_received", { received });
-    const span = this.#tracing?.process(received);
-    const begun: Begun = { received, batch, startedAt, span };
+    begun.span = this.#tracing?.process(received);
     // Two callbacks, and no asynchronous function: its frame would be among the largest things that a message leaves behind.
-    this.#execute(received, span).then(
+    this.#execute(begun).then(
       (outcome) => this.#finish(begun, outcome),
       (error: unknown) => this.#finish(begun, failed(error)),
     );
   }
 
   /** … and ends. */
-  #finish({ received, batch, startedAt, span }: Begun, outcome: Outcome): void {
-    // Gone from the map: the lease was lost or the shutdown handed it back, and the outcome does not count any more.
-    if (!this.#inFlight.delete(received)) {
+  #finish(begun: Begun, outcome: Outcome): void {
+    const { received, batch, startedAt, span } = begun;
+    // Not here any more: the lease was lost or the shutdown handed it back, and the outcome does not count.
+    if (!this.#inFlight.delete(begun)) {
       span?.end(outcome, undefined);
       return;
     }
@@ -359,7 +360,7 @@ export class ConsumeLoop {
     this.#gate.open();
   }
 
-  #execute(received: Received, span: ProcessSpan | undefined): Promise<Outcome> {
+  #execute({ received, span }: Begun): Promise<Outcome> {
     const { signal } = this.#abort;
     try {
       return span === undefined ? this.#executor.execute(received, signal) : span.run(() => this.#executor.execute(received, signal));

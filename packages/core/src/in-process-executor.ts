@@ -11,6 +11,7 @@ import type { AnyMessageType } from "./message.ts";
 import type { Messenger } from "./messenger.ts";
 import { HandlerFailedError } from "./middleware/handle.ts";
 import { GatedExecutor, type ResetError } from "./resets.ts";
+import { Roster } from "./roster.ts";
 import { expiry, NO_TRIES, received as receivedStamp, redelivery, typeVersion } from "./stamps.ts";
 import { isTransactional, type Received } from "./transport.ts";
 
@@ -60,7 +61,7 @@ class InProcessExecutor implements Executor {
   readonly #transport: string;
   readonly #host: AttemptHost;
   readonly #deadlines: Deadlines;
-  readonly #running = new Map<AbortSignal, Set<Attempt>>();
+  readonly #running = new Map<AbortSignal, Roster<Attempt>>();
   #attempts = 0;
   readonly #closing = new AbortController();
   readonly #entry = new AttemptEntry();
@@ -109,14 +110,14 @@ class InProcessExecutor implements Executor {
 
   cancel(received: Received): void {
     for (const attempts of this.#running.values()) {
-      for (const attempt of attempts) if (attempt.received === received) attempt.abort({ kind: "interrupted", reason: "cancelled" });
+      for (const attempt of attempts.all()) if (attempt.received === received) attempt.abort({ kind: "interrupted", reason: "cancelled" });
     }
   }
 
   async close(): Promise<void> {
     this.#closing.abort();
     for (const attempts of this.#running.values())
-      for (const attempt of attempts) attempt.abort({ kind: "interrupted", reason: "shutdown" });
+      for (const attempt of attempts.all()) attempt.abort({ kind: "interrupted", reason: "shutdown" });
     this.#running.clear();
     this.#deadlines.clear();
   }
@@ -125,7 +126,7 @@ class InProcessExecutor implements Executor {
   #timeOut(now: number): number {
     let next = Number.POSITIVE_INFINITY;
     for (const attempts of this.#running.values()) {
-      for (const attempt of attempts) {
+      for (const attempt of attempts.all()) {
         if (attempt.deadline <= now) attempt.timeOut();
         else next = Math.min(next, attempt.deadline);
       }
@@ -192,15 +193,15 @@ class InProcessExecutor implements Executor {
   }
 
   /** The running attempts that this signal ends. One listener per signal: a worker passes the same one for thousands of messages. */
-  #followers(signal: AbortSignal): Set<Attempt> {
+  #followers(signal: AbortSignal): Roster<Attempt> {
     let attempts = this.#running.get(signal);
     if (attempts === undefined) {
       // A caller may pass a signal of its own with every message: those that are done with are let go.
       if (this.#running.size >= KEPT_SIGNALS) for (const [idle, { size }] of this.#running) if (size === 0) this.#running.delete(idle);
-      const followers = new Set<Attempt>();
+      const followers = new Roster<Attempt>();
       const onAbort = (): void => {
         this.#running.delete(signal);
-        for (const attempt of followers) attempt.abort({ kind: "interrupted", reason: interruption(signal) });
+        for (const attempt of followers.all()) attempt.abort({ kind: "interrupted", reason: interruption(signal) });
       };
       signal.addEventListener("abort", onAbort, { once: true, signal: this.#closing.signal });
       this.#running.set(signal, followers);

@@ -26,3 +26,17 @@ test("gives messages out in the order in which they came, also when some were ta
   list.add({ received: a, batch });
   assert.equal(list.take()?.received, a, "it goes on after it was empty");
 });
+
+test("stays in order, and small, when there are always some waiting", () => {
+  const list = new WaitingList();
+  const all = Array.from({ length: 5_000 }, (_, i) => delivery(`${i}`));
+  const taken: unknown[] = [];
+  for (const [i, received] of all.entries()) {
+    list.add({ received, batch });
+    if (i >= 10) taken.push(list.take()?.received);
+  }
+  assert.equal(list.length, 10);
+  assert.deepEqual([...taken, ...list.all()], all);
+  assert.equal(list.remove(all.at(-1) as LazyDelivery)?.received, all.at(-1));
+  assert.equal(list.length, 9);
+});

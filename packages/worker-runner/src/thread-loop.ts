@@ -34,7 +34,8 @@ export class ThreadLoop {
   readonly #outbox: ThreadOutbox;
   readonly #executor: Executor;
   readonly #serializer: Serializer;
-  readonly #running = new Map<number, ThreadReceived>();
+  /** By slot. A map would keep what it has forgotten: see `Roster` in core. */
+  readonly #running: (ThreadReceived | undefined)[] = [];
   /** One controller per abort signal of the main thread; a worker has one for all its messages. */
   readonly #groups = new Map<number, { readonly controller: AbortController; followers: number }>();
   #queue: PackedMessage[] = [];
@@ -67,13 +68,13 @@ export class ThreadLoop {
   }
 
   cancel(slot: number): void {
-    const received = this.#running.get(slot);
+    const received = this.#running[slot];
     if (received !== undefined) this.#executor.cancel?.(received);
   }
 
   isRunning(received: Received): boolean {
     const { slot } = received as ThreadReceived;
-    return this.#running.get(slot) === received;
+    return this.#running[slot] === received;
   }
 
   /** Starts what waits, some at a time, until the turn is over; what comes to its end meanwhile is told in one post. */
@@ -107,11 +108,11 @@ export class ThreadLoop {
     const before = this.#board.enter(slot);
     const received: ThreadReceived = { ...message.received, ...this.#decode(message.received.body), slot };
     const group = this.#join(message.group);
-    this.#running.set(slot, received);
+    this.#running[slot] = received;
     // An executor reports everything as an outcome; it does not reject.
     const execute = (): Promise<Outcome> => this.#executor.execute(received, group.controller.signal);
     void continueTrace(message.trace, received, execute).then((outcome) => {
-      this.#running.delete(slot);
+      this.#running[slot] = undefined;
       group.followers -= 1;
       if (group.followers === 0 && this.#groups.size > KEPT_GROUPS) this.#groups.delete(message.group);
       this.#end(slot, outcome);

@@ -36,9 +36,10 @@ export interface RelayInput {
 export class ThreadRelays {
   readonly transports: Readonly<Record<string, Transport>>;
   readonly #input: RelayInput;
-  readonly #waiting = new Map<number, PromiseWithResolvers<readonly SendResult[]>>();
+  /** By id, which is used again after its answer. A map would keep what it has forgotten: see `Roster` in core. */
+  readonly #waiting: (PromiseWithResolvers<readonly SendResult[]> | undefined)[] = [];
+  readonly #freeIds: number[] = [];
   readonly #own = new Map<string, Promise<Transport & Transactional>>();
-  #lastId = 0;
 
   constructor(specs: readonly RelaySpec[], input: RelayInput) {
     this.#input = input;
@@ -48,8 +49,7 @@ export class ThreadRelays {
   /** What the main thread says about earlier requests. */
   answer(answers: readonly SendAnswer[]): void {
     for (const answer of answers) {
-      const waiting = this.#waiting.get(answer.id);
-      this.#waiting.delete(answer.id);
+      const waiting = this.#take(answer.id);
       if ("error" in answer) waiting?.reject(fromPlainError(answer.error));
       else waiting?.resolve(answer.results.map(fromPlainResult));
     }
@@ -58,9 +58,7 @@ export class ThreadRelays {
   /** A request holds something that cannot be copied to the main thread: the serializer says what and where. */
   refuse(request: SendRequest): void {
     const serializer = this.#serializer(request.transport);
-    const waiting = this.#waiting.get(request.id);
-    this.#waiting.delete(request.id);
-    waiting?.resolve(request.envelopes.map((plain) => ({ kind: "refused", error: findFault(serializer, plain) })));
+    this.#take(request.id)?.resolve(request.envelopes.map((plain) => ({ kind: "refused", error: findFault(serializer, plain) })));
   }
 
   async close(): Promise<void> {
@@ -94,11 +92,19 @@ export class ThreadRelays {
   }
 
   #send(transport: string, envelopes: readonly Envelope[]): Promise<readonly SendResult[]> {
-    const id = ++this.#lastId;
+    const id = this.#freeIds.pop() ?? this.#waiting.length;
     const waiting = Promise.withResolvers<readonly SendResult[]>();
-    this.#waiting.set(id, waiting);
+    this.#waiting[id] = waiting;
     this.#input.post({ id, transport, envelopes: envelopes.map(({ message, stamps }) => ({ message, stamps })) });
     return waiting.promise;
+  }
+
+  #take(id: number): PromiseWithResolvers<readonly SendResult[]> | undefined {
+    const waiting = this.#waiting[id];
+    if (waiting === undefined) return undefined;
+    this.#waiting[id] = undefined;
+    this.#freeIds.push(id);
+    return waiting;
   }
 
   #open(name: string, dsn: string): Promise<Transport & Transactional> {
