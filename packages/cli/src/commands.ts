@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "stop-workers": () => import("./commands/stop-workers.ts").then(({ stopWorkers }) => stopWorkers),
   workers: () => import("./commands/workers.ts").then(({ workers }) => workers),
   debug: () => import("./commands/debug.ts").then(({ debug }) => debug),
+  config: () => import("./commands/config.ts").then(({ config }) => config),
   slo: () => import("./commands/slo.ts").then(({ slo }) => slo),
   doctor: () => import("./commands/doctor.ts").then(({ doctor }) => doctor),
   admin: () => import("./commands/admin.ts").then(({ admin }) => admin),

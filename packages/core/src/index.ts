@@ -3,6 +3,7 @@ export * from "./audit.ts";
 export * from "./batch-handler.ts";
 export * from "./bus.ts";
 export { Buses } from "./buses.ts";
+export * from "./check-config.ts";
 export * from "./clock.ts";
 export * from "./config.ts";
 export * from "./dead-letter-groups.ts";

@@ -23,6 +23,8 @@ export interface TransportFactory {
   /** Without the colon: `["postgres", "postgresql"]`. */
   readonly schemes: readonly string[];
   create(input: TransportInput): Promise<Transport>;
+  /** Throws what `create` would throw of the DSN and the options; connects to nothing. */
+  check?(input: Pick<TransportInput, "name" | "dsn" | "options">): void;
 }
 
 /**

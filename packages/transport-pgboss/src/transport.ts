@@ -84,8 +84,11 @@ export async function createPgBossTransport(input: PgBossTransportInput): Promis
 /** What a configuration with a DSN of these schemes gets. */
 export const transportFactory: TransportFactory = {
   schemes: ["postgres", "postgresql", "pgboss", "embedded"],
-  create: (input) => open(input, `config.transports.${input.name}.options`),
+  create: (input) => open(input, pathOf(input.name)),
+  check: ({ name, dsn, options }) => void parsePgBossOptions(dsn, options, pathOf(name)),
 };
+
+const pathOf = (name: string): string => `config.transports.${name}.options`;
 
 type OpenInput = Parameters<TransportFactory["create"]>[0];
 

@@ -1,7 +1,8 @@
 import { once } from "node:events";
-import type { AuthConfig, AuthOptions, JwtOptions } from "@symphony/admin-api";
+import type { AuthConfig } from "@symphony/admin-api";
 import { createMessenger, type Messenger, type MessengerConfig } from "@symphony/core";
 import type { Check } from "@symphony/worker-runner";
+import { checkedAuth } from "../admin-auth.ts";
 import { defineCommand, text } from "../command.ts";
 import type { Io } from "../io.ts";
 import { startMetrics } from "../metrics.ts";
@@ -10,33 +11,6 @@ import { openSession, type Session } from "../session.ts";
 import type { Settings } from "../settings.ts";
 import { startProbes } from "../start-probes.ts";
 import { workerLogger } from "./consume.ts";
-
-/** Secrets come from the environment only: what is on a command line is in every list of processes. */
-function authOf(
-  settings: Settings,
-  { publicDocs, requireCronNonce, limits: _, trustedProxies: __, hosts: ___, ...claims }: AuthConfig,
-): AuthOptions {
-  const { authToken, authTokensFile, cronSecret } = settings;
-  const jwt = jwtOf(settings, claims);
-  return {
-    publicDocs,
-    requireCronNonce,
-    ...(authToken.value === undefined ? {} : { token: authToken.value }),
-    ...(authTokensFile.value === undefined ? {} : { tokensFile: authTokensFile.value }),
-    ...(jwt === undefined ? {} : { jwt }),
-    ...(cronSecret.value === undefined ? {} : { cronSecret: cronSecret.value }),
-  };
-}
-
-function jwtOf({ authJwksUrl, authJwtSecret, authIssuer, authAudience }: Settings, claims: JwtOptions["claims"]): JwtOptions | undefined {
-  const given = {
-    ...(authJwksUrl.value === undefined ? {} : { jwksUrl: authJwksUrl.value }),
-    ...(authJwtSecret.value === undefined ? {} : { secret: authJwtSecret.value }),
-    ...(authIssuer.value === undefined ? {} : { issuer: authIssuer.value }),
-    ...(authAudience.value === undefined ? {} : { audience: authAudience.value }),
-  };
-  return Object.keys(given).length === 0 ? undefined : { ...given, claims };
-}
 
 /** Of the pool for looking: small, and no statement may take long, so that what looks never holds up what works. */
 const READER_OPTIONS = {
@@ -72,11 +46,9 @@ function admission({ trustedProxies, requestsPerMinute, failuresPerMinute }: Set
 
 async function serve(io: Io, session: Session, json: boolean): Promise<void> {
   // Loaded here: no other command needs a web server.
-  const { assertCredentials, createAdminServer, parseAuthConfig } = await import("@symphony/admin-api");
+  const { createAdminServer } = await import("@symphony/admin-api");
   const { settings, loaded } = session;
-  const authConfig = parseAuthConfig(loaded.parsed.auth);
-  const auth = authOf(settings, authConfig);
-  assertCredentials(auth);
+  const { auth, authConfig } = await checkedAuth(session);
   const logger = workerLogger(session, json);
   const messenger = await createMessenger(loaded.config, { logger });
   await using cleanUp = new AsyncDisposableStack();

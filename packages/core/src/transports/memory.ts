@@ -333,10 +333,15 @@ const dsnSchema = object(numbersSchema);
 export const memoryTransportFactory: TransportFactory = {
   schemes: ["memory", "in-memory"],
   async create({ name, dsn, options, serializer, runtime, queues }) {
-    const [, storeName = "", query = ""] = /^[^:]+:(?:\/\/)?([^?]*)(?:\?(.*))?$/.exec(dsn) ?? [];
-    const given = { ...Object.fromEntries(new URLSearchParams(query)), ...options };
-    const parsed = parseOptions(dsnSchema, given, `config.transports.${name}.options`);
+    const { parsed, storeName } = parseDsn(name, dsn, options);
     const shared = storeName === "" ? {} : { name: decodeURIComponent(storeName) };
     return createMemoryTransport({ ...parsed, ...shared, serializer, runtime, ...(queues.length === 0 ? {} : { queues }) });
   },
+  check: ({ name, dsn, options }) => void parseDsn(name, dsn, options),
 };
+
+function parseDsn(name: string, dsn: string, options: Readonly<Record<string, unknown>>) {
+  const [, storeName = "", query = ""] = /^[^:]+:(?:\/\/)?([^?]*)(?:\?(.*))?$/.exec(dsn) ?? [];
+  const given = { ...Object.fromEntries(new URLSearchParams(query)), ...options };
+  return { parsed: parseOptions(dsnSchema, given, `config.transports.${name}.options`), storeName };
+}
