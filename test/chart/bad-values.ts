@@ -127,5 +127,6 @@ export const BAD_VALUES: readonly BadValues[] = [
   },
   { mistake: "a dashboard", values: "api: { dashboard: { enabled: true } }", where: /api\.dashboard: there is no dashboard yet/ },
   { mistake: "eleven proxies", values: "api: { trustedProxies: 11 }", where: at("/api/trustedProxies") },
+  { mistake: "a check of sorts", values: "config: { check: strictly }", where: at("/config/check") },
   { mistake: "a schema in capitals", values: "database: { schema: Symphony }", where: at("/database/schema") },
 ];

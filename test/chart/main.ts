@@ -200,6 +200,21 @@ async function checkVariants(tools: Tools, report: Report): Promise<void> {
     assert.deepEqual(await of(", mountAsFile: false"), { env: [url, ...variables, lock], volumes: ["tmp"] });
     return undefined;
   });
+  await report.step("the configuration is checked with what the container after it has, and only when wanted", async () => {
+    const deployments = async (check: boolean) => {
+      const { objects } = await render(tools.helm3, { files: ["production-values.yaml"], set: [`config.check=${check}`] });
+      return podsOf(objects.filter(({ kind }) => kind === "Deployment"));
+    };
+    for (const { spec } of await deployments(false)) assert.equal(spec.initContainers, undefined);
+    for (const { spec, labels } of await deployments(true)) {
+      const [check, ...others] = spec.initContainers ?? [];
+      const [main] = spec.containers;
+      const isApi = labels["app.kubernetes.io/component"] === "api";
+      assert.deepEqual([others, check?.args], [[], ["config", "check", "--for", isApi ? "admin" : "consume"]]);
+      for (const key of ["image", "env", "volumeMounts", "resources"] as const) assert.deepEqual(check?.[key], main?.[key], key);
+    }
+    return undefined;
+  });
   await report.step("every mode of migrations renders", async () => {
     const kinds = async (mode: string) =>
       (await render(tools.helm3, { files: minimal, set: [`migrations.mode=${mode}`] })).objects.filter(({ kind }) => kind === "Job");

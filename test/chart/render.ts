@@ -61,6 +61,7 @@ export function specOf<T = Readonly<Record<string, unknown>>>(object: Manifest |
 interface Container {
   readonly name: string;
   readonly image: string;
+  readonly args?: readonly string[];
   readonly securityContext?: {
     readonly allowPrivilegeEscalation?: boolean;
     readonly readOnlyRootFilesystem?: boolean;
