@@ -100,6 +100,17 @@ export const POLICIES: Readonly<Record<string, (objects: readonly Manifest[]) =>
       assert.equal((container as { terminationMessagePolicy?: string }).terminationMessagePolicy, "FallbackToLogsOnError");
     }
   }),
+  "O4 who speaks is told by pod, node, namespace and container": eachWorkload((pod) => {
+    const [main] = pod.spec.containers;
+    const told = main?.env?.find(({ name }) => name === "OTEL_RESOURCE_ATTRIBUTES")?.value ?? "";
+    const attributes = new Map(told.split(",").map((pair) => pair.split("=", 2) as [string, string]));
+    for (const name of ["service.namespace", "service.version"]) assert.ok(attributes.get(name), name);
+    for (const name of ["service.instance.id", "k8s.pod.name"]) assert.equal(attributes.get(name), "$(POD_NAME)");
+    assert.equal(attributes.get("k8s.namespace.name"), "messages");
+    assert.equal(attributes.get("k8s.node.name"), "$(NODE_NAME)");
+    assert.equal(attributes.get("k8s.container.name"), main?.name);
+    assert.ok(main?.env?.find(({ name }) => name === "OTEL_SERVICE_NAME")?.value);
+  }),
   "V1 a disruption budget for more than one pod, and none for one": (objects) => {
     const budgets = ofKind(objects, "PodDisruptionBudget").map(({ metadata }) => metadata.name);
     for (const { metadata, spec } of ofKind(objects, "Deployment")) {

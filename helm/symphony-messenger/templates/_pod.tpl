@@ -128,7 +128,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* dict root, secret: the environment of every container of ours. */}}
+{{/* dict root, component, secret, container (its name): the environment of every container of ours. */}}
 {{- define "symphony.environment" -}}
 {{- with .root.Values.database.url }}
 - name: DATABASE_URL
@@ -176,7 +176,7 @@ topologySpreadConstraints:
 - name: OTEL_SERVICE_NAME
   value: {{ include "symphony.objectName" (dict "root" .root "suffix" .component) }}
 - name: OTEL_RESOURCE_ATTRIBUTES
-  value: "service.namespace={{ include "symphony.namespace" .root }},service.version={{ default .root.Chart.AppVersion .root.Values.image.tag }},service.instance.id=$(POD_NAME),k8s.pod.name=$(POD_NAME),k8s.namespace.name={{ include "symphony.namespace" .root }},k8s.node.name=$(NODE_NAME)"
+  value: "service.namespace={{ include "symphony.namespace" .root }},service.version={{ default .root.Chart.AppVersion .root.Values.image.tag }},service.instance.id=$(POD_NAME),k8s.pod.name=$(POD_NAME),k8s.namespace.name={{ include "symphony.namespace" .root }},k8s.node.name=$(NODE_NAME){{ with .container }},k8s.container.name={{ . }}{{ end }}"
 {{- with .root.Values.telemetry.otlp }}
 {{- if .enabled }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT

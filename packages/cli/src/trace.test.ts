@@ -9,6 +9,12 @@ import { start } from "./testing/symphony.ts";
 const TOKEN = "test-token-0123456789-abcdefghijklmnop";
 const CANARY = "c4n4ry";
 
+/** As the chart sets it. */
+const POD = {
+  ...{ "service.namespace": "messages", "service.version": "1", "service.instance.id": "worker-x", "k8s.pod.name": "worker-x" },
+  ...{ "k8s.namespace.name": "messages", "k8s.node.name": "node-1", "k8s.container.name": "worker", "container.id": "1ebedb637aea" },
+};
+
 /** The first attempt fails; the second asks the database, logs in both ways and dispatches a child. */
 const CONFIG = `import { defineConfig, defineHandler, defineMessage } from "@symphony/core";
 import pg from "pg";
@@ -44,6 +50,9 @@ test("one trace leads from an HTTP dispatch through a retry in a thread to the c
   const environment = {
     ...{ DATABASE_URL: database.url, SYMPHONY_AUTH_TOKEN: TOKEN, SYMPHONY_HEALTH_PORT: "0" },
     ...{ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_EXPORTER_OTLP_PROTOCOL: "http/json", OTEL_BSP_SCHEDULE_DELAY: "100" },
+    OTEL_RESOURCE_ATTRIBUTES: Object.entries(POD)
+      .map((pair) => pair.join("="))
+      .join(),
   };
   const fleet = start(t, ["consume", "--processes", "2", "--json"], { directory, environment });
   await fleet.saying(/fleet starting/);
@@ -142,6 +151,11 @@ test("one trace leads from an HTTP dispatch through a retry in a thread to the c
   for (const running of [fleet, admin]) running.child.kill("SIGTERM");
   for (const running of [fleet, admin]) assert.equal((await running.ended).code, 0, running.text());
   assert.ok(receiver.metrics.has("messaging.process.duration") && receiver.metrics.has("symphony.queue.ready"), "metrics are pushed, too");
+  assert.deepEqual([...new Set(receiver.resources.map(({ signal }) => signal))].sort(), ["metrics", "traces"]);
+  for (const { signal, attributes } of receiver.resources) {
+    assert.deepEqual({ ...attributes, ...POD }, attributes, signal);
+    for (const name of ["service.name", "host.name", "process.pid"]) assert.ok(attributes[name], `${signal} ${name}`);
+  }
   assert.ok(!receiver.text().includes(CANARY), "neither payloads nor what errors say are in what leaves the process");
   assert.ok(!fleet.text().includes(`${CANARY}-payload`) || onlyInError(fleet.text()), "no log line quotes the payload by itself");
   assert.ok(!admin.text().includes(CANARY));

@@ -25,6 +25,8 @@ export interface OtlpReceiver {
   readonly text: () => string;
   /** Names of the metrics that came in the last push of each sender. */
   readonly metrics: Map<string, unknown[]>;
+  /** Who spoke, in every body. */
+  readonly resources: { readonly signal: "traces" | "metrics"; readonly attributes: Readonly<Record<string, string>> }[];
 }
 
 interface Attribute {
@@ -50,7 +52,10 @@ interface Body {
     readonly resource: { readonly attributes: readonly Attribute[] };
     readonly scopeSpans: readonly { readonly spans: readonly SpanBody[] }[];
   }[];
-  readonly resourceMetrics?: readonly { readonly scopeMetrics: readonly { readonly metrics: readonly { readonly name: string }[] }[] }[];
+  readonly resourceMetrics?: readonly {
+    readonly resource: { readonly attributes: readonly Attribute[] };
+    readonly scopeMetrics: readonly { readonly metrics: readonly { readonly name: string }[] }[];
+  }[];
 }
 
 const plain = (attributes: readonly Attribute[] = []): Record<string, string> =>
@@ -61,10 +66,13 @@ export async function otlpReceiver(t: TestContext): Promise<OtlpReceiver> {
   const spans: ReceivedSpan[] = [];
   const metrics = new Map<string, unknown[]>();
   const bodies: string[] = [];
+  const resources: OtlpReceiver["resources"] = [];
   const server = createServer((request, response) => {
     void read(request).then((text) => {
       bodies.push(text);
       const body = JSON.parse(text) as Body;
+      for (const { resource } of body.resourceSpans ?? []) resources.push({ signal: "traces", attributes: plain(resource.attributes) });
+      for (const { resource } of body.resourceMetrics ?? []) resources.push({ signal: "metrics", attributes: plain(resource.attributes) });
       for (const { resource, scopeSpans } of body.resourceSpans ?? []) {
         const pid = plain(resource.attributes)["process.pid"] ?? "";
         for (const span of scopeSpans.flatMap((scope) => scope.spans)) {
@@ -82,7 +90,8 @@ export async function otlpReceiver(t: TestContext): Promise<OtlpReceiver> {
     server.closeAllConnections();
     server.close();
   });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, spans, metrics, text: () => bodies.join("\n") };
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { url, spans, metrics, resources, text: () => bodies.join("\n") };
 }
 
 async function read(request: IncomingMessage): Promise<string> {
