@@ -11,7 +11,7 @@ import { CannotRunHere, type Done, ROOT, run, type Tools } from "./tools.ts";
 const KIT = process.env.CONTAINER_KIT ?? join(ROOT, "../shared/containers");
 const NAMESPACE = "messages";
 /** Kinds of other people's operators, left out where their definitions cannot be had. */
-const FOREIGN = /^(keda\.sh|monitoring\.coreos\.com|gateway\.networking\.k8s\.io|external-secrets\.io)\//;
+const FOREIGN = /^(keda\.sh|monitoring\.coreos\.com|gateway\.networking\.k8s\.io|autoscaling\.k8s\.io|external-secrets\.io)\//;
 /** Examples that are applied as they are. */
 const EXAMPLES = ["deploy/keda/scaled-object.yaml", "deploy/gitops/argo-cd.yaml", "deploy/gitops/flux.yaml"];
 
@@ -107,7 +107,7 @@ async function define(server: ApiServer, report: Report): Promise<boolean> {
     process.stdout.write(`NOT RUN: KEDA's, Prometheus's and other people's kinds were left out: ${error.message}\n`);
     return false;
   }
-  return report.step("the kinds of KEDA, Prometheus, Gateway API, External Secrets, Argo CD and Flux are defined", async () => {
+  return report.step("the kinds of KEDA, Prometheus, Gateway API, VPA, External Secrets, Argo CD and Flux are defined", async () => {
     // On the server's side: the definitions are larger than an annotation may be.
     const applied = await server.kubectl(["apply", "--server-side", ...paths.flatMap((path) => ["-f", path])]);
     assert.equal(applied.code, 0, applied.err);

@@ -127,6 +127,16 @@ export const BAD_VALUES: readonly BadValues[] = [
   },
   { mistake: "a dashboard", values: "api: { dashboard: { enabled: true } }", where: /api\.dashboard: there is no dashboard yet/ },
   { mistake: "eleven proxies", values: "api: { trustedProxies: 11 }", where: at("/api/trustedProxies") },
+  {
+    mistake: "two autoscalers on the CPU",
+    values: "workers: { default: { autoscaling: { type: hpa, vertical: { enabled: true, updateMode: Recreate } } } }",
+    where: /workers\.default\.autoscaling\.vertical\.updateMode/,
+  },
+  {
+    mistake: "a vertical autoscaler that is on",
+    values: "workerDefaults: { autoscaling: { vertical: { updateMode: Auto } } }",
+    where: at("/vertical/updateMode"),
+  },
   { mistake: "a check of sorts", values: "config: { check: strictly }", where: at("/config/check") },
   { mistake: "a schema in capitals", values: "database: { schema: Symphony }", where: at("/database/schema") },
 ];

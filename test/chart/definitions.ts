@@ -14,6 +14,7 @@ const DEFINITIONS: Readonly<Record<string, readonly string[]>> = {
     (name) => `example/prometheus-operator-crd/monitoring.coreos.com_${name}.yaml`,
   ),
   "sigs.k8s.io/gateway-api@v1.4.0": ["config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"],
+  "k8s.io/autoscaler/vertical-pod-autoscaler@v1.5.1": ["deploy/vpa-v1-crd-gen.yaml"],
   "github.com/external-secrets/external-secrets@v0.20.4": ["config/crds/bases/external-secrets.io_externalsecrets.yaml"],
   "github.com/argoproj/argo-cd/v3@v3.2.0": ["manifests/crds/application-crd.yaml"],
   "github.com/fluxcd/helm-controller@v1.4.3": ["config/crd/bases/helm.toolkit.fluxcd.io_helmreleases.yaml"],

@@ -74,7 +74,8 @@ async function checkFile(tools: Tools, file: string, report: Report): Promise<vo
 async function conform(tools: Tools, text: string): Promise<string> {
   const location = `${SCHEMAS}/{{ .ResourceKind }}{{ .KindSuffix }}.json`;
   // Kinds of other people's operators are checked by the API server, where their definitions are.
-  const foreign = "ScaledObject,TriggerAuthentication,ServiceMonitor,PodMonitor,PrometheusRule,HTTPRoute,ExternalSecret";
+  const foreign =
+    "ScaledObject,TriggerAuthentication,ServiceMonitor,PodMonitor,PrometheusRule,HTTPRoute,ExternalSecret,VerticalPodAutoscaler";
   const args = ["-strict", "-summary", "-schema-location", location, "-skip", foreign];
   const { code, out, err } = await run(tools.kubeconform, args, { input: text });
   assert.equal(code, 0, out + err);
@@ -134,10 +135,10 @@ async function checkVariants(tools: Tools, report: Report): Promise<void> {
     const { objects } = await render(tools.helm3, { files: minimal, values: pools, release: long });
     return policies(objects);
   });
-  await report.step("a cluster without KEDA, Prometheus and Gateway API gets none of their kinds", async () => {
+  await report.step("a cluster without KEDA, Prometheus, Gateway API and VPA gets none of their kinds", async () => {
     for (const file of CI_FILES.filter((name) => name !== "external-secrets-values.yaml")) {
       const { objects } = await render(tools.helm3, { files: [file], apis: [] });
-      for (const { apiVersion } of objects) assert.doesNotMatch(apiVersion, /keda|coreos|gateway/);
+      for (const { apiVersion } of objects) assert.doesNotMatch(apiVersion, /keda|coreos|gateway|autoscaling\.k8s/);
     }
     return undefined;
   });
@@ -163,20 +164,23 @@ async function checkVariants(tools: Tools, report: Report): Promise<void> {
     assert.match(trigger?.metadata.query ?? "", /FROM symphony\.job .* AND name IN \('a', 'b'\) LIMIT 2000\) AS limited\)$/);
     return undefined;
   });
-  await report.step("a share of the memory limit is shared out to the processes; tests and alerts take what they are told", async () => {
-    const values = `
+  await report.step(
+    "a share of the memory limit is left to the fleet, which follows the limit; tests and alerts take what they are told",
+    async () => {
+      const values = `
       workerDefaults: { processes: 2, recycle: { maxMemoryPercent: 90 }, resources: { limits: { memory: 1Gi } } }
       tests: { image: { tag: probe } }
       telemetry: { rules: { enabled: true, overrides: { SymphonyQueueOld: { for: 15m, labels: { severity: info } } } } }`;
-    const { objects, text } = await render(tools.helm3, { files: minimal, values });
-    const worker = specOf<{ template: { spec: PodSpec } }>(objects.find(({ kind }) => kind === "Deployment")).template.spec;
-    const limit = worker.containers[0]?.env?.find(({ name }) => name === "SYMPHONY_WORKER_MEMORY_LIMIT");
-    assert.equal(limit?.value, String(Math.floor((1024 * 0.9) / 2)));
-    const images = objects.flatMap((object) => (object.kind === "Pod" ? (object.spec as unknown as PodSpec).containers : []));
-    assert.ok(images.length > 0 && images.every(({ image }) => image.endsWith(":probe")));
-    assert.match(text, /alert: SymphonyQueueOld[\s\S]{0,900}for: 15m\n\s+labels:\n\s+severity: info/);
-    return undefined;
-  });
+      const { objects, text } = await render(tools.helm3, { files: minimal, values });
+      const worker = specOf<{ template: { spec: PodSpec } }>(objects.find(({ kind }) => kind === "Deployment")).template.spec;
+      const limits = worker.containers[0]?.env?.filter(({ name }) => name.startsWith("SYMPHONY_WORKER_MEMORY")) ?? [];
+      assert.deepEqual(limits, [{ name: "SYMPHONY_WORKER_MEMORY_PERCENT", value: "90" }]);
+      const images = objects.flatMap((object) => (object.kind === "Pod" ? (object.spec as unknown as PodSpec).containers : []));
+      assert.ok(images.length > 0 && images.every(({ image }) => image.endsWith(":probe")));
+      assert.match(text, /alert: SymphonyQueueOld[\s\S]{0,900}for: 15m\n\s+labels:\n\s+severity: info/);
+      return undefined;
+    },
+  );
   await report.step("user and password beside an address come from the Secret, as files or as environment", async () => {
     const database = "url: 'postgresql://db:5432/app', secretKeys: { username: u, password: p }, timeouts: { lockMs: 3000 }";
     const of = async (more: string) => {
@@ -213,6 +217,23 @@ async function checkVariants(tools: Tools, report: Report): Promise<void> {
       assert.deepEqual([others, check?.args], [[], ["config", "check", "--for", isApi ? "admin" : "consume"]]);
       for (const key of ["image", "env", "volumeMounts", "resources"] as const) assert.deepEqual(check?.[key], main?.[key], key);
     }
+    return undefined;
+  });
+  await report.step("a vertical autoscaler only recommends unless it is told to act, and only for the worker", async () => {
+    const values = "workerDefaults: { autoscaling: { vertical: { enabled: true } } }";
+    const { objects } = await render(tools.helm3, { files: minimal, values });
+    const spec = specOf<{
+      updatePolicy: { updateMode: string };
+      resourcePolicy: { containerPolicies: { containerName: string; mode?: string }[] };
+    }>(objects.find(({ kind }) => kind === "VerticalPodAutoscaler"));
+    assert.equal(spec.updatePolicy.updateMode, "Off");
+    assert.deepEqual(
+      spec.resourcePolicy.containerPolicies.map(({ containerName, mode }) => [containerName, mode]),
+      [
+        ["worker", undefined],
+        ["*", "Off"],
+      ],
+    );
     return undefined;
   });
   await report.step("every mode of migrations renders", async () => {

@@ -19,7 +19,7 @@ export interface Manifest {
 
 export const CI_FILES: readonly string[] = readdirSync(join(CHART, "ci")).filter((name) => name.endsWith("-values.yaml"));
 /** Kinds that a cluster may lack. */
-const OPTIONAL_APIS = ["keda.sh/v1alpha1", "monitoring.coreos.com/v1", "gateway.networking.k8s.io/v1"];
+const OPTIONAL_APIS = ["keda.sh/v1alpha1", "monitoring.coreos.com/v1", "gateway.networking.k8s.io/v1", "autoscaling.k8s.io/v1"];
 
 export interface RenderOptions {
   readonly files?: readonly string[];

@@ -5,6 +5,8 @@ import { join } from "node:path";
 export interface MemoryCgroup {
   /** Whoever writes its process id there belongs to the group. */
   readonly procs: string;
+  /** What a pod's resizing does to it. */
+  resize(bytes: number): void;
   /** How often the kernel has ended a process for want of memory. */
   oomKills(): number;
   /** Its processes have to be gone. */
@@ -33,13 +35,19 @@ export function makeMemoryCgroup(name: string, bytes: number): MemoryCgroup {
     writeFileSync(join(ROOT, "cgroup.subtree_control"), "+memory");
   const directory = join(unified ? ROOT : V1, name);
   mkdirSync(directory);
-  writeFileSync(join(directory, unified ? "memory.max" : "memory.limit_in_bytes"), String(bytes));
+  const limit = join(directory, unified ? "memory.max" : "memory.limit_in_bytes");
+  writeFileSync(limit, String(bytes));
   // Swap would only make it slow.
   const swap = join(directory, unified ? "memory.swap.max" : "memory.memsw.limit_in_bytes");
   if (existsSync(swap)) writeFileSync(swap, String(unified ? 0 : bytes));
   const events = join(directory, unified ? "memory.events" : "memory.oom_control");
   return {
     procs: join(directory, "cgroup.procs"),
+    resize: (wanted) => {
+      // With v1 the sum of both is never less than memory alone.
+      if (!unified && existsSync(swap)) writeFileSync(swap, String(wanted));
+      writeFileSync(limit, String(wanted));
+    },
     oomKills: () => Number(/^oom_kill (\d+)/m.exec(read(events))?.[1] ?? 0),
     remove: () => rmdirSync(directory),
   };

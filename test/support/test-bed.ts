@@ -30,6 +30,8 @@ export interface FleetOptions {
   /** Another way to the database, such as through a proxy. */
   readonly dsn?: string;
   readonly transportOptions?: Readonly<Record<string, unknown>>;
+  /** File of a cgroup that it joins. */
+  readonly cgroup?: string;
 }
 
 /** A running `symphony consume`. */
@@ -91,7 +93,10 @@ export class TestBed {
   /** Starts `symphony consume` and resolves when it is ready to receive. */
   async startFleet(o: FleetOptions = {}): Promise<Fleet> {
     const args = ["consume", "--config", CONFIG, "--json", "--health-port", "0", ...(o.flags ?? [])];
-    const process = this.processes.symphony(args, { env: this.environment(o) });
+    const process = this.processes.symphony(args, {
+      env: this.environment(o),
+      ...(o.cgroup === undefined ? {} : { cgroup: o.cgroup }),
+    });
     const started = await process.waitForLine("fleet starting");
     const port = Number(started.json?.health_port);
     const ask = async (path: string): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(2_000) });

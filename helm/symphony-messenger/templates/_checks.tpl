@@ -75,6 +75,9 @@
 {{- if and (eq $a.type "hpa") (lt (int $a.minReplicas) 1) -}}
 {{- fail (printf "%s.autoscaling.minReplicas is 0: a HorizontalPodAutoscaler does not come back from there" $path) -}}
 {{- end -}}
+{{- if and $a.vertical.enabled (eq $a.type "hpa") (ne $a.vertical.updateMode "Off") (not $a.hpa.metrics) (has "cpu" $a.vertical.controlledResources) -}}
+{{- fail (printf "%s.autoscaling.vertical.updateMode is %s: it and the hpa would both act on the CPU. Leave it to the hpa (controlledResources: [memory]), or only recommend (Off)" $path $a.vertical.updateMode) -}}
+{{- end -}}
 {{- if and (eq $a.type "symphony") (eq (toString .root.Values.autoscaler.enabled) "false") -}}
 {{- fail (printf "%s.autoscaling.type is symphony, and autoscaler.enabled false: nobody would scale it" $path) -}}
 {{- end -}}

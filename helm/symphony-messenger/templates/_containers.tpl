@@ -31,9 +31,13 @@
 - name: SYMPHONY_WORKER_RECYCLE_MESSAGES
   value: {{ int .maxMessages | quote }}
 {{- end }}
-{{- with include "symphony.recycleMemory" $.values | int }}
+{{- if .maxMemoryMB }}
 - name: SYMPHONY_WORKER_MEMORY_LIMIT
-  value: {{ . | quote }}
+  value: {{ int .maxMemoryMB | quote }}
+{{- else if .maxMemoryPercent }}
+# Of the limit that the pod has, also after it was resized.
+- name: SYMPHONY_WORKER_MEMORY_PERCENT
+  value: {{ int .maxMemoryPercent | quote }}
 {{- end }}
 {{- if .maxAgeSeconds }}
 - name: SYMPHONY_WORKER_RECYCLE_TIME

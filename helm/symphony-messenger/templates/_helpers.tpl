@@ -121,30 +121,6 @@ Deployment was made with; rendered without a cluster, it is the value.
 {{- if and $live (eq (toString $made) (toString (int .pool.replicas))) -}}{{- int $live.spec.replicas -}}{{- else -}}{{- int .pool.replicas -}}{{- end -}}
 {{- end -}}
 
-{{/* Bytes of a quantity such as 256Mi, 1Gi, 500M or 1000000. */}}
-{{- define "symphony.bytes" -}}
-{{- $text := toString . -}}
-{{- $units := dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "k" 1000 "M" 1000000 "G" 1000000000 -}}
-{{- $unit := regexFind "(Ki|Mi|Gi|k|M|G)$" $text -}}
-{{- if regexMatch "^[0-9.]+(Ki|Mi|Gi|k|M|G)?$" $text -}}
-{{- mulf (float64 (trimSuffix $unit $text)) (float64 (default 1 (get $units $unit))) | int64 -}}
-{{- else -}}
-{{- fail (printf "a memory limit of %s: write it in Ki, Mi, Gi, k, M, G or bytes" $text) -}}
-{{- end -}}
-{{- end -}}
-
-{{/* MB that a worker process of a pool may take before it is replaced; 0: any number. */}}
-{{- define "symphony.recycleMemory" -}}
-{{- $limit := (default dict (default dict .resources).limits).memory -}}
-{{- if .recycle.maxMemoryMB -}}
-{{- int .recycle.maxMemoryMB -}}
-{{- else if and .recycle.maxMemoryPercent $limit -}}
-{{- div (mul (include "symphony.bytes" $limit | int64) (int .recycle.maxMemoryPercent)) (mul 104857600 (int (include "symphony.processes" .))) -}}
-{{- else -}}
-0
-{{- end -}}
-{{- end -}}
-
 {{/* What of the database comes from its Secret, as JSON: url, username, password and their keys. */}}
 {{- define "symphony.databaseKeys" -}}
 {{- $db := .Values.database -}}

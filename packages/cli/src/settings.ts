@@ -90,6 +90,13 @@ export const SETTINGS = {
     config: "memoryLimit",
     parser: megabytes,
   }),
+  /** Of what the container's memory limit leaves to each process. */
+  memoryPercent: define<number>({
+    environment: "SYMPHONY_WORKER_MEMORY_PERCENT",
+    flag: "memory-percent",
+    config: "memoryPercent",
+    parser: integer({ min: 1, max: 100 }),
+  }),
   failureLimit: define<number>({
     environment: "SYMPHONY_WORKER_FAILURE_LIMIT",
     flag: "failure-limit",

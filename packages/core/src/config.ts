@@ -38,6 +38,8 @@ export interface WorkerConfig {
   readonly messageLimit?: number;
   readonly timeLimit?: number;
   readonly memoryLimit?: number;
+  /** Of what the container's memory limit leaves to each worker process: beyond, it is replaced. `memoryLimit` beats it. */
+  readonly memoryPercent?: number;
   readonly failureLimit?: number;
   /** Messages after which a worker process is replaced by a fresh one. */
   readonly recycleMessages?: number;
@@ -152,6 +154,7 @@ export const workerConfigSchema = object({
   messageLimit: optional(integer({ min: 1 })),
   timeLimit: optional(integer({ min: 1 })),
   memoryLimit: optional(integer({ min: 1 })),
+  memoryPercent: optional(integer({ min: 1, max: 100 })),
   failureLimit: optional(integer({ min: 1 })),
   recycleMessages: optional(integer({ min: 1 })),
   recycleTime: optional(integer({ min: 1 })),

@@ -4,7 +4,8 @@ export { type ContainerLimits, type FleetSize, planFleet, readContainerLimits } 
 export { type ChildOptions, runChild } from "./fleet/child.ts";
 export { fleetGauges } from "./fleet/fleet-metrics.ts";
 export { Supervisor } from "./fleet/supervisor.ts";
-export type { FleetState, SupervisorOptions } from "./fleet/supervisor-options.ts";
+export type { ChildShape, FleetState, SupervisorOptions } from "./fleet/supervisor-options.ts";
+export { LimitsWatch, type LimitsWatchOptions } from "./limits-watch.ts";
 export { assess, type Check, type Probe, type Vitals } from "./liveness.ts";
 export { createProbeListener, type ProbeListener, type ProbeListenerOptions } from "./probes.ts";
 export { createRoutedExecutor, type RoutedExecutorOptions } from "./routed-executor.ts";

@@ -48,3 +48,15 @@ export function wasProductive({ everRegistered, failure, lastBeat }: ChildPast, 
   const killedAtWork = everRegistered && !suspected && failure === undefined;
   return killedAtWork || lastBeat.processed > 0;
 }
+
+const PERMANENT: ReadonlySet<string | undefined> = new Set([
+  "CONFIG_INVALID",
+  "OPTIONS_INVALID",
+  "ROUTE_NOT_FOUND",
+  "TRANSPORT_NOT_FOUND",
+  "QUEUE_NOT_FOUND",
+  "SCHEMA_VERSION_MISMATCH",
+]);
+
+/** Trying again does not help: somebody has to change something. */
+export const isPermanent = (code: string | undefined): boolean => PERMANENT.has(code);

@@ -34,6 +34,7 @@ export const consume = defineCommand({
     limit: text("Stop after so many messages"),
     "failure-limit": text("Stop after so many failed attempts"),
     "memory-limit": text("Replace a worker process that takes more MB than this; also 512M, 2G"),
+    "memory-percent": text("Replace a worker process that takes more than this share of what the container's limit leaves to it"),
     "recycle-messages": text("Replace a worker process after so many messages"),
     "recycle-time": text("Replace a worker process after so many seconds"),
     "time-limit": text("Stop after so many seconds"),

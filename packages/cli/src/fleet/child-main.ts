@@ -41,8 +41,8 @@ async function prepare(): Promise<ChildOptions> {
       pollInterval: Math.min(plan.worker.pollInterval * OWN_POLL_FACTOR, LONGEST_POLL_MS),
       ...(limit === undefined ? {} : { messageLimit: Number(limit) }),
     },
-    threads: plan.threads,
-    ...(plan.threadHeapMb === undefined ? {} : { threadHeapMb: plan.threadHeapMb }),
+    threads: plan.size.threads,
+    ...(plan.size.threadHeapMb === undefined ? {} : { threadHeapMb: plan.size.threadHeapMb }),
     logger,
     lane: process.env.SYMPHONY_CHILD_LANE === "1",
   };

@@ -1,12 +1,13 @@
 import { ConfigError, createMessenger, type Messenger } from "@symphony/core";
 import type { LogLevel } from "@symphony/telemetry";
-import { countConnections, planFleet, readContainerLimits, type WorkerSettings } from "@symphony/worker-runner";
+import { countConnections, readContainerLimits, type WorkerSettings } from "@symphony/worker-runner";
 import { assertHandlers } from "../assert-handlers.ts";
 import { chooseTransports } from "../choose-transports.ts";
 import type { Io } from "../io.ts";
 import { commandLogger, type GlobalFlags, openSession, type Session } from "../session.ts";
 import type { Flags } from "../settings.ts";
 import { resolveWorkerOptions, type WorkerPlan } from "../worker-settings.ts";
+import { type FleetSize, sizeFleet, type Wanted, wantedOf } from "./size.ts";
 
 /** How `consume` was called. */
 export interface ConsumeCall {
@@ -25,16 +26,13 @@ export interface FleetPlan {
   readonly transports: Readonly<Record<string, { readonly dsn: string; readonly options: Readonly<Record<string, unknown>> }>>;
   readonly queues: readonly string[];
   readonly consumed: readonly string[];
-  readonly processes: number;
-  readonly threads: number;
-  /** MB; absent where nothing limits the memory. */
-  readonly processHeapMb?: number;
-  readonly threadHeapMb?: number;
-  readonly limits: string;
+  /** By the container's limits at the start. */
+  readonly size: FleetSize;
+  readonly wanted: Wanted;
   readonly handling: WorkerPlan["handling"];
   readonly worker: WorkerSettings & { readonly shutdownTimeout: number; readonly pollInterval: number };
-  /** When a worker process is replaced: messages, milliseconds, MB. */
-  readonly recycle: { readonly messages?: number; readonly ageMs?: number; readonly memoryMb?: number };
+  /** When a worker process is replaced: messages, milliseconds. */
+  readonly recycle: { readonly messages?: number; readonly ageMs?: number };
   readonly healthPort: number;
   readonly healthPortWanted: boolean;
   readonly metricsToken?: string;
@@ -64,9 +62,7 @@ function describe(session: Session, configFile: string, messenger: Messenger, co
   const { settings, loaded } = session;
   if (consumed.length === 0) throw new ConfigError("no transport can be consumed from: sync transports handle messages at once");
   const resolved = resolveWorkerOptions(settings);
-  const container = readContainerLimits();
   const size = fleetSize(settings);
-  const limited = container.memorySource !== "machine";
   const level = settings.logLevel.value;
   const dsns = consumed.flatMap((name) => {
     const transport = loaded.config.transports[name];
@@ -78,10 +74,8 @@ function describe(session: Session, configFile: string, messenger: Messenger, co
     transports: Object.fromEntries(dsns),
     queues: [...new Set([...loaded.parsed.queues, ...messenger.registry.all().map((type) => type.queue)])],
     consumed,
-    processes: size.processes,
-    threads: Math.min(size.threads, resolved.worker.maxConcurrency),
-    ...(limited ? { processHeapMb: size.processHeapMb, threadHeapMb: size.threadHeapMb } : {}),
-    limits: `${container.cpus} CPUs (${container.cpuSource}), ${Math.round(container.memoryBytes / 1_048_576)} MB (${container.memorySource})`,
+    size,
+    wanted: wantedOf(settings),
     handling: resolved.handling,
     worker: resolved.worker,
     recycle: recycleLimits(settings),
@@ -107,18 +101,11 @@ export function fleetConnections(
 }
 
 /** How many processes and threads the settings make of this container. */
-export function fleetSize(settings: Session["settings"]): ReturnType<typeof planFleet> {
-  const { processes } = resolveWorkerOptions(settings);
-  return planFleet(readContainerLimits(), {
-    processes,
-    ...(settings.threads.value === undefined ? {} : { threads: settings.threads.value }),
-  });
-}
+export const fleetSize = (settings: Session["settings"]): FleetSize => sizeFleet(readContainerLimits(), wantedOf(settings));
 
-function recycleLimits({ recycleMessages, recycleTime, memoryLimit }: Session["settings"]): FleetPlan["recycle"] {
+function recycleLimits({ recycleMessages, recycleTime }: Session["settings"]): FleetPlan["recycle"] {
   return {
     ...(recycleMessages.value === undefined ? {} : { messages: recycleMessages.value }),
     ...(recycleTime.value === undefined ? {} : { ageMs: recycleTime.value }),
-    ...(memoryLimit.value === undefined ? {} : { memoryMb: memoryLimit.value }),
   };
 }

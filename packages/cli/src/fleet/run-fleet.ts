@@ -1,11 +1,12 @@
 import { fileURLToPath } from "node:url";
 import { createMessenger, type Logger, type Messenger, type MetricSeries, queueNames, type StopReason } from "@symphony/core";
 import { planTelemetry } from "@symphony/telemetry";
-import { assess, fleetGauges, Supervisor, type Vitals } from "@symphony/worker-runner";
+import { assess, type ChildShape, fleetGauges, LimitsWatch, Supervisor, type Vitals } from "@symphony/worker-runner";
 import { CommandFailed, exitCodeOf } from "../exit-codes.ts";
 import { startMetrics } from "../metrics.ts";
 import { startProbes } from "../start-probes.ts";
 import type { FleetPlan } from "./plan.ts";
+import { type FleetSize, sizeFleet } from "./size.ts";
 
 /** What signals do to a fleet. */
 export interface FleetControl {
@@ -62,6 +63,8 @@ export async function runFleet({ plan, json, logger, onStarted }: FleetOptions):
     resume: () => supervisor.resume(),
     replaceAll: (cause) => supervisor.replaceAll(cause),
   });
+  const watch = followLimits(plan, json, logger, supervisor, messenger.runtime);
+  cleanUp.defer(() => watch.stop());
   const reason = await supervisor.run();
   const { totals, failure } = supervisor.state();
   const { processed, failed } = totals;
@@ -87,15 +90,12 @@ const forSupervisor = (dsn: string, options: Readonly<Record<string, unknown>>):
 
 function createSupervisor(plan: FleetPlan, json: boolean, logger: Logger, messenger: Messenger): Supervisor {
   const { worker } = plan;
-  const child: ChildSettings = { plan: { ...plan, transports: {}, worker: withoutFleetLimits(plan) }, json };
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const heap = plan.processHeapMb === undefined ? [] : [`--max-old-space-size=${plan.processHeapMb}`];
   return new Supervisor({
     childModule: fileURLToPath(new URL(`./child-main.${extension}`, import.meta.url)),
     childArgv: [],
-    childExecArgv: [...process.execArgv, ...heap, ...tracingFlags()],
-    childEnv: { SYMPHONY_FLEET_CHILD: JSON.stringify(child) },
-    processes: plan.processes,
+    childShape: shapeOf(plan, json),
+    processes: plan.size.processes,
     transports: Object.fromEntries(plan.consumed.map((name) => [name, messenger.transport(name)])),
     ...(worker.queues === undefined ? {} : { queues: queueNames(worker.queues) }),
     pollIntervalMs: worker.pollInterval,
@@ -103,11 +103,45 @@ function createSupervisor(plan: FleetPlan, json: boolean, logger: Logger, messen
     ...(worker.timeLimit === undefined ? {} : { timeLimitMs: worker.timeLimit }),
     ...(worker.messageLimit === undefined ? {} : { messageLimit: worker.messageLimit }),
     ...(worker.failureLimit === undefined ? {} : { failureLimit: worker.failureLimit }),
-    recycle: plan.recycle,
     meter: messenger.meter,
     logger,
     runtime: messenger.runtime,
   });
+}
+
+function shapeOf(plan: FleetPlan, json: boolean): ChildShape {
+  const { processHeapMb, recycleMb } = plan.size;
+  const child: ChildSettings = { plan: { ...plan, transports: {}, worker: withoutFleetLimits(plan) }, json };
+  const heap = processHeapMb === undefined ? [] : [`--max-old-space-size=${processHeapMb}`];
+  return {
+    execArgv: [...process.execArgv, ...heap, ...tracingFlags()],
+    env: { SYMPHONY_FLEET_CHILD: JSON.stringify(child) },
+    recycle: { ...plan.recycle, ...(recycleMb === undefined ? {} : { memoryMb: recycleMb }) },
+  };
+}
+
+/**
+ * Follows the container's limits while the fleet runs: heaps and threads are those of a process from its start to its end,
+ * so each gets a successor of the new size. How many processes there are stays.
+ */
+function followLimits(
+  plan: FleetPlan,
+  json: boolean,
+  logger: Logger,
+  supervisor: Supervisor,
+  { clock }: Messenger["runtime"],
+): LimitsWatch {
+  const { processes } = plan.size;
+  const watch = new LimitsWatch({
+    clock,
+    onChange: (limits) => {
+      const size = sizeFleet(limits, { ...plan.wanted, processes });
+      logger.info(describeSize(size), "the limits of this container have changed");
+      supervisor.reshape(shapeOf({ ...plan, size }, json), "limits");
+    },
+  });
+  watch.start();
+  return watch;
 }
 
 /** The supervisor watches time and memory and shares out the messages; failures are counted there and in each process. */
@@ -143,15 +177,20 @@ function describe(plan: FleetPlan, healthPort: number | null): object {
     config: plan.configFile,
     transports: plan.consumed,
     queues: queues ?? "all",
-    limits: plan.limits,
-    processes: plan.processes,
-    threads: plan.threads,
+    ...describeSize(plan.size),
     concurrency: maxConcurrency,
-    process_heap_mb: plan.processHeapMb ?? null,
-    thread_heap_mb: plan.threadHeapMb ?? null,
     connections: plan.connections,
     health_port: healthPort,
     shutdown_timeout_ms: shutdownTimeout,
     node: process.version,
   };
 }
+
+const describeSize = ({ limits, processes, threads, processHeapMb, threadHeapMb, recycleMb }: FleetSize): object => ({
+  limits,
+  processes,
+  threads,
+  process_heap_mb: processHeapMb ?? null,
+  thread_heap_mb: threadHeapMb ?? null,
+  ...(recycleMb === undefined ? {} : { recycle_mb: recycleMb }),
+});

@@ -2,12 +2,18 @@ import type { ErrorRecord, Logger, Meter, Runtime, Transport } from "@symphony/c
 import type { ChildBeat } from "./ipc.ts";
 import type { RecycleLimits } from "./recycle.ts";
 
+/** How a child is started, and when it is replaced. */
+export interface ChildShape {
+  readonly execArgv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly recycle: RecycleLimits;
+}
+
 export interface SupervisorOptions {
   /** The module that every child runs; it ends in `runChild`. */
   readonly childModule: string;
   readonly childArgv: readonly string[];
-  readonly childExecArgv: readonly string[];
-  readonly childEnv: Readonly<Record<string, string>>;
+  readonly childShape: ChildShape;
   readonly processes: number;
   /** The supervisor's own small connections, by name. */
   readonly transports: Readonly<Record<string, Transport>>;
@@ -21,8 +27,6 @@ export interface SupervisorOptions {
   readonly messageLimit?: number;
   /** Failed attempts, of all processes together, after which the fleet stops. */
   readonly failureLimit?: number;
-  /** When a child is replaced. */
-  readonly recycle: RecycleLimits;
   /** Where the sums of all children are kept. */
   readonly meter: Meter;
   readonly logger: Logger;

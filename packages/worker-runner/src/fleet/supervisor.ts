@@ -10,7 +10,7 @@ import {
   toErrorRecord,
   type WorkerInfo,
 } from "@symphony/core";
-import { fruitlessInARow, restartDelayMs, wasProductive } from "../respawn.ts";
+import { fruitlessInARow, isPermanent, restartDelayMs, wasProductive } from "../respawn.ts";
 import { Child, type ChildEnd } from "./child-process.ts";
 import { type HandBackOptions, handBack, type Leaver } from "./hand-back.ts";
 import type { ChildBeat, FromChild } from "./ipc.ts";
@@ -19,7 +19,7 @@ import { LeasePulse } from "./lease-pulse.ts";
 import { makePlaces, type Place } from "./place.ts";
 import { recycleReason } from "./recycle.ts";
 import { Rollover } from "./rollover.ts";
-import type { FleetState, SupervisorOptions } from "./supervisor-options.ts";
+import type { ChildShape, FleetState, SupervisorOptions } from "./supervisor-options.ts";
 import { Suspects } from "./suspects.ts";
 import { Tally } from "./tally.ts";
 import { WakeFan } from "./wake-fan.ts";
@@ -36,16 +36,6 @@ const LAST_WORDS_MS = 1_000;
 const LATE_CLAIM_MS = 300;
 /** Milliseconds that a child is given to abort what it gave up with its lease, before that is handed back. */
 const HAND_BACK_AFTER_MS = 2_000;
-/** Trying again does not help: somebody has to change something. */
-const PERMANENT: ReadonlySet<string | undefined> = new Set([
-  "CONFIG_INVALID",
-  "OPTIONS_INVALID",
-  "ROUTE_NOT_FOUND",
-  "TRANSPORT_NOT_FOUND",
-  "QUEUE_NOT_FOUND",
-  "SCHEMA_VERSION_MISMATCH",
-]);
-
 /**
  * The process that looks after the others: forks them, replaces those that end, hands their work back at once, keeps
  * their leases, wakes them, and stops them in order. It runs no handlers and loads no configuration of the user.
@@ -63,6 +53,7 @@ export class Supervisor {
   readonly #children = new Set<Child>();
   readonly #evidence = new KillEvidence();
   readonly #tally = new Tally();
+  #shape: ChildShape;
   /** Children that are gone and whose work is still being handed back. */
   #cleaningUp = 0;
   #restarts = 0;
@@ -77,6 +68,7 @@ export class Supervisor {
     const { transports, logger, runtime, queues, pollIntervalMs } = options;
     const { clock, random } = runtime;
     this.#o = options;
+    this.#shape = options.childShape;
     this.#places = makePlaces(options.processes, options.messageLimit);
     for (const reason of ["planned", "failed", "silent", "crashed"])
       options.meter.counter(METRICS.workerRestarts, { [ATTRIBUTES.reason]: reason });
@@ -113,12 +105,12 @@ export class Supervisor {
 
   /** Runs the fleet; resolves with the reason when it has stopped and nothing of it runs any more. */
   async run(): Promise<StopReason> {
-    const { childModule, childArgv, childExecArgv, timeLimitMs, runtime } = this.#o;
+    const { childModule, childArgv, timeLimitMs, runtime } = this.#o;
     // Children do not read what is typed into the supervisor's terminal.
     cluster.setupPrimary({
       exec: childModule,
       args: [...childArgv],
-      execArgv: [...childExecArgv],
+      execArgv: [...this.#shape.execArgv],
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
     for (const place of this.#places) this.#fill(place);
@@ -162,6 +154,13 @@ export class Supervisor {
     if (this.#stopReason !== undefined) return;
     this.#o.logger.info({ cause }, "replacing the worker processes one by one");
     for (const place of this.#places) this.#rollover.add(place, "signal");
+  }
+
+  /** How children are started from now on; those that there are get successors of that kind, one by one. */
+  reshape(shape: ChildShape, cause: string): void {
+    this.#shape = shape;
+    cluster.setupPrimary({ execArgv: [...shape.execArgv] });
+    this.replaceAll(cause);
   }
 
   state(): FleetState {
@@ -226,7 +225,7 @@ export class Supervisor {
 
   #fork(env: Readonly<Record<string, string>> = {}): Child | undefined {
     try {
-      const child = new Child({ ...this.#o.childEnv, ...env }, this.#o.runtime.clock, {
+      const child = new Child({ ...this.#shape.env, ...env }, this.#o.runtime.clock, {
         message: (from, message) => this.#onMessage(from, message),
         ended: (from, end) => void this.#onEnded(from, end),
       });
@@ -298,14 +297,14 @@ export class Supervisor {
 
   #onBeat(child: Child): void {
     if (this.#stopReason !== undefined) return;
-    const { messageLimit = Number.POSITIVE_INFINITY, failureLimit = Number.POSITIVE_INFINITY, recycle, runtime } = this.#o;
+    const { messageLimit = Number.POSITIVE_INFINITY, failureLimit = Number.POSITIVE_INFINITY, runtime } = this.#o;
     const { processed, failed } = this.#totals();
     if (processed >= messageLimit) this.stop("message_limit");
     if (failed >= failureLimit) this.stop("failure_limit");
     const place = this.#placeOf(child);
     const now = runtime.clock.monotonic();
     if (place === undefined || !child.registered || now < place.notBefore) return;
-    const reason = recycleReason(recycle, { ...child.lastBeat, livedMs: now - child.forkedAt });
+    const reason = recycleReason(this.#shape.recycle, { ...child.lastBeat, livedMs: now - child.forkedAt });
     if (reason !== undefined) this.#rollover.add(place, reason);
   }
 
@@ -389,7 +388,7 @@ export class Supervisor {
     place.successor = undefined;
     if (this.#stopReason !== undefined) return;
     this.#restarts += 1;
-    const hopeless = PERMANENT.has(child.failure?.code) && !this.#consumers().some((other) => other.registered);
+    const hopeless = isPermanent(child.failure?.code) && !this.#consumers().some((other) => other.registered);
     if (hopeless) this.#fail(child.failure);
     else if (place.child === undefined) clock.schedule(restartDelayMs(place.exits), () => this.#fill(place), { unref: true });
   }
