@@ -84,6 +84,21 @@ test("Chart.yaml has what charts are judged by", () => {
   );
 });
 
+test("the repository on Artifact Hub has owners, and an id only when it has been given one", () => {
+  const repository = parse(readFileSync(join(CHART, "../artifacthub-repo.yml"), "utf8")) as {
+    repositoryID?: string;
+    owners: readonly { name: string; email: string }[];
+  };
+  for (const key of Object.keys(repository)) assert.ok(["repositoryID", "owners", "ignore"].includes(key), key);
+  if (repository.repositoryID !== undefined) assert.match(repository.repositoryID, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+  const { maintainers } = parse(read("Chart.yaml")) as { maintainers: readonly { name: string }[] };
+  assert.deepEqual(
+    repository.owners.map(({ name }) => name),
+    maintainers.map(({ name }) => name),
+  );
+  for (const { email } of repository.owners) assert.match(email, /^[^@\s]+@[^@\s]+\.[a-z]+$/);
+});
+
 /** What the telemetry of the repository brings, and the chart ships: made there, copied here. */
 const COPIES = [
   { from: "deploy/prometheus/rules", to: "files/rules", ends: ".yaml" },
