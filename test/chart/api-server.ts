@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { stringify } from "yaml";
 import type { Report } from "../support/report.ts";
 import { fetchDefinitions } from "./definitions.ts";
 import { CI_FILES, type Manifest, podsOf, render } from "./render.ts";
@@ -36,7 +35,7 @@ export async function checkOnApiServer(tools: Tools, report: Report): Promise<vo
     }
     await report.step("a pod that restricted forbids is refused there", async () => {
       const pod = { apiVersion: "v1", kind: "Pod", metadata: { name: "root" }, spec: { containers: [{ name: "a", image: "a" }] } };
-      const { code, err } = await server.kubectl(["-n", NAMESPACE, "create", "--dry-run=server", "-f", "-"], stringify(pod));
+      const { code, err } = await server.kubectl(["-n", NAMESPACE, "create", "--dry-run=server", "-f", "-"], JSON.stringify(pod));
       assert.notEqual(code, 0);
       assert.match(err, /violates PodSecurity "restricted/);
       return undefined;
@@ -124,7 +123,8 @@ async function applyExample(server: ApiServer, file: string): Promise<string> {
   return `${out.trim().split("\n").length} objects`;
 }
 
-const documents = (objects: readonly unknown[]): string => objects.map((object) => stringify(object)).join("---\n");
+/** As a stream of JSON: in YAML, kubectl reads an `Off` without quotes as false. */
+const documents = (objects: readonly unknown[]): string => objects.map((object) => JSON.stringify(object)).join("\n");
 
 async function apply(tools: Tools, server: ApiServer, file: string, withForeign: boolean): Promise<string> {
   const { objects } = await render(tools.helm4, { files: [file] });

@@ -137,6 +137,7 @@ export const BAD_VALUES: readonly BadValues[] = [
     values: "workerDefaults: { autoscaling: { vertical: { updateMode: Auto } } }",
     where: at("/vertical/updateMode"),
   },
+  { mistake: "some events", values: "events: { enabled: drained }", where: at("/events/enabled") },
   { mistake: "a check of sorts", values: "config: { check: strictly }", where: at("/config/check") },
   { mistake: "a schema in capitals", values: "database: { schema: Symphony }", where: at("/database/schema") },
 ];

@@ -236,6 +236,24 @@ async function checkVariants(tools: Tools, report: Report): Promise<void> {
     );
     return undefined;
   });
+  await report.step("workers write Events only when wanted, and then know which pod they are", async () => {
+    const of = async (enabled: boolean) => {
+      const { objects } = await render(tools.helm3, { files: minimal, set: [`events.enabled=${enabled}`] });
+      const pod = podsOf(objects.filter(({ kind }) => kind === "Deployment"))[0]?.spec;
+      const env = pod?.containers[0]?.env?.map(({ name }) => name).filter((name) => /EVENTS|POD_UID/.test(name));
+      return [
+        pod?.automountServiceAccountToken,
+        env,
+        objects
+          .filter(({ kind }) => /^Role/.test(kind))
+          .map(({ kind }) => kind)
+          .sort(),
+      ];
+    };
+    assert.deepEqual(await of(false), [false, [], []]);
+    assert.deepEqual(await of(true), [true, ["SYMPHONY_KUBERNETES_EVENTS", "POD_UID"], ["Role", "RoleBinding"]]);
+    return undefined;
+  });
   await report.step("every mode of migrations renders", async () => {
     const kinds = async (mode: string) =>
       (await render(tools.helm3, { files: minimal, set: [`migrations.mode=${mode}`] })).objects.filter(({ kind }) => kind === "Job");

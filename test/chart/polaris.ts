@@ -9,7 +9,7 @@ import { containersOf, type Manifest, podsOf, specOf } from "./render.ts";
  * - `priorityClassNotSet`: a class has to exist in the cluster; `priorityClassName` sets it.
  * - `deploymentMissingReplicas`: fewer are the operator's choice.
  * - `tlsSettingsMissing`: an ingress may have its TLS from its controller; `api.ingress.tls` sets it.
- * - `automountServiceAccountToken` of the autoscaler, which talks to the API server.
+ * - `automountServiceAccountToken` of the autoscaler, which talks to the API server, and of workers that write Events there.
  */
 export const POLARIS: Readonly<Record<string, (objects: readonly Manifest[]) => void>> = {
   ...each("hostIPCSet, hostPIDSet, hostNetworkSet, hostProcess", ({ spec }) => {
@@ -39,7 +39,8 @@ export const POLARIS: Readonly<Record<string, (objects: readonly Manifest[]) => 
     }
   }),
   ...each("automountServiceAccountToken", ({ labels, spec }) => {
-    if (labels["app.kubernetes.io/component"] !== "autoscaler") assert.equal(spec.automountServiceAccountToken, false);
+    const writesEvents = spec.containers.some(({ env }) => env?.some(({ name }) => name === "SYMPHONY_KUBERNETES_EVENTS"));
+    if (labels["app.kubernetes.io/component"] !== "autoscaler" && !writesEvents) assert.equal(spec.automountServiceAccountToken, false);
   }),
   ...each("sensitiveContainerEnvVar", (pod) => {
     for (const { env = [] } of containersOf(pod)) {

@@ -33,18 +33,24 @@ export const POLICIES: Readonly<Record<string, (objects: readonly Manifest[]) =>
     const tmp = pod.spec.volumes?.find(({ name }) => name === "tmp");
     assert.ok((tmp?.emptyDir as { sizeLimit?: string } | undefined)?.sizeLimit !== undefined);
   }),
-  "S3 no pod gets a token of the API server but the autoscaler": (objects) => {
+  "S3 no pod gets a token of the API server but the autoscaler, and workers that write Events": (objects) => {
+    const roles = ofKind(objects, "Role") as readonly (Manifest & { rules: readonly Rule[] })[];
+    const writesEvents = roles.some(({ rules }) => rules.some(({ resources }) => resources.includes("events")));
     for (const pod of podsOf(objects)) {
-      const isAutoscaler = pod.labels["app.kubernetes.io/component"] === "autoscaler";
-      assert.equal(pod.spec.automountServiceAccountToken, isAutoscaler, pod.of.metadata.name);
+      const component = pod.labels["app.kubernetes.io/component"] ?? "";
+      const mayHaveOne = component === "autoscaler" || (writesEvents && pod.of.kind === "Deployment" && component.startsWith("worker-"));
+      assert.equal(pod.spec.automountServiceAccountToken, mayHaveOne, pod.of.metadata.name);
     }
     for (const account of ofKind(objects, "ServiceAccount")) assert.equal(account.automountServiceAccountToken, false);
   },
-  "S4 the autoscaler may patch the scale of its own pools, and deletion costs when told to": (objects) => {
+  "S4 the autoscaler may patch the scale of its own pools, and deletion costs when told to; workers may write Events when told to": (
+    objects,
+  ) => {
     for (const { rules } of ofKind(objects, "Role") as readonly (Manifest & { rules: readonly Rule[] })[]) {
       for (const { apiGroups, resources, resourceNames, verbs } of rules) {
         assert.ok(![...apiGroups, ...resources, ...verbs].includes("*"));
         if (resources.includes("pods")) assert.deepEqual([apiGroups, resources, verbs], [[""], ["pods"], ["list", "patch"]]);
+        else if (resources.includes("events")) assert.deepEqual([apiGroups, resources, verbs], [["events.k8s.io"], ["events"], ["create"]]);
         else {
           assert.deepEqual([apiGroups, resources, verbs], [["apps"], ["deployments/scale"], ["get", "patch"]]);
           assert.ok((resourceNames ?? []).length > 0, "any Deployment");
@@ -70,8 +76,12 @@ export const POLICIES: Readonly<Record<string, (objects: readonly Manifest[]) =>
   },
   "S11 a network policy denies both ways and names what is allowed": (objects) => {
     const [policy, ...others] = ofKind(objects, "NetworkPolicy").toSorted((a, b) => a.metadata.name.length - b.metadata.name.length);
-    // Policies add up: that of the autoscaler gives it, and nobody else, the API server.
-    for (const { metadata } of others) assert.equal(metadata.labels?.["app.kubernetes.io/component"], "autoscaler");
+    // Policies add up: those of the autoscaler, and of workers that write Events, give them the API server and nothing else.
+    for (const other of others) {
+      assert.match(other.metadata.labels?.["app.kubernetes.io/component"] ?? "", /^(autoscaler$|worker-)/);
+      const { egress, ingress } = specOf<{ egress: unknown; ingress: unknown }>(other);
+      assert.deepEqual([ingress, egress], [[], [{ ports: [{ port: 443 }, { port: 6443 }] }]]);
+    }
     assert.deepEqual(policy?.spec?.policyTypes, ["Ingress", "Egress"]);
     const selector = specOf<{ podSelector: { matchLabels: Record<string, string> } }>(policy).podSelector.matchLabels;
     for (const pod of podsOf(objects)) for (const [key, value] of Object.entries(selector)) assert.equal(pod.labels[key], value);

@@ -54,7 +54,8 @@ helm install messenger helm/symphony-messenger --set database.existingSecret=mes
 \`\`\`
 
 - Secrets are only ever named, never given. What is missing is an error that says what to make.
-- Every pod fulfils Pod Security \`restricted\`, has a read-only root and no token of the API server.
+- Every pod fulfils Pod Security \`restricted\` and has a read-only root. None has a token of the API server but the autoscaler
+  and, with \`events.enabled\`, workers.
 - \`kubectl scale deployment/NAME-symphony-messenger-worker-POOL --replicas=N\` just works, and loses nothing.
 - \`values.schema.json\` refuses what is misspelt; the templates refuse grace periods that are too short, and fleets that
   the database could not carry.

@@ -15,6 +15,14 @@
 - name: SYMPHONY_WORKER_THREADS
   value: "1"
 {{- end }}
+{{- if .root.Values.events.enabled }}
+- name: SYMPHONY_KUBERNETES_EVENTS
+  value: "true"
+- name: POD_UID
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.uid
+{{- end }}
 - name: SYMPHONY_WORKER_MAX_CONCURRENCY
   value: {{ int .values.concurrency | quote }}
 - name: SYMPHONY_WORKER_BATCH_SIZE

@@ -1,4 +1,5 @@
 import {
+  boolean,
   integer,
   type OptionParser,
   OptionsError,
@@ -129,6 +130,8 @@ export const SETTINGS = {
     config: "threads",
     parser: integer({ min: 1, max: 256 }),
   }),
+  /** The supervisor writes Kubernetes Events about its pod. */
+  kubernetesEvents: define<boolean>({ environment: "SYMPHONY_KUBERNETES_EVENTS", parser: boolean({ default: false }), default: false }),
   queues: define<QueueSelection>({ environment: "SYMPHONY_WORKER_QUEUES", flag: "queues", config: "queues", parser: queues }),
   bus: define<string>({ environment: "SYMPHONY_WORKER_BUS", flag: "bus", config: "bus", parser: text }),
   resetEvery: define<number>({

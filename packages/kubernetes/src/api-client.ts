@@ -7,6 +7,7 @@ import { MessengerError } from "@symphony/core";
 export interface KubernetesApi {
   readonly namespace: string;
   get(path: string): Promise<unknown>;
+  post(path: string, body: unknown): Promise<unknown>;
   /** A merge patch. */
   patch(path: string, body: unknown): Promise<unknown>;
 }
@@ -46,17 +47,23 @@ export function createApi(address: ApiAddress): KubernetesApi {
   return {
     namespace: address.namespace,
     get: (path) => ask(address, "GET", path),
-    patch: (path, body) => ask(address, "PATCH", path, body),
+    post: (path, body) => ask(address, "POST", path, { type: "application/json", value: body }),
+    patch: (path, body) => ask(address, "PATCH", path, { type: "application/merge-patch+json", value: body }),
   };
 }
 
-function ask(address: ApiAddress, method: string, path: string, body?: unknown): Promise<unknown> {
+interface Body {
+  readonly type: string;
+  readonly value: unknown;
+}
+
+function ask(address: ApiAddress, method: string, path: string, body?: Body): Promise<unknown> {
   const url = new URL(path, address.url);
   const send = url.protocol === "https:" ? request : plainRequest;
   const headers = {
     authorization: `Bearer ${address.token()}`,
     accept: "application/json",
-    ...(body === undefined ? {} : { "content-type": "application/merge-patch+json" }),
+    ...(body === undefined ? {} : { "content-type": body.type }),
   };
   return new Promise((resolve, reject) => {
     const options = {
@@ -82,7 +89,7 @@ function ask(address: ApiAddress, method: string, path: string, body?: unknown):
       });
     });
     sent.on("error", (cause) => reject(failure(`${method} ${url.pathname}: ${cause.message}`, cause)));
-    sent.end(body === undefined ? undefined : JSON.stringify(body));
+    sent.end(body === undefined ? undefined : JSON.stringify(body.value));
   });
 }
 

@@ -1,11 +1,12 @@
 import { createLogger, type SymphonyLogger } from "@symphony/telemetry";
 import { defineCommand, text, texts, toggle } from "../command.ts";
 import { CommandFailed, UsageError } from "../exit-codes.ts";
+import { type FleetEvents, openFleetEvents } from "../fleet/fleet-events.ts";
 import { requestPlan } from "../fleet/request-plan.ts";
 import { runFleet } from "../fleet/run-fleet.ts";
 import type { Io } from "../io.ts";
 import type { Session } from "../session.ts";
-import { type Flags, resolveSettings, unknownVariables } from "../settings.ts";
+import { type Flags, resolveSettings, type Settings, unknownVariables } from "../settings.ts";
 import { handleSignals } from "../signals.ts";
 
 /** The logger of a worker: lines on standard output, JSON unless a person looks at them. */
@@ -14,10 +15,14 @@ export function workerLogger(session: Session, json: boolean): SymphonyLogger {
   return createLogger({ ...(level === undefined ? {} : { level }), ...(json ? { pretty: false } : {}) });
 }
 
-/** The same lines as a worker's; the configuration is not read here, and says nothing about the level of logs. */
-function supervisorLogger(io: Io, flags: Flags & { readonly verbose?: number | undefined }, json: boolean): SymphonyLogger {
+/** The configuration is not read here, and says nothing about these. */
+function supervisorSettings(io: Io, flags: Flags & { readonly verbose?: number | undefined }): Settings {
   const v = (flags.verbose ?? 0) > 1 ? "trace" : (flags.verbose ?? 0) > 0 ? "debug" : undefined;
-  const level = resolveSettings({ flags: { ...flags, v }, environment: io.environment, config: {} }).logLevel.value;
+  return resolveSettings({ flags: { ...flags, v }, environment: io.environment, config: {} });
+}
+
+/** The same lines as a worker's. */
+function supervisorLogger({ logLevel: { value: level } }: Settings, json: boolean): SymphonyLogger {
   return createLogger({ ...(level === undefined ? {} : { level }), ...(json ? { pretty: false } : {}) });
 }
 
@@ -61,12 +66,15 @@ export const consume = defineCommand({
     // Asked to stop while the command was still being loaded.
     if (io.signal.aborted) return;
     const json = flags.json === true;
-    const logger = supervisorLogger(io, flags, json);
+    const settings = supervisorSettings(io, flags);
+    const logger = supervisorLogger(settings, json);
     for (const warning of unknownVariables(io.environment)) logger.warn({}, warning);
     const signals = handleSignals(logger);
     // Not before: a signal that came while the command was loaded still waits, and is lost when nobody listens for a moment.
     io.releaseSignals();
+    let events: FleetEvents | undefined;
     try {
+      if (settings.kubernetesEvents.value === true) events = await openFleetEvents(io.environment, io.clock, logger);
       const call = {
         global: { config: flags.config, json: flags.json, verbose: flags.verbose },
         flags: flags.reset === false ? { ...flags, "no-reset": "0" } : flags,
@@ -76,12 +84,15 @@ export const consume = defineCommand({
       };
       const plan = await requestPlan(call, signals.stopping);
       if (signals.stopping.aborted) return;
-      const { reason } = await runFleet({ plan, json, logger, onStarted: (control) => signals.attach(control) });
+      const { reason } = await runFleet({ plan, json, logger, onStarted: (control) => signals.attach(control), events });
       if (reason === "error") throw new CommandFailed("stopped because of an error; see the log");
     } catch (error) {
       // Stopped before it had started: that is what was asked for.
-      if (!signals.stopping.aborted) throw error;
+      if (signals.stopping.aborted) return;
+      events?.failed(error);
+      throw error;
     } finally {
+      await events?.close();
       signals.release();
       logger.flushSync();
     }

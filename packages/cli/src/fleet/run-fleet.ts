@@ -5,6 +5,7 @@ import { assess, type ChildShape, fleetGauges, LimitsWatch, Supervisor, type Vit
 import { CommandFailed, exitCodeOf } from "../exit-codes.ts";
 import { startMetrics } from "../metrics.ts";
 import { startProbes } from "../start-probes.ts";
+import type { FleetEvents } from "./fleet-events.ts";
 import type { FleetPlan } from "./plan.ts";
 import { type FleetSize, sizeFleet } from "./size.ts";
 
@@ -21,6 +22,8 @@ export interface FleetOptions {
   readonly json: boolean;
   readonly logger: Logger;
   readonly onStarted: (control: FleetControl) => void;
+  /** Told what becomes of the fleet. */
+  readonly events?: Pick<FleetEvents, "watch" | "drained"> | undefined;
 }
 
 /** What a child is told by its environment. */
@@ -40,7 +43,7 @@ export interface FleetResult {
  *
  * @throws {CommandFailed} no worker process can work until something is changed; its exit code says what.
  */
-export async function runFleet({ plan, json, logger, onStarted }: FleetOptions): Promise<FleetResult> {
+export async function runFleet({ plan, json, logger, onStarted, events }: FleetOptions): Promise<FleetResult> {
   await using cleanUp = new AsyncDisposableStack();
   const messenger = await connect(plan, logger);
   cleanUp.defer(() => messenger.close());
@@ -65,11 +68,13 @@ export async function runFleet({ plan, json, logger, onStarted }: FleetOptions):
   });
   const watch = followLimits(plan, json, logger, supervisor, messenger.runtime);
   cleanUp.defer(() => watch.stop());
+  events?.watch(() => supervisor.state());
   const reason = await supervisor.run();
   const { totals, failure } = supervisor.state();
   const { processed, failed } = totals;
   logger.info({ reason, processed, failed }, "fleet stopped");
   if (failure !== null) throw new CommandFailed(failure.message, exitCodeOf(failure));
+  events?.drained({ reason, processed, failed });
   return { reason, processed, failed };
 }
 
@@ -177,8 +182,7 @@ function describe(plan: FleetPlan, healthPort: number | null): object {
     config: plan.configFile,
     transports: plan.consumed,
     queues: queues ?? "all",
-    ...describeSize(plan.size),
-    concurrency: maxConcurrency,
+    ...describeSize(plan.size, { concurrency: maxConcurrency }),
     connections: plan.connections,
     health_port: healthPort,
     shutdown_timeout_ms: shutdownTimeout,
@@ -186,10 +190,12 @@ function describe(plan: FleetPlan, healthPort: number | null): object {
   };
 }
 
-const describeSize = ({ limits, processes, threads, processHeapMb, threadHeapMb, recycleMb }: FleetSize): object => ({
+/** @param more - What else is to be read beside the numbers of processes and threads. */
+const describeSize = ({ limits, processes, threads, processHeapMb, threadHeapMb, recycleMb }: FleetSize, more: object = {}): object => ({
   limits,
   processes,
   threads,
+  ...more,
   process_heap_mb: processHeapMb ?? null,
   thread_heap_mb: threadHeapMb ?? null,
   ...(recycleMb === undefined ? {} : { recycle_mb: recycleMb }),
