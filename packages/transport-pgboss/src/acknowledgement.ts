@@ -22,9 +22,12 @@ const NONE: readonly PgBossReceipt[] = [];
 export class Acknowledgements {
   readonly #sorted: readonly Sorted[];
   readonly #inBundles: BundleAcknowledgements;
+  readonly anyBundles: boolean;
 
+  /** @param groups - Beside the queues of the statement, of any queue for what is in bundles. */
   constructor(queues: readonly QueueInfo[], groups: readonly QueueReceipts[], sure = true) {
     const bundled: PgBossReceipt[] = [];
+    for (const { queue, receipts } of groups) if (!queues.includes(queue)) bundled.push(...receipts);
     this.#sorted = queues.map((queue) => {
       const receipts = groups.find((each) => each.queue === queue)?.receipts ?? NONE;
       if (!sure) return { plain: receipts, kept: receipts };
@@ -36,6 +39,7 @@ export class Acknowledgements {
       }
       return sorted;
     });
+    this.anyBundles = bundled.length > 0;
     this.#inBundles = new BundleAcknowledgements(bundled);
   }
 
@@ -83,6 +87,16 @@ function effective(rows: readonly Row[], block: number, receipts: readonly PgBos
     .slice(1, -1)
     .split(",")
     .flatMap((position) => (position === "" ? [] : (receipts[Number(position) - 1] as PgBossReceipt)));
+}
+
+/** The receipts in each group that are of messages in bundles, and the others; groups without any are left out. */
+export function splitByPlace(groups: readonly QueueReceipts[]): { readonly bundled: QueueReceipts[]; readonly rows: QueueReceipts[] } {
+  const some = (isBundled: boolean): QueueReceipts[] =>
+    groups.flatMap(({ queue, receipts }) => {
+      const those = receipts.filter((receipt) => (BundleReceipt.bundleOf(receipt) !== undefined) === isBundled);
+      return those.length === 0 ? [] : [{ queue, receipts: those }];
+    });
+  return { bundled: some(true), rows: some(false) };
 }
 
 /** What is left of groups without those that are settled. */

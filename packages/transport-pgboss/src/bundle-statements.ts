@@ -1,7 +1,7 @@
 import pg from "pg";
 import { type Statement, statement } from "./connection.ts";
 import type { QueueInfo } from "./queues.ts";
-import { BUNDLE_TABLE, optionsOf, QUEUE_OPTIONS } from "./statements.ts";
+import { BUNDLE_TABLE, optionsOf, QUEUE_OPTIONS, SEPARATOR } from "./statements.ts";
 
 /**
  * Bundles: messages that a worker has claimed at once, in one row.
@@ -24,10 +24,6 @@ export const BUNDLE_STORAGE = [
   `SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 1,
     vacuum_truncate = false, toast.vacuum_truncate = false)`,
 ].join(", ");
-
-/** Records in one text: JSON as PostgreSQL writes it holds no line feed. */
-export const RECORD_SEPARATOR = "\n";
-const SEPARATOR = "E'\\n'";
 
 /**
  * Bytes of a record, not compressed, up to which it travels in a bundle: so ten thousand are far from what a value may

@@ -1,7 +1,7 @@
 import { LazyDelivery, type Received, type Serializer } from "@symphony/core";
-import { RECORD_SEPARATOR } from "./bundle-statements.ts";
 import type { Row } from "./connection.ts";
 import type { PgBossReceipt } from "./row-codec.ts";
+import { RECORD_SEPARATOR } from "./statements.ts";
 
 /** Messages that were claimed at once, and are one row of the database until they are settled. */
 export interface Bundle {

@@ -11,6 +11,8 @@ export interface ClaimNeeds {
   readonly queues: readonly QueueInfo[];
   /** Claim nothing, only acknowledge. */
   readonly acknowledgeOnly: boolean;
+  /** Some receipts are of messages in bundles. */
+  readonly bundles: boolean;
   /** Some receipts are of messages that have rows of their own. */
   readonly rows: boolean;
   /** Some of those are of messages with an idempotency key: they are kept as completed. */
@@ -42,12 +44,14 @@ export const SETTINGS = -1_001;
  */
 export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
   const inBundles = bundleAcknowledgements(schema);
-  const parts: string[] = [...inBundles.parts];
+  // What nobody needs is left out: PostgreSQL opens the tables of a statement before it finds that there is nothing to do.
+  const parts: string[] = needs.bundles ? [...inBundles.parts] : [];
   const results: string[] = [
     `SELECT ${SETTINGS} AS block, pauses AS number, NULL::text AS id, NULL::text AS fence, NULL::text AS priority, NULL::bool AS kept, NULL::text AS body,
        NULL::int AS urgency, NULL::timestamptz AS created_on FROM settings`,
-    `SELECT ${BUNDLE_ACKNOWLEDGED}, r.i, NULL, NULL, NULL, NULL, r.late, NULL, NULL FROM (${inBundles.result}) AS r(i, late)`,
   ];
+  if (needs.bundles)
+    results.push(`SELECT ${BUNDLE_ACKNOWLEDGED}, r.i, NULL, NULL, NULL, NULL, r.late, NULL, NULL FROM (${inBundles.result}) AS r(i, late)`);
   for (const [k, queue] of needs.queues.entries()) {
     const table = `${schema}.${queue.table}`;
     const name = pg.escapeLiteral(queue.name);
@@ -75,21 +79,17 @@ export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
   return statement(
     label,
     `WITH settings AS MATERIALIZED (SELECT ${setCommit(needs.commit)}, ${needs.acknowledgeOnly ? "NULL::int" : controlEpoch(schema)} AS pauses
-       WHERE ($1::text, $2::int, $3::bigint, $4::bigint) IS NOT NULL${typed(parameters)}),
-     ${parts.join(",\n     ")}
+       WHERE ($1::text, $2::int, $3::bigint, $4::bigint, $5::text[], $6::bigint[], $7::text[], $8::text[]) IS NOT NULL${typed(parameters)})${parts.map((part) => `,\n     ${part}`).join("")}
      SELECT block, number, id, fence, priority, kept, body
      FROM (${results.join("\n       UNION ALL ")}) AS r
      ORDER BY block, urgency DESC, created_on, id`,
   );
 }
 
-/** Positions of those queues that have a ready message, in order. For workers that take from many queues. */
-export function readyStatement(schema: string, queues: readonly QueueInfo[]): Statement {
-  const arms = queues.map((queue, k) => {
-    const rows = ready(`${schema}.${queue.table}`, pg.escapeLiteral(queue.name), "1", "1", "");
-    return `SELECT ${k} WHERE EXISTS (${rows})`;
-  });
-  return statement("ready", `SELECT k FROM (${arms.join("\n UNION ALL ")}) AS r(k) ORDER BY k`);
+/** Positions, from 1, of those queues of $1 that have a ready message, in order. One text for all: of many queues, planning costs most. */
+export function readyStatement(schema: string): Statement {
+  const rows = ready(`${schema}.job`, "q.name", "1", "1", "");
+  return statement("ready", `SELECT q.k::int FROM unnest($1::text[]) WITH ORDINALITY AS q(name, k) WHERE EXISTS (${rows}) ORDER BY k`);
 }
 
 /** Whether any of these queues has a ready message; and the epoch of control. */

@@ -16,6 +16,12 @@ export function statement(label: string, text: string): Statement {
   return { name: `${label}_${createHash("sha1").update(text).digest("hex").slice(0, 16)}`, text };
 }
 
+/** A statement and its parameters. */
+export interface Call {
+  readonly sql: Statement;
+  readonly values: unknown[];
+}
+
 export type Row = readonly unknown[];
 
 /** What a statement is run on: a pool, or the client of a transaction. */
@@ -117,7 +123,8 @@ export class Database {
 
   /** Sending, receiving and settling. */
   get main(): pg.Pool {
-    this.#main ??= this.#pool(this.#input.options.poolSize, this.sessionConfig(PLANNER_SETTINGS));
+    // A pipeline, for what `change` sends behind a statement. All else goes one by one.
+    this.#main ??= this.#pool(this.#input.options.poolSize, { ...this.sessionConfig(PLANNER_SETTINGS), pipeline: true });
     return this.#main;
   }
 
@@ -144,12 +151,31 @@ export class Database {
     this.#assertOpen(doing);
     for (let tries = 1; ; tries++) {
       try {
-        return (await on.query(this.query(sql, values))).rows;
+        return (await on.query(this.query({ sql, values }))).rows;
       } catch (error) {
         // In a transaction of somebody else a repetition cannot help: it is aborted as a whole.
         if (tries < TRANSIENT_TRIES && isTransient(error) && on instanceof pg.Pool) continue;
         throw toTransportError(error, doing);
       }
+    }
+  }
+
+  /**
+   * Runs a statement of ours outside of any action, once, and resolves with the number of rows that it changed.
+   *
+   * @param behind - Goes out on the same connection before the first one has answered, in a commit of its own. What
+   *   becomes of it is not waited for.
+   */
+  async change(call: Call, doing: string, behind?: Call): Promise<number> {
+    this.#assertOpen(doing);
+    try {
+      if (behind === undefined) return (await this.main.query(this.query(call))).rowCount ?? 0;
+      const client = await this.main.connect();
+      const [first, second] = [call, behind].map((each) => client.query(this.query(each)));
+      void released(client, [first, second]);
+      return (await first)?.rowCount ?? 0;
+    } catch (error) {
+      throw toTransportError(error, doing);
     }
   }
 
@@ -212,7 +238,7 @@ export class Database {
   }
 
   /** The driver's form of a statement. Behind a pooler it goes without a name: the next connection would not know it. */
-  query(sql: Statement, values: unknown[]): pg.QueryArrayConfig {
+  query({ sql, values }: Call): pg.QueryArrayConfig {
     const named = this.facts.pooled || sql.name === "" ? {} : { name: sql.name };
     return { ...named, text: sql.text, values, rowMode: "array" };
   }
@@ -323,6 +349,18 @@ export class Database {
       await this.end(client);
     }
   }
+}
+
+/** Gives a connection back when all has been answered; not for further use if something failed. */
+async function released(client: pg.PoolClient, answers: readonly (Promise<unknown> | undefined)[]): Promise<void> {
+  let broken: Error | undefined;
+  const onError = (error: Error): void => {
+    broken ??= error;
+  };
+  client.on("error", onError);
+  for (const end of await Promise.allSettled(answers)) if (end.status === "rejected") onError(end.reason as Error);
+  client.removeListener("error", onError);
+  client.release(broken);
 }
 
 async function transact<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {

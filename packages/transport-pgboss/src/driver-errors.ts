@@ -42,6 +42,12 @@ export const isTransient = (error: unknown): boolean => ["40001", "40P01"].inclu
 /** The fault lies in a row and not in the connection, the statement or the schema. */
 export const isRowFault = (error: unknown): boolean => ROW_STATES.test(codeOf(error));
 
+/**
+ * Nothing was done, and a statement that takes more into account may do it: a row or a key is there, a queue is not or
+ * has another table, or one row is at fault.
+ */
+export const isSurprise = (error: unknown): boolean => isTransient(error) || /^(22|23|54|42P01)/.test(codeOf(error));
+
 /** What a connection pooler answers to start-up parameters that it does not know. */
 export const isStartupRefused = (error: unknown): boolean => /unsupported startup parameter/i.test(textOf(error));
 

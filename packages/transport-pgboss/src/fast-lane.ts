@@ -1,18 +1,27 @@
-import type { Receipt, Received, Serializer } from "@symphony/core";
-import { Acknowledgements, unsettled } from "./acknowledgement.ts";
+import type { Receipt, Received, Runtime, Serializer } from "@symphony/core";
+import { Acknowledgements, splitByPlace, unsettled } from "./acknowledgement.ts";
 import { fromBundle } from "./bundle.ts";
 import type { Bundles } from "./bundles.ts";
-import { type ClaimNeeds, claimStatement, FIRST_BUNDLE, readyStatement, SETTINGS } from "./claim-statement.ts";
+import { type ClaimNeeds, claimStatement, FIRST_BUNDLE, SETTINGS } from "./claim-statement.ts";
 import type { Database, Row, Statement } from "./connection.ts";
 import type { Burial, Claimed, ClaimRequest, GiveBack, Lane, QueueReceipts, Settlements } from "./lane.ts";
 import type { LostClaims } from "./lost-claims.ts";
 import type { PgBossOptions } from "./options.ts";
 import type { QueueInfo } from "./queues.ts";
+import { ReadyQueues } from "./ready-queues.ts";
 import { toReceived } from "./row-codec.ts";
 import { deadLetter, giveBack } from "./statements.ts";
 
 /** Queues in one claim statement. More make it slow to plan, and few queues have messages at the same time. */
 const QUEUES_PER_CLAIM = 8;
+
+export interface FastLaneInput {
+  readonly database: Database;
+  readonly options: PgBossOptions;
+  readonly serializer: Serializer;
+  readonly runtime: Runtime;
+  readonly bundles: Bundles;
+}
 
 /** Our own statements on pg-boss's tables. */
 export class FastLane implements Lane {
@@ -23,8 +32,10 @@ export class FastLane implements Lane {
   readonly #lost: LostClaims;
   readonly #bundles: Bundles;
   readonly #statements = new Map<string, Statement>();
+  readonly ready: ReadyQueues;
 
-  constructor(database: Database, options: PgBossOptions, serializer: Serializer, lost: LostClaims, bundles: Bundles) {
+  constructor({ database, options, serializer, runtime, bundles }: FastLaneInput, lost: LostClaims) {
+    this.ready = new ReadyQueues(database, runtime, options.schema);
     this.#bundles = bundles;
     this.#database = database;
     this.#options = options;
@@ -34,11 +45,12 @@ export class FastLane implements Lane {
 
   async claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
     const received: Received[] = [];
-    const candidates = queues.length <= QUEUES_PER_CLAIM ? queues : await this.#readyAmong(queues);
-    const groups = inGroups(candidates, QUEUES_PER_CLAIM);
+    const { groups, isOld } = await this.#groupsOf(queues);
     const first = new Set(groups[0] ?? []);
-    const settled = new Set<Receipt>(await this.acknowledge(request.acknowledge.filter((each) => !first.has(each.queue))));
-    let riding = request.acknowledge.filter((each) => first.has(each.queue));
+    const elsewhere = splitByPlace(request.acknowledge.filter((each) => !first.has(each.queue)));
+    if (groups.length === 0) return { received, settled: await this.acknowledge(request.acknowledge) };
+    const settled = new Set<Receipt>(await this.acknowledge(elsewhere.rows));
+    let riding = [...request.acknowledge.filter((each) => first.has(each.queue)), ...elsewhere.bundled];
     let left = request.max;
     let controlEpoch: number | null | undefined;
     for (const group of groups) {
@@ -54,17 +66,22 @@ export class FastLane implements Lane {
       riding = [];
       // The settings come first.
       controlEpoch = rows[0]?.[0] === SETTINGS ? (rows[0][1] as number | null) : undefined;
-      received.push(...this.#received(group, rows, { workerId: request.workerId, claim: claimed.claim }));
+      const some = this.#received(group, rows, { workerId: request.workerId, claim: claimed.claim });
+      received.push(...some);
+      if (some.length < left && !Number.isFinite(request.maxBytes)) this.ready.emptied(group);
       left = request.max - received.length;
       // With a limit of bytes it is not known which of the two ran out: then nothing of a later queue may be taken.
       if (left <= 0 || (received.length > 0 && Number.isFinite(request.maxBytes))) break;
     }
+    if (isOld && received.length === 0) return this.#claimAnew(queues, request, settled);
     return controlEpoch === undefined ? { received, settled } : { received, settled, controlEpoch };
   }
 
   async acknowledge(groups: readonly QueueReceipts[]): Promise<Settlements> {
     const settled = new Set<Receipt>();
-    for (const some of inGroups(groups, QUEUES_PER_CLAIM)) {
+    // A statement needs to name the queues of rows alone.
+    const { bundled, rows } = groups.length > QUEUES_PER_CLAIM ? splitByPlace(groups) : { bundled: [], rows: groups };
+    for (const some of [...(bundled.length > 0 ? [bundled] : []), ...inGroups(rows, QUEUES_PER_CLAIM)]) {
       for (const receipt of await this.#lookAgain(some, await this.#acknowledge(some, true))) settled.add(receipt);
     }
     return settled;
@@ -112,8 +129,8 @@ export class FastLane implements Lane {
   async #runClaim(queues: readonly QueueInfo[], request: ClaimRequest, acknowledgements: Acknowledgements) {
     const { workerId, max, maxBytes } = request;
     const bounded = Number.isFinite(maxBytes);
-    const { anyRows: rows, anyKept: kept, parameters } = acknowledgements;
-    const sql = this.#claimStatement(queues, { acknowledgeOnly: false, rows, kept, bounded });
+    const { anyBundles: bundles, anyRows: rows, anyKept: kept, parameters } = acknowledgements;
+    const sql = this.#claimStatement(queues, { acknowledgeOnly: false, bundles, rows, kept, bounded });
     return this.#lost.watch(workerId, queues, async (claim) => {
       const values = [workerId, max, claim, bounded ? Math.floor(maxBytes) : 0, ...parameters];
       return { claim, rows: await this.#database.run(sql, values, "receiving messages") };
@@ -123,8 +140,8 @@ export class FastLane implements Lane {
   async #acknowledge(groups: readonly QueueReceipts[], sure: boolean): Promise<Set<Receipt>> {
     const queues = groups.map((each) => each.queue);
     const acknowledgements = new Acknowledgements(queues, groups, sure);
-    const { anyRows: rows, anyKept: kept, parameters } = acknowledgements;
-    const sql = this.#claimStatement(queues, { acknowledgeOnly: true, rows, kept, bounded: false });
+    const { anyBundles: bundles, anyRows: rows, anyKept: kept, parameters } = acknowledgements;
+    const sql = this.#claimStatement(queues, { acknowledgeOnly: true, bundles, rows, kept, bounded: false });
     return acknowledgements.settled(await this.#database.run(sql, ["", 0, 0, 0, ...parameters], "acknowledging messages"));
   }
 
@@ -142,20 +159,31 @@ export class FastLane implements Lane {
     return settled;
   }
 
-  /** Which of many queues have something ready: one statement, where as many claims would be as many round trips. */
-  async #readyAmong(queues: readonly QueueInfo[]): Promise<QueueInfo[]> {
-    const key = `ready ${queues.map((queue) => queue.name).join()}`;
-    const sql = this.#statement(key, () => readyStatement(this.#options.schema, queues));
-    const rows = await this.#database.run(sql, [], "looking for messages");
-    return rows.map((row) => queues[row[0] as number] as QueueInfo);
+  /** Those that were believed to have something had nothing left; before that is said of all, they are asked. */
+  async #claimAnew(queues: readonly QueueInfo[], request: ClaimRequest, settled: Set<Receipt>): Promise<Claimed> {
+    this.ready.emptied(queues);
+    const claimed = await this.claim(queues, { ...request, acknowledge: [] });
+    return { ...claimed, settled };
+  }
+
+  /**
+   * The queues as they are claimed from together. Of many, those groups that have something ready, which one statement
+   * finds, where as many claims would be as many round trips. A queue is always in the same group, so that there are only
+   * as many claim statements as groups.
+   */
+  async #groupsOf(queues: readonly QueueInfo[]): Promise<{ readonly groups: readonly QueueInfo[][]; readonly isOld: boolean }> {
+    const groups = inGroups(queues, QUEUES_PER_CLAIM);
+    if (groups.length < 2) return { groups, isOld: false };
+    const found = await this.ready.among(queues);
+    return { groups: groups.filter((group) => group.some((queue) => found.queues.has(queue))), isOld: found.isOld };
   }
 
   #claimStatement(queues: readonly QueueInfo[], needs: Omit<ClaimNeeds, "queues" | "commit">): Statement {
-    const { acknowledgeOnly, rows, kept, bounded } = needs;
+    const { acknowledgeOnly, bundles, rows, kept, bounded } = needs;
     const { schema, synchronousCommit } = this.#options;
     // Without rows, an acknowledgement says nothing of any queue.
     const named = acknowledgeOnly && !rows ? [] : queues;
-    const key = `${acknowledgeOnly} ${rows} ${kept} ${bounded} ${named.map((queue) => `${queue.name}${queue.keyed ? " in turn" : ""}`).join()}`;
+    const key = `${acknowledgeOnly} ${bundles} ${rows} ${kept} ${bounded} ${named.map((queue) => `${queue.name}${queue.keyed ? " in turn" : ""}`).join()}`;
     return this.#statement(key, () => claimStatement(schema, { ...needs, queues: named, commit: synchronousCommit }));
   }
 

@@ -1,5 +1,5 @@
 import { MessengerError, type SendResult, TransportError } from "@symphony/core";
-import type { Queryable } from "./connection.ts";
+import type { Call, Queryable } from "./connection.ts";
 import type { OutgoingRow } from "./row-codec.ts";
 
 /** What became of a row that was not stored, as `compareRows` tells it. */
@@ -14,6 +14,13 @@ export interface Comparison {
 
 /** How rows get into the database: by our own statements, or through pg-boss. */
 export interface RowStore {
+  /**
+   * Stores rows that, as nearly all do, have new ids, no keys and a queue that exists; false: it stored none, and the
+   * other ways must be tried.
+   *
+   * @param behind - Sent after them on the same connection, not waited for.
+   */
+  insertNew(rows: readonly OutgoingRow[], behind?: Call): Promise<boolean>;
   /** Stores rows that do not exist; resolves with the ids of those it stored. */
   insert(rows: readonly OutgoingRow[], on?: Queryable): Promise<ReadonlySet<string>>;
   /** One answer per row. */

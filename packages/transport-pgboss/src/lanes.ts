@@ -11,7 +11,7 @@ import type { PgBossOptions } from "./options.ts";
 import { PortableLane } from "./portable-lane.ts";
 import { createPortableRowStore } from "./portable-store.ts";
 import { PublicApi } from "./public-api.ts";
-import { FAST_PATH_SCHEMA_VERSION, type QueueInfo } from "./queues.ts";
+import { FAST_PATH_SCHEMA_VERSION, type QueueDirectory, type QueueInfo } from "./queues.ts";
 import { createFastRowStore } from "./row-store.ts";
 import { TurnLane } from "./turn-lane.ts";
 
@@ -23,13 +23,14 @@ export interface LanesInput {
   readonly logger: Logger;
   readonly notifier: Notifier;
   readonly bundles: Bundles;
+  readonly queues: QueueDirectory;
 }
 
 /** Chooses the way for each queue: our own statements only where they are known to fit. */
 export class Lanes {
   readonly #input: LanesInput;
   readonly #api: PublicApi;
-  readonly #fast: Lane;
+  readonly #fast: FastLane;
   readonly #portable: Lane;
   /** The same for queues with partition keys. */
   readonly #inTurn: ReadonlyMap<Lane, Lane>;
@@ -41,13 +42,17 @@ export class Lanes {
     this.#api = new PublicApi(database, options.schema, logger);
     const { schema, statementTimeoutMs } = options;
     const lost = new LostClaims({ database, schema, statementTimeoutMs, runtime, logger });
-    this.#fast = new FastLane(database, options, serializer, lost, input.bundles);
+    this.#fast = new FastLane(input, lost);
     this.#portable = new PortableLane(this.#api, database, schema, serializer, lost, input.bundles);
     const inTurn = (lane: Lane): Lane => new TurnLane(lane, { database, notifier: input.notifier, schema: options.schema });
-    this.#inTurn = new Map([this.#fast, this.#portable].map((lane) => [lane, inTurn(lane)]));
-    const [fast, portable] = [createFastRowStore(database, options.schema), createPortableRowStore(this.#api, database, options.schema)];
+    this.#inTurn = new Map([this.#fast, this.#portable].map((lane): [Lane, Lane] => [lane, inTurn(lane)]));
+    const [fast, portable] = [
+      createFastRowStore(database, options.schema, input.queues),
+      createPortableRowStore(this.#api, database, options.schema),
+    ];
     const store = (): RowStore => (this.#fits() ? fast : portable);
     this.store = {
+      insertNew: (rows, behind) => store().insertNew(rows, behind),
       insert: (rows, on) => store().insert(rows, on),
       compare: (rows, on) => store().compare(rows, on),
       revive: (rows, on) => store().revive(rows, on),
@@ -57,6 +62,11 @@ export class Lanes {
   of(queue: QueueInfo): Lane {
     const lane = this.#fits() && queue.policy === "standard" ? this.#fast : this.#portable;
     return queue.keyed ? (this.#inTurn.get(lane) ?? lane) : lane;
+  }
+
+  /** A notification says that these queues have something. */
+  woken(queues: readonly string[]): void {
+    this.#fast.ready.woken(queues);
   }
 
   close(): Promise<void> {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Logger, Runtime } from "@symphony/core";
 import type { AdaptedTransaction } from "./caller-transaction.ts";
-import type { Database, Queryable } from "./connection.ts";
+import type { Call, Database, Queryable } from "./connection.ts";
 import { NOTIFY, NOTIFY_IN_TRANSACTION } from "./statements.ts";
 
 /** At most one NOTIFY in so many milliseconds: PostgreSQL lets the commits of notifying transactions pass one by one. */
@@ -42,6 +42,19 @@ export class Notifier {
     const { joined } = this.#database;
     if (joined === undefined) this.#add(queues);
     else this.afterCommit(joined, [...queues]);
+  }
+
+  /**
+   * What the caller is to send right behind the statement that gives these queues something to do, so that listeners hear
+   * of it a round trip earlier; undefined: call `notify` when that one is done.
+   */
+  behind(queues: readonly string[]): Call | undefined {
+    if (!this.#enabled || queues.length === 0 || this.#scheduled || this.#sending !== undefined) return undefined;
+    const now = this.#runtime.clock.monotonic();
+    const [payload, ...more] = payloads(queues);
+    if (now - this.#lastAt < NOTIFY_EVERY_MS || payload === undefined || more.length > 0) return undefined;
+    this.#lastAt = now;
+    return { sql: NOTIFY, values: [this.#channel, payload] };
   }
 
   #add(queues: Iterable<string>): void {

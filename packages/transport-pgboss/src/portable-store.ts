@@ -15,6 +15,7 @@ export function createPortableRowStore(api: PublicApi, database: Database, schem
   const compare = compareRows(schema);
   const revive = reviveRows(schema);
   return {
+    insertNew: () => Promise.resolve(false),
     insert: async (rows, on) => {
       const stored = new Set<string>();
       for (const [queue, some] of Map.groupBy(rows, (row) => row.name)) {

@@ -52,6 +52,11 @@ export class QueueDirectory {
     return found;
   }
 
+  /** What is known without asking. */
+  peek(name: string): QueueInfo | undefined {
+    return this.#queues.get(name);
+  }
+
   /** The queue, also one that was made a moment ago. */
   async find(name: string): Promise<QueueInfo | undefined> {
     const known = this.#queues.get(name);

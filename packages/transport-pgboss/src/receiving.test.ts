@@ -46,7 +46,7 @@ async function queueOf(name: string): Promise<QueueInfo> {
 
 test("reads as many pages as there are messages to work on, whatever else is there, by plans from when nothing was", async (t) => {
   const [queue, dead] = [await queueOf("beta"), await queueOf("failed")];
-  const claim = { queues: [queue], acknowledgeOnly: false, rows: true, kept: true, bounded: false, commit: "on" } as const;
+  const claim = { queues: [queue], acknowledgeOnly: false, bundles: true, rows: true, kept: true, bounded: false, commit: "on" } as const;
   const ids = Array.from({ length: 10 }, (_, n) => `00000000-0000-7000-8000-00000000000${n}`);
   const uuids = `'{${ids.join()}}'`;
   const fences = `'{${ids.map(() => 0).join()}}'`;
@@ -109,6 +109,38 @@ test("takes from many queues in the given order, whichever of them have messages
   assert.deepEqual(new Set(settled), new Set(["settled"]));
   assert.equal(settled.length, 7, "acknowledgements of any queue ride along");
   await many.acknowledge(acknowledge);
+});
+
+test("finds what comes to one of many queues, whether the others are empty or never empty", async () => {
+  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
+  const many = await schema.open({ queues });
+  const next = async (): Promise<string | undefined> => {
+    const [received] = await many.receive(1, { workerId: WORKER, queues });
+    if (received !== undefined) await many.acknowledge([received.receipt]);
+    return received?.queue;
+  };
+  await send(many, message("many-9"));
+  assert.equal(await next(), "many-9");
+  await send(many, message("many-4"));
+  assert.equal(await next(), "many-4", "asked again, although a moment ago it was empty");
+  assert.equal(await next(), undefined);
+  await send(many, ...messages("many-9", 3_000));
+  assert.equal(await next(), "many-9");
+  await send(many, message("many-2"));
+  let busy = 0;
+  while ((await next()) === "many-9") busy += 1;
+  assert.ok(busy < 2_900, `found after ${busy} of a queue that is behind it`);
+  await clear();
+  // Its notification says so at once.
+  const woken = Promise.withResolvers<void>();
+  const stop = await many.onWake((names) => names.includes("many-3") && woken.resolve());
+  await send(many, ...messages("many-9", 10));
+  assert.equal(await next(), "many-9");
+  await send(many, message("many-3"));
+  await woken.promise;
+  assert.equal(await next(), "many-3");
+  await stop();
+  await clear();
 });
 
 test("acknowledges and claims in one transaction of one statement", async () => {

@@ -1,16 +1,33 @@
-import type { Database } from "./connection.ts";
+import type { Database, Statement } from "./connection.ts";
+import { isSurprise } from "./driver-errors.ts";
 import type { Comparison, RowStore } from "./inserter.ts";
+import type { QueueDirectory, QueueInfo } from "./queues.ts";
 import { isKeyed, type OutgoingRow } from "./row-codec.ts";
-import { compareRows, insertRows, reviveRows } from "./statements.ts";
+import { compareRows, insertNewRows, insertRows, RECORD_SEPARATOR, reviveRows } from "./statements.ts";
 
 /** Rows by our own statements: one round trip and one commit for messages of any queues. */
-export function createFastRowStore(database: Database, schema: string): RowStore {
+export function createFastRowStore(database: Database, schema: string, queues: QueueDirectory): RowStore {
+  const insertNew = new WeakMap<QueueInfo, Statement>();
   const insert = insertRows(schema);
   const insertKeyed = insertRows(schema, true);
   const compare = compareRows(schema);
   const revive = reviveRows(schema);
   const ids = (rows: readonly (readonly unknown[])[]): ReadonlySet<string> => new Set(rows.map((row) => row[0] as string));
   return {
+    insertNew: async (rows, behind) => {
+      const name = rows[0]?.name ?? "";
+      if (!rows.every((row) => isOrdinary(row, name))) return false;
+      const queue = queues.peek(name) ?? (await queues.find(name));
+      if (queue === undefined) return false;
+      const sql = insertNew.get(queue) ?? insertNewRows(schema, queue);
+      insertNew.set(queue, sql);
+      try {
+        return (await database.change({ sql, values: newRows(name, rows) }, sending(rows), behind)) === rows.length;
+      } catch (error) {
+        if (isSurprise((error as { cause?: unknown }).cause)) return false;
+        throw error;
+      }
+    },
     insert: async (rows, on) => ids(await database.run(rows.some(isKeyed) ? insertKeyed : insert, [recordset(rows)], sending(rows), on)),
     revive: async (rows, on) => ids(await database.run(revive, [recordset(rows)], sending(rows), on)),
     compare: async (rows, on) => comparisons(rows, await database.run(compare, [recordset(rows)], sending(rows), on)),
@@ -18,6 +35,24 @@ export function createFastRowStore(database: Database, schema: string): RowStore
 }
 
 export const sending = (rows: readonly OutgoingRow[]): string => `sending ${rows.length} message${rows.length === 1 ? "" : "s"}`;
+
+/** Without keys, in this queue, and with a record that is one line of text. */
+const isOrdinary = (row: OutgoingRow, queue: string): boolean =>
+  row.name === queue && row.key === null && !isKeyed(row) && row.data !== "" && !row.data.includes(RECORD_SEPARATOR);
+
+/** Parameters of `insertNewRows`. */
+function newRows(queue: string, rows: readonly OutgoingRow[]): unknown[] {
+  const [first, ...others] = rows as readonly [OutgoingRow, ...OutgoingRow[]];
+  let [ids, records, priorities, delays, times] = [first.id, first.data, `${first.priority}`, `${first.delay}`, `${first.at}`];
+  for (const { id, data, priority, delay, at } of others) {
+    ids += `,${id}`;
+    records += `${RECORD_SEPARATOR}${data}`;
+    priorities += `,${priority}`;
+    delays += `,${delay}`;
+    times += `,${at}`;
+  }
+  return [queue, `{${ids}}`, records, `{${priorities}}`, `{${delays}}`, `{${times}}`];
+}
 
 /** The text of the JSON recordset. `i` keeps the order, which decides the order of delivery among equals. */
 export function recordset(rows: readonly OutgoingRow[]): string {

@@ -11,7 +11,7 @@ import {
 } from "@symphony/core";
 import { AdaptedTransaction, toQueryable } from "./caller-transaction.ts";
 import { Coalescer } from "./coalescer.ts";
-import type { Queryable } from "./connection.ts";
+import type { Call, Queryable } from "./connection.ts";
 import { isRowFault, toTransportError } from "./driver-errors.ts";
 import { type RowStore, storeRows } from "./inserter.ts";
 import type { Notifier } from "./notifier.ts";
@@ -52,21 +52,35 @@ export class PgBossSender {
   constructor(input: SenderInput) {
     this.#input = input;
     const { coalesceMaxRows, coalesceMaxWaitMs, poolSize } = input.options;
-    const lane = (maxFlushes: number): Coalescer<OutgoingRow, SendResult> =>
+    type Flush = (rows: readonly OutgoingRow[]) => Promise<readonly SendResult[]>;
+    const lane = (maxFlushes: number, flush: Flush): Coalescer<OutgoingRow, SendResult> =>
       new Coalescer(
-        (rows) => this.#flush(rows),
+        flush,
         (row) => row.data.length + ROW_OVERHEAD_BYTES,
         { maxItems: coalesceMaxRows, maxSize: MAX_FLUSH_BYTES, maxWaitMs: coalesceMaxWaitMs, maxFlushes },
         input.runtime,
       );
     // Connections are left for claims, and to those who wait for a key never more than one.
     // Of those with a partition key one batch must not overtake the other.
-    this.#lanes = { plain: lane(Math.max(1, poolSize - 1)), keyed: lane(1), ordered: lane(1) };
+    const withCare: Flush = (rows) => this.#flushWithCare(rows);
+    this.#lanes = {
+      plain: lane(Math.max(1, poolSize - 1), (rows) => this.#flush(rows)),
+      keyed: lane(1, withCare),
+      ordered: lane(1, withCare),
+    };
   }
 
-  async send(envelopes: readonly Envelope[], options: SendOptions = {}): Promise<readonly SendResult[]> {
-    if (this.#closed) throw new TransportError("TRANSPORT_FAILED", "the transport was closed");
+  send(envelopes: readonly Envelope[], options: SendOptions = {}): Promise<readonly SendResult[]> {
+    if (this.#closed) return Promise.reject(new TransportError("TRANSPORT_FAILED", "the transport was closed"));
     const all = envelopes.map((envelope) => this.#prepare(envelope));
+    const [first] = all;
+    // As nearly always: one message, without keys, that joins nothing.
+    const isAlone = all.length === 1 && options.transaction === undefined && this.#input.joined() === undefined;
+    if (isAlone && first !== undefined && "row" in first && laneOf(first.row) === "plain") return this.#lanes.plain.add([first.row]);
+    return this.#send(all, options);
+  }
+
+  async #send(all: readonly Prepared[], options: SendOptions): Promise<readonly SendResult[]> {
     // Nothing is waited for without need: what is sent in one turn of the event loop goes out together.
     const isAnyKeyed = all.some((each) => "row" in each && isKeyed(each.row));
     const mayMake = options.transaction === undefined && this.#input.joined() === undefined;
@@ -131,7 +145,19 @@ export class PgBossSender {
     return rows.map((row) => results.get(laneOf(row))?.shift() as SendResult);
   }
 
+  /** Of those without keys. */
   async #flush(rows: readonly OutgoingRow[]): Promise<readonly SendResult[]> {
+    const { notifier } = this.#input;
+    const behind = notifier.behind(dueQueues(rows));
+    if (await this.#insertNew(rows, behind)) {
+      if (behind === undefined) notifier.notify(dueQueues(rows));
+      return rows.map(accepted);
+    }
+    return this.#flushWithCare(rows);
+  }
+
+  /** Of those with keys, and of others that something came in the way of. */
+  async #flushWithCare(rows: readonly OutgoingRow[]): Promise<readonly SendResult[]> {
     // In one order everywhere: two senders with the same keys wait for each other in a line and not in a circle.
     const order = [...rows.keys()];
     if (rows[0] !== undefined && laneOf(rows[0]) === "keyed") {
@@ -143,6 +169,14 @@ export class PgBossSender {
     for (const [i, result] of (await this.#store(sorted)).entries()) results[order[i] as number] = result;
     this.#wake(rows, results);
     return results;
+  }
+
+  async #insertNew(rows: readonly OutgoingRow[], behind: Call | undefined): Promise<boolean> {
+    try {
+      return await this.#input.store.insertNew(rows, behind);
+    } catch (error) {
+      throw toTransportError(error, sending(rows));
+    }
   }
 
   /** Stores rows; when PostgreSQL refuses one of them, halves the batch until that one stands alone. */
@@ -182,12 +216,14 @@ function laneOf(row: OutgoingRow): LaneName {
   return row.key !== null || row.single !== undefined ? "keyed" : "plain";
 }
 
-/** Queues in which somebody has something to do now. */
-function dueQueues(rows: readonly OutgoingRow[], results: readonly SendResult[]): string[] {
+const accepted = ({ id, name }: OutgoingRow): SendResult => ({ kind: "accepted", id, queue: name });
+
+/** Queues in which somebody has something to do now. Without results: when all rows are accepted. */
+function dueQueues(rows: readonly OutgoingRow[], results?: readonly SendResult[]): string[] {
   const queues = new Set<string>();
   for (const [i, row] of rows.entries()) {
     // A scheduled time is judged by the database; if it is not over, somebody looks once in vain.
-    if (results[i]?.kind === "accepted" && (row.delay <= 0 || row.at !== null)) queues.add(row.name);
+    if ((results === undefined || results[i]?.kind === "accepted") && (row.delay <= 0 || row.at !== null)) queues.add(row.name);
   }
   return [...queues];
 }

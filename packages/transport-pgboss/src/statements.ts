@@ -24,8 +24,8 @@ const KEYED_ROWS = rowsWith(", part text, single text");
  * is how rows for later lie behind those for now in pg-boss's fetch index. Everything else comes from the queue, as
  * pg-boss does it; a queue that does not exist gives no row.
  */
-const dueRows = (rows: string): string =>
-  `(SELECT x.*, CASE WHEN at IS NOT NULL THEN 'epoch'::timestamptz + at * interval '1 ms' ELSE now() + delay * interval '1 ms' END AS due FROM ${rows})`;
+const DUE = "CASE WHEN at IS NOT NULL THEN 'epoch'::timestamptz + at * interval '1 ms' ELSE now() + delay * interval '1 ms' END";
+const dueRows = (rows: string): string => `(SELECT x.*, ${DUE} AS due FROM ${rows})`;
 
 export const QUEUE_OPTIONS =
   "expire_seconds, deletion_seconds, retry_limit, retry_delay, retry_backoff, retry_delay_max, policy, dead_letter, heartbeat_seconds";
@@ -33,6 +33,10 @@ export const optionsOf = (alias: string): string =>
   QUEUE_OPTIONS.split(", ")
     .map((column) => `${alias}.${column}`)
     .join(", ");
+
+/** Between records in one text. JSON as everybody writes it for us holds no line feed. */
+export const RECORD_SEPARATOR = "\n";
+export const SEPARATOR = "E'\\n'";
 
 /**
  * Stores messages of any queues, all in one commit. `singleton_key` holds the idempotency key: by it an acknowledgement
@@ -51,6 +55,27 @@ export function insertRows(schema: string, keyed = false): Statement {
      ORDER BY j.i
      ON CONFLICT DO NOTHING
      RETURNING id::text`,
+  );
+}
+
+/**
+ * Stores new messages of one queue, straight into its table: $1 the queue, $2 ids, $3 records, one a line, $4 priorities,
+ * $5 delays and $6 times as in `insertRows`. All of them or, for a queue that does not exist, none.
+ *
+ * No way around a row that exists, which PostgreSQL would have to look for before each: whoever finds one gets an error,
+ * and takes `insertRows`. Lists instead of a JSON object for each row: both ends have less to read and write.
+ */
+export function insertNewRows(schema: string, queue: QueueInfo): Statement {
+  return statement(
+    "insert_new",
+    `INSERT INTO ${table(schema, queue)} (id, name, data, priority, start_after, created_on, keep_until, ${QUEUE_OPTIONS})
+     SELECT j.id, q.name, j.record::jsonb, j.priority, j.due, GREATEST(j.due, now()), j.due + q.retention_seconds * interval '1 s', ${optionsOf("q")}
+     FROM ${schema}.queue q CROSS JOIN (
+       SELECT x.*, ${DUE} AS due
+       FROM unnest($2::uuid[], string_to_array($3::text, ${SEPARATOR}), $4::int[], $5::float8[], $6::float8[])
+         WITH ORDINALITY AS x(id, record, priority, delay, at, i)) j
+     WHERE q.name = $1::text
+     ORDER BY j.i`,
   );
 }
 

@@ -80,7 +80,7 @@ export class Transactor {
     const values = [queue.name, receipt.id, receipt.fence];
     for (const sql of acknowledgeOne(this.#o.schema, queue)) {
       try {
-        if ((await client.query(this.#bounded(this.#o.database.query(sql, values)))).rowCount === 1) return true;
+        if ((await client.query(this.#bounded(this.#o.database.query({ sql, values })))).rowCount === 1) return true;
       } catch (error) {
         throw toTransportError(error, "acknowledging a message in its transaction");
       }

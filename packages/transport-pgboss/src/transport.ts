@@ -145,7 +145,7 @@ class Opened extends Controlled implements PgBossTransport {
     this.#notifier = new Notifier({ database, runtime, logger, schema, enabled: options.notify });
     this.#counter = new Counter(database, runtime, logger, schema);
     const bundles = new Bundles(database, schema);
-    this.#lanes = new Lanes({ database, options, serializer, runtime, logger, notifier: this.#notifier, bundles });
+    this.#lanes = new Lanes({ database, options, serializer, runtime, logger, notifier: this.#notifier, bundles, queues: this.#queues });
     this.#sender = new PgBossSender({
       transport: input.name,
       options,
@@ -272,7 +272,10 @@ class Opened extends Controlled implements PgBossTransport {
   }
 
   onWake(listener: (queues: readonly string[]) => void) {
-    return this.control.wakeUp.onWake(listener);
+    return this.control.wakeUp.onWake((queues) => {
+      this.#lanes.woken(queues);
+      listener(queues);
+    });
   }
 
   async setUp(options: { dryRun?: boolean } = {}): Promise<readonly string[]> {

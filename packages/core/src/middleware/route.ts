@@ -1,11 +1,11 @@
 import type { Clock } from "../clock.ts";
-import type { Envelope } from "../envelope.ts";
+import type { Envelope, Stamp } from "../envelope.ts";
 import { MessengerError } from "../errors.ts";
 import { DEFAULT_QUEUE } from "../message.ts";
 import type { Router } from "../routing.ts";
 import { queueName, received, sent, transaction, transportNames } from "../stamps.ts";
 import type { MessageMetrics } from "../telemetry/message-metrics.ts";
-import type { Sender } from "../transport.ts";
+import type { Sender, SendResult } from "../transport.ts";
 import type { Middleware } from "./chain.ts";
 
 /** Counts and times what is sent. */
@@ -21,38 +21,55 @@ export interface SendObserver {
  * @throws {MessengerError} `ROUTE_NOT_FOUND`, `TRANSPORT_NOT_FOUND`, or what the transport refused the message with.
  */
 export function route(router: Router, sender: (name: string) => Sender, observe: SendObserver, unrouted?: Sender): Middleware {
-  const send: Middleware = async (envelope) => {
+  const send = (envelope: Envelope): Promise<Envelope> => {
     const chosen = envelope.last(transportNames)?.names;
     if (unrouted !== undefined && chosen === undefined && router.find(envelope.message.type) === undefined)
-      return envelope.with(sent(await sendTo("", unrouted, envelope)));
+      return give(unrouted, envelope).then(([result]) => {
+        if (result === undefined || result.kind === "refused") throw refusal("", result);
+        return envelope.with(toStamp("", result));
+      });
     const names = chosen ?? router.route(envelope.message.type);
+    const [only] = names;
+    if (names.length === 1 && only !== undefined)
+      return observed(only, sender(only), envelope, observe).then((stamp) => envelope.with(stamp));
+    return sendToAll(names, envelope);
+  };
+  const sendToAll = async (names: readonly string[], envelope: Envelope): Promise<Envelope> => {
     let result = envelope;
-    for (const name of names) result = result.with(sent(await observed(envelope, observe, () => sendTo(name, sender(name), envelope))));
+    for (const name of names) result = result.with(await observed(name, sender(name), envelope, observe));
     return result;
   };
-  return (envelope, next) => (envelope.last(received) === undefined ? send(envelope, next) : next(envelope));
+  return (envelope, next) => (envelope.last(received) === undefined ? send(envelope) : next(envelope));
 }
 
-async function observed<T extends { readonly queue: string }>(envelope: Envelope, o: SendObserver, send: () => Promise<T>): Promise<T> {
-  const startedAt = o.clock.monotonic();
-  try {
-    const result = await send();
-    o.metrics.sent(result.queue, o.clock.monotonic() - startedAt);
-    return result;
-  } catch (error) {
-    o.metrics.sent(envelope.last(queueName)?.queue ?? DEFAULT_QUEUE, o.clock.monotonic() - startedAt, error);
+// Callbacks on the way of each message, and no asynchronous functions: of a thousand that are sent at once, all frames
+// would be there until the store has answered.
+
+function observed(name: string, sender: Sender, envelope: Envelope, { clock, metrics }: SendObserver): Promise<Stamp> {
+  const startedAt = clock.monotonic();
+  const failed = (error: unknown): never => {
+    metrics.sent(envelope.last(queueName)?.queue ?? DEFAULT_QUEUE, clock.monotonic() - startedAt, error);
     throw error;
+  };
+  return give(sender, envelope).then(([result]) => {
+    if (result === undefined || result.kind === "refused") return failed(refusal(name, result));
+    metrics.sent(result.queue, clock.monotonic() - startedAt);
+    return toStamp(name, result);
+  }, failed);
+}
+
+/** Rejects, never throws. */
+function give(sender: Sender, envelope: Envelope): Promise<readonly SendResult[]> {
+  const client = envelope.last(transaction)?.client;
+  try {
+    return sender.send([envelope], client === undefined ? undefined : { transaction: client });
+  } catch (error) {
+    return Promise.reject(error);
   }
 }
 
-async function sendTo(
-  name: string,
-  sender: Sender,
-  envelope: Envelope,
-): Promise<{ transport: string; queue: string; id: string; duplicate: boolean }> {
-  const client = envelope.last(transaction)?.client;
-  const [result] = await sender.send([envelope], client === undefined ? undefined : { transaction: client });
-  if (result === undefined) throw new MessengerError("TRANSPORT_FAILED", `transport "${name}" reported nothing for a message it was given`);
-  if (result.kind === "refused") throw result.error;
-  return { transport: name, queue: result.queue, id: result.id, duplicate: result.kind === "duplicate" };
-}
+const toStamp = (transport: string, { queue, id, kind }: Exclude<SendResult, { readonly kind: "refused" }>): Stamp =>
+  sent({ transport, queue, id, duplicate: kind === "duplicate" });
+
+const refusal = (name: string, result: Extract<SendResult, { readonly kind: "refused" }> | undefined): MessengerError =>
+  result?.error ?? new MessengerError("TRANSPORT_FAILED", `transport "${name}" reported nothing for a message it was given`);

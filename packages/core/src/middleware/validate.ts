@@ -21,7 +21,8 @@ export function validate(registry: MessageRegistry): Middleware {
   };
 }
 
-async function proceed(
+/** @throws {ValidationError} */
+function proceed(
   envelope: Envelope,
   result: StandardSchemaV1.Result<unknown>,
   next: (envelope: Envelope) => Promise<Envelope>,
