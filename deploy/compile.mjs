@@ -9,6 +9,7 @@ for (const module of [
   "cli/dist/fleet/plan.js",
   "cli/dist/fleet/run-fleet.js",
   "admin-api/dist/index.js",
+  "transport-pgboss/dist/factory.js",
   "transport-pgboss/dist/index.js",
   "worker-runner/dist/index.js",
 ])

@@ -29,7 +29,7 @@ export interface TransportFactory {
 
 /**
  * Which package makes transports for a scheme, when the program did not pass a factory. Core does not depend on them:
- * they are loaded when a configuration names their scheme, as an ORM loads the driver its URL names.
+ * their `/factory` is loaded when a configuration names their scheme, as an ORM loads the driver its URL names.
  */
 const PACKAGES: Readonly<Record<string, string>> = {
   postgres: "@symphony/transport-pgboss",
@@ -62,7 +62,7 @@ export async function findFactory(name: string, dsn: string, given: readonly Tra
 async function loadFactory(name: string, scheme: string, packageName: string): Promise<TransportFactory> {
   let loaded: { transportFactory?: TransportFactory };
   try {
-    loaded = (await import(packageName)) as { transportFactory?: TransportFactory };
+    loaded = (await import(`${packageName}/factory`)) as { transportFactory?: TransportFactory };
   } catch (cause) {
     throw new ConfigError(
       `config.transports.${name}.dsn needs the package ${packageName} for "${scheme}:"; npm install ${packageName}`,
@@ -70,6 +70,7 @@ async function loadFactory(name: string, scheme: string, packageName: string): P
       cause,
     );
   }
-  if (loaded.transportFactory === undefined) throw new ConfigError(`${packageName} exports no transportFactory`, { transport: name });
+  if (loaded.transportFactory === undefined)
+    throw new ConfigError(`${packageName}/factory exports no transportFactory`, { transport: name });
   return loaded.transportFactory;
 }

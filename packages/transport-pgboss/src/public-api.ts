@@ -46,7 +46,7 @@ export class PublicApi {
   async #begin(): Promise<PgBoss> {
     const { facts } = this.#database;
     const db: BossDatabase = { executeSql: (text, values) => this.#database.lookups.query(text, values) };
-    const boss = createBoss({ db, schema: this.#schema, backend: facts.backend, migrate: false, logger: this.#logger });
+    const boss = await createBoss({ db, schema: this.#schema, backend: facts.backend, migrate: false, logger: this.#logger });
     await boss.start();
     return boss;
   }

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { type Logger, type Runtime, TransportError } from "@symphony/core";
 import pg from "pg";
-import { getConstructionPlans, getMigrationPlans, type PgBoss } from "pg-boss";
+import type { PgBoss } from "pg-boss";
 import { BOSS_SCHEMA_VERSION, createBoss } from "./boss.ts";
 import { BUNDLE_STORAGE } from "./bundle-statements.ts";
 import type { Database } from "./connection.ts";
@@ -50,7 +50,7 @@ export class SetUp {
   /** @throws {TransportError} `SCHEMA_VERSION_MISMATCH` when the schema is of a newer version than this code. */
   async missing(queues: readonly string[]): Promise<readonly Step[]> {
     try {
-      return this.#plan(await readSchemaState(this.#database.main, this.#options.schema, this.#names(queues)), queues);
+      return await this.#plan(await readSchemaState(this.#database.main, this.#options.schema, this.#names(queues)), queues);
     } catch (error) {
       throw toTransportError(error, "examining the schema");
     }
@@ -90,12 +90,12 @@ export class SetUp {
   async #runMissing(client: pg.Client, queues: readonly string[], done: Step[]): Promise<void> {
     const { schema } = this.#options;
     const db = { executeSql: (text: string, values?: unknown[]) => client.query(text, values) };
-    const boss = createBoss({ db, schema, backend: this.#database.facts.backend, migrate: true, logger: this.#logger });
+    const boss = await createBoss({ db, schema, backend: this.#database.facts.backend, migrate: true, logger: this.#logger });
     let started = false;
     try {
       // A queue that is made brings steps of its own, which only its table can tell: look until nothing is missing.
       for (let round = 0; round < 4; round++) {
-        const steps = this.#plan(await readSchemaState(client, schema, this.#names(queues)), queues);
+        const steps = await this.#plan(await readSchemaState(client, schema, this.#names(queues)), queues);
         if (steps.length === 0) return;
         if (!started) {
           await boss.start();
@@ -110,7 +110,7 @@ export class SetUp {
     } finally {
       await boss.stop({ graceful: false, close: false });
     }
-    const left = this.#plan(await readSchemaState(client, schema, this.#names(queues)), queues);
+    const left = await this.#plan(await readSchemaState(client, schema, this.#names(queues)), queues);
     if (left.length > 0) throw new TransportError("TRANSPORT_FAILED", `set-up cannot do: ${left.map((step) => step.title).join("; ")}`);
   }
 
@@ -118,10 +118,10 @@ export class SetUp {
     return [...new Set([this.#options.deadLetterQueue, ...queues])];
   }
 
-  #plan(state: SchemaState, queues: readonly string[]): Step[] {
+  async #plan(state: SchemaState, queues: readonly string[]): Promise<Step[]> {
     const { schema } = this.#options;
     const steps: Step[] = [];
-    if (state.version === null || state.version < BOSS_SCHEMA_VERSION) steps.push(installStep(schema, state.version));
+    if (state.version === null || state.version < BOSS_SCHEMA_VERSION) steps.push(await installStep(schema, state.version));
     else if (state.version > BOSS_SCHEMA_VERSION) throw schemaMismatch(schema, state.version);
     for (const name of state.missingTables) steps.push(tableStep(schema, name, OWN_TABLES[name] ?? ""));
     if (state.lacksForgetting && hasFunctions(this.#database.facts)) steps.push(forgettingStep(schema));
@@ -235,7 +235,8 @@ function schemaMismatch(schema: string, version: number): TransportError {
   );
 }
 
-function installStep(schema: string, version: number | null): Step {
+async function installStep(schema: string, version: number | null): Promise<Step> {
+  const { getConstructionPlans, getMigrationPlans } = await import("pg-boss");
   if (version === null) {
     return {
       kind: "schema",

@@ -28,7 +28,7 @@ export async function requestPlan(call: ConsumeCall, signal: AbortSignal): Promi
   );
   signal.addEventListener("abort", () => child.kill("SIGTERM"), { once: true });
   // Meanwhile: what the supervisor connects with, nearly always. Whether it can be had is said when it is needed.
-  void import("@symphony/transport-pgboss").catch(() => undefined);
+  void import("@symphony/transport-pgboss/factory").catch(() => undefined);
   const answer = await answered.promise;
   if ("plan" in answer) return answer.plan;
   const { message, stack, code, exitCode } = answer.failure;
