@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the programs of a Kubernetes node from the Go module proxy, for `npm run cluster` and `npm run chart` where nothing
-# can be downloaded ready-made. Half an hour of one core and 4 GB the first time; what is there is kept.
+# can be downloaded ready-made. A quarter of an hour of one core and 5 GB the first time; what is there is kept.
 #
 #   KUBE_BIN=~/.cache/kubernetes test/cluster/build-kubernetes.sh
 set -euo pipefail

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { createMessenger, defineMessage, type Messenger } from "@symphony/core";
 import pg from "pg";
+import { CHART } from "../chart/tools.ts";
 import { installAudit, readSettlements } from "../support/audit-trigger.ts";
 import { check, type Verdict } from "../support/checker.ts";
 import type { Database } from "../support/database.ts";
@@ -10,6 +11,7 @@ import { allMessages, UNFINISHED } from "../support/messages.ts";
 import { type Random, seeded } from "../support/random.ts";
 import type { Report } from "../support/report.ts";
 import { type Cluster, DEPLOYMENT, type Expendable, NAMESPACE, RELEASE } from "./cluster.ts";
+import { checkConfiguration, drainedEvents, resizePod } from "./one-pod.ts";
 
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const VALUES = path("./load-values.yaml");
@@ -39,6 +41,10 @@ export async function runScenario(cluster: Cluster, report: Report): Promise<voi
     await report.step("helm test: a round trip through the fleet", () =>
       cluster.helm(["test", RELEASE, "--logs", "--timeout", "120s"]).then(lastLine),
     );
+    await report.step("a configuration with a slip: the new pod stays in Init and says which, the old one goes on", () =>
+      checkConfiguration(cluster, CHART, VALUES),
+    );
+    await report.step("a pod that is resized in place goes on, with heaps of the new size", () => resizePod(cluster));
     const port = await cluster.forward(DATABASE_NAMESPACE, "pod/postgres", 5432);
     await using load = await Load.start(`postgresql://postgres:secret@127.0.0.1:${port}/postgres`);
     await underLoad(cluster, load, report);
@@ -105,6 +111,7 @@ async function underLoad(cluster: Cluster, load: Load, report: Report): Promise<
     return `${DELETIONS} pods`;
   });
   await report.step("kubectl scale 4 → 1 under load", () => scale(1));
+  await report.step("pods that were scaled in have said that they drained, as Events", () => drainedEvents(cluster));
   await report.step("so far nothing is lost, and nothing was handled twice", () => load.judge([]));
   const faults: Fault[] = [];
   await report.step("pods deleted with --grace-period=0: nothing is lost", async () => {
