@@ -346,7 +346,7 @@ export class ConsumeLoop {
       span?.end(outcome, undefined);
       this.#leaveBatch(batch, false);
     } else {
-      const decision = this.#decide(received, outcome, span?.traceparent);
+      const decision = this.#decide(received, outcome, span);
       span?.end(outcome, decision);
       this.settler.add(received.receipt, decision, span);
       const durationMs = this.#clock.monotonic() - startedAt;
@@ -369,9 +369,10 @@ export class ConsumeLoop {
     }
   }
 
-  #decide(received: Received, outcome: Outcome, trace?: string): Decision {
+  #decide(received: Received, outcome: Outcome, span?: ProcessSpan): Decision {
     if (outcome.kind === "handled") return acknowledged(outcome);
     const { random } = this.#o.runtime;
+    const trace = span?.traceparent;
     return decide(
       outcome,
       toDecisionInput(received, { strategyFor: this.#strategyFor, workerId: this.#workerId, now: this.#clock.now(), random, trace }),
