@@ -8,7 +8,8 @@ const io = processIo();
 // Whoever wants to stop, or is gone, does not wait for a plan.
 io.releaseSignals();
 process.once("disconnect", () => process.exit());
-const answer: PlanAnswer = await planConsume(io, JSON.parse(process.env.SYMPHONY_FLEET_CALL ?? "{}") as ConsumeCall).then(
+const call = await new Promise<ConsumeCall>((resolve) => process.once("message", (message) => resolve(message as ConsumeCall)));
+const answer: PlanAnswer = await planConsume(io, call).then(
   (plan) => ({ plan }),
   (error: unknown) => ({
     failure: { message: messageOf(error), stack: stackOf(error), code: codeOf(error) ?? "INTERNAL", exitCode: exitCodeOf(error) },

@@ -1,7 +1,6 @@
-import { fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { CommandFailed, EXIT, type ExitCode } from "../exit-codes.ts";
 import type { ConsumeCall, FleetPlan } from "./plan.ts";
+import { takePlanner } from "./planner.ts";
 
 export type PlanAnswer =
   | { readonly plan: FleetPlan }
@@ -15,11 +14,7 @@ export type PlanAnswer =
  */
 export async function requestPlan(call: ConsumeCall, signal: AbortSignal): Promise<FleetPlan> {
   signal.throwIfAborted();
-  const module = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./plan-main.ts" : "./plan-main.js", import.meta.url));
-  const child = fork(module, [], {
-    env: { ...process.env, SYMPHONY_FLEET_CALL: JSON.stringify(call) },
-    stdio: ["ignore", "inherit", "inherit", "ipc"],
-  });
+  const child = takePlanner();
   const answered = Promise.withResolvers<PlanAnswer>();
   child.once("message", (message) => answered.resolve(message as PlanAnswer));
   child.once("error", answered.reject);
@@ -27,6 +22,8 @@ export async function requestPlan(call: ConsumeCall, signal: AbortSignal): Promi
     answered.reject(new CommandFailed(`the configuration ended its process (${how ?? `exit code ${code}`})`, EXIT.config)),
   );
   signal.addEventListener("abort", () => child.kill("SIGTERM"), { once: true });
+  // One that is gone says so by its exit.
+  child.send(call, () => undefined);
   // Meanwhile: what the supervisor connects with, nearly always. Whether it can be had is said when it is needed.
   void import("@symphony/transport-pgboss/factory").catch(() => undefined);
   const answer = await answered.promise;
