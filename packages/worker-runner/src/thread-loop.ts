@@ -3,9 +3,9 @@ import {
   afterMicrotasks,
   continueTrace,
   currentAttempt,
-  DecodeError,
   type Executor,
   type HandlerDescriptor,
+  LazyDelivery,
   LeaseLostError,
   MessengerError,
   type Outcome,
@@ -24,8 +24,13 @@ const TURN_MS = 5;
 const KEPT_GROUPS = 16;
 
 /** A message in this thread: where the watchdog finds it. */
-export interface ThreadReceived extends Received {
+export class ThreadReceived extends LazyDelivery {
   readonly slot: number;
+
+  constructor({ received, slot }: PackedMessage, serializer: Serializer) {
+    super(received.receipt, received.priority, received.body, serializer);
+    this.slot = slot;
+  }
 }
 
 /** The messages of one thread: started in the order in which they came, as fast as they let go of the thread. */
@@ -106,7 +111,7 @@ export class ThreadLoop {
   #start(message: PackedMessage): void {
     const { slot } = message;
     const before = this.#board.enter(slot);
-    const received: ThreadReceived = { ...message.received, ...this.#decode(message.received.body), slot };
+    const received = new ThreadReceived(message, this.#serializer);
     const group = this.#join(message.group);
     this.#running[slot] = received;
     // An executor reports everything as an outcome; it does not reject.
@@ -133,17 +138,6 @@ export class ThreadLoop {
     }
     group.followers += 1;
     return group;
-  }
-
-  #decode(body: string): Pick<Received, "envelope" | "decodeError"> {
-    try {
-      return { envelope: this.#serializer.decode(body) };
-    } catch (error) {
-      return {
-        decodeError:
-          error instanceof DecodeError ? error : new DecodeError("RECORD_UNDECODABLE", "the serializer failed", { cause: error }),
-      };
-    }
   }
 }
 
