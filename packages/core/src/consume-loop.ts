@@ -1,18 +1,20 @@
-import { backoffMs } from "./backoff.ts";
 import { CancelWatch } from "./cancel-watch.ts";
 import type { Clock } from "./clock.ts";
 import { acknowledged, type Decision, decide, type StrategyLookup, toDecisionInput } from "./decide.ts";
 import { toErrorRecord } from "./error-record.ts";
-import { LeaseLostError, MessengerError } from "./errors.ts";
+import { LeaseLostError, type MessengerError } from "./errors.ts";
 import type { StopReason } from "./events.ts";
 import type { Executor, Outcome } from "./execute.ts";
+import { Hunger } from "./hunger.ts";
 import type { LimitWatch } from "./limits.ts";
 import type { Cancellable } from "./message-control.ts";
 import { Prefetch } from "./prefetch.ts";
-import { QueueOrder, queueNames } from "./queue-order.ts";
+import { QueueOrder } from "./queue-order.ts";
+import { receive } from "./receive.ts";
 import { RejectionWriter } from "./rejection-writer.ts";
 import { type Listed, Roster } from "./roster.ts";
 import { Settler } from "./settle.ts";
+import { StorePause } from "./store-pause.ts";
 import { isSuspect } from "./suspects.ts";
 import { OPERATIONS } from "./telemetry/names.ts";
 import type { ProcessSpan } from "./telemetry/process-span.ts";
@@ -22,9 +24,6 @@ import { type Waiting, WaitingList } from "./waiting-list.ts";
 import type { ParsedWorkerOptions } from "./worker-options.ts";
 import type { WorkerReport } from "./worker-report.ts";
 import { afterMicrotasks, Batch, Gate } from "./worker-state.ts";
-
-/** Receipts that ride with one receive at most; what is left goes with the next. */
-const MAX_RIDING_ACKNOWLEDGEMENTS = 5_000;
 
 export interface ConsumeLoopInput {
   readonly options: ParsedWorkerOptions;
@@ -49,8 +48,8 @@ interface Begun extends Listed {
 /**
  * The way of a message through a worker: receive → execute → decide → settle.
  *
- * One receive is under way at a time, and it starts before the messages of the last one are done, so that the database
- * and the handlers work at the same time. Held at any moment: the messages in the slots, and the buffer, which is what
+ * A receive starts before the messages of the last one are done, so that the database and the handlers work at the same
+ * time; there are two of them only while the handlers have nothing to do meanwhile. Held at any moment: the messages in the slots, and the buffer, which is what
  * one receive's time consumes.
  */
 export class ConsumeLoop {
@@ -82,9 +81,11 @@ export class ConsumeLoop {
     this.#starting = false;
     this.#fillSlots();
   };
-  #consecutiveFailures = 0;
-  /** Monotonic; 0: it does not wait after an error. */
-  #backOffUntil = 0;
+  readonly #hunger = new Hunger();
+  readonly #storePause: StorePause;
+  /** Messages that receives under way may bring. */
+  #asked = 0;
+  #beside: Promise<void> | undefined;
 
   constructor(input: ConsumeLoopInput) {
     this.#o = input.options;
@@ -106,6 +107,12 @@ export class ConsumeLoop {
       onWritten: (durationMs, error) => this.#report.metrics.operation(OPERATIONS.settle, durationMs, { error }),
       clock: this.#clock,
     });
+    this.#storePause = new StorePause({
+      runtime: this.#o.runtime,
+      gate: this.#gate,
+      isRunning: () => this.#running,
+      onError: (error) => this.#report.error(error),
+    });
     this.#rejections = new RejectionWriter({
       settler: this.settler,
       runtime: this.#o.runtime,
@@ -126,26 +133,25 @@ export class ConsumeLoop {
 
   /** Receives whenever there is room, settles on the way, and waits when there is nothing to do. Ends with `end()`. */
   async run(): Promise<void> {
-    while (this.#running) {
-      this.#gate.close();
-      const room = this.#room();
-      try {
-        if (room > 0) await this.#receiveSome(room);
-        else if (this.settler.waiting > 0) await Promise.all([this.settler.flushAcknowledgements(), this.#rejections.write()]);
-        else await this.#gate.wait();
-        if (this.#consecutiveFailures > 0) this.settler.takeUpFailed();
-        this.#consecutiveFailures = 0;
-      } catch (error) {
-        await this.#backOff(error);
-      }
+    try {
+      while (this.#running) await this.#turn().catch((error: unknown) => this.#storePause.after(error));
+    } finally {
+      await this.#beside;
     }
+  }
+
+  async #turn(): Promise<void> {
+    this.#gate.close();
+    const room = this.#room();
+    if (room > 0) await this.#receiveSome(room);
+    else if (this.settler.waiting > 0) await Promise.all([this.settler.flushAcknowledgements(), this.#rejections.write()]);
+    else await this.#gate.wait();
+    if (this.#storePause.over()) this.settler.takeUpFailed();
   }
 
   /** The store is known to answer: a pause after errors of it need not be waited out. */
   tryAgain(): void {
-    if (this.#backOffUntil === 0) return;
-    this.#backOffUntil = 0;
-    this.#gate.open();
+    this.#storePause.cutShort();
   }
 
   end(): void {
@@ -231,52 +237,63 @@ export class ConsumeLoop {
 
   #room(): number {
     if (this.#paused) return 0;
-    const room = Math.min(this.#slots + this.#prefetch.size - this.held, this.#o.batchSize);
-    return Math.min(room, this.#limits.allowance(this.#report.counters.processed + this.held));
+    const claimed = this.held + this.#asked;
+    const most = this.#slots + this.#prefetch.size + (this.#hunger.isHungry ? this.#o.batchSize : 0);
+    const room = Math.min(most - claimed, this.#o.batchSize);
+    return Math.min(room, this.#limits.allowance(this.#report.counters.processed + claimed));
   }
 
   async #receiveSome(room: number): Promise<void> {
     this.#woken = false;
     await this.#rejections.write();
-    const queues = this.#order.next();
-    const acknowledge = this.settler.take(MAX_RIDING_ACKNOWLEDGEMENTS);
-    const startedAt = this.#clock.monotonic();
-    const ride = this.settler.ride(acknowledge);
-    let messages: readonly Received[];
-    try {
-      messages = await this.#o.transport.receive(room, {
-        workerId: this.#workerId,
-        ...(queues === undefined ? {} : { queues }),
-        acknowledge,
-        onSettled: ride.settled,
+    const receiving = this.#receive(room);
+    if (this.#hunger.isHungry)
+      this.#beside ??= this.#receiveBeside().finally(() => {
+        this.#beside = undefined;
+        this.#gate.open();
       });
+    if ((await receiving) === 0) await this.#rest();
+  }
+
+  /** A second receive beside the first, as long as the handlers wait for more. Never rejects. */
+  async #receiveBeside(): Promise<void> {
+    try {
+      for (let room = this.#room(); room > 0 && this.#running && this.#hunger.isHungry; room = this.#room()) {
+        await this.#receive(room);
+        this.#gate.open();
+      }
     } catch (error) {
-      this.#report.metrics.operation(OPERATIONS.receive, this.#clock.monotonic() - startedAt, { queue: this.#onlyQueue, error });
-      throw error;
-    } finally {
-      ride.end();
+      this.#hunger.forget();
+      this.#report.error(error);
     }
-    const now = this.#clock.monotonic();
-    this.#report.metrics.operation(OPERATIONS.receive, now - startedAt, { queue: this.#onlyQueue });
+  }
+
+  /** Resolves with how many came. */
+  async #receive(room: number): Promise<number> {
+    this.#asked += room;
+    const call = { room, workerId: this.#workerId, queues: this.#order.next(), only: this.#order.only };
+    const {
+      messages,
+      startedAt,
+      endedAt: now,
+    } = await receive(this.#o, this.settler, this.#report.metrics, call).finally(() => {
+      this.#asked -= room;
+    });
     this.#report.metrics.consumed(messages);
     this.#tracing?.received(messages, startedAt, now);
     this.#report.counters.polled();
     this.#report.emit("running", { isIdle: messages.length === 0 });
     this.#prefetch.observe({ atMs: now, receiveMs: now - startedAt, finished: this.#report.counters.processed });
+    this.#hunger.observe({ asked: room, got: messages.length, held: this.held });
     const full = messages.length === room;
     if (full) this.#o.fleet.onFull?.();
-    if (messages.length === 0) return this.#rest();
+    if (messages.length === 0) return 0;
     this.#accept(messages);
     this.#cancelWatch?.received();
     // There is more: the next receive goes out first, and the handlers run while the database works on it.
     if (full) setImmediate(() => this.#fillSlots());
     else this.#fillSlots();
-  }
-
-  /** For metrics: a receive from several queues belongs to none of them. */
-  get #onlyQueue(): string | undefined {
-    const names = queueNames(this.#o.queues ?? []);
-    return names.length === 1 ? names[0] : undefined;
+    return messages.length;
   }
 
   #accept(messages: readonly Received[]): void {
@@ -289,7 +306,8 @@ export class ConsumeLoop {
 
   /** Nothing was waiting: until a wake-up, something to settle, or the poll interval. */
   async #rest(): Promise<void> {
-    if (this.#o.stopWhenEmpty && this.held === 0 && this.settler.pending === this.settler.failed) return this.#onFinished("manual");
+    if (this.#o.stopWhenEmpty && this.held + this.#asked === 0 && this.settler.pending === this.settler.failed)
+      return this.#onFinished("manual");
     if (this.#woken || this.settler.waiting > 0) return;
     const timer = this.#clock.schedule(this.#o.pollInterval, () => this.#gate.open());
     await this.#gate.wait();
@@ -377,23 +395,6 @@ export class ConsumeLoop {
       outcome,
       toDecisionInput(received, { strategyFor: this.#strategyFor, workerId: this.#workerId, now: this.#clock.now(), random, trace }),
     );
-  }
-
-  /** Waits after an error of the transport; throws it when waiting cannot help. */
-  async #backOff(error: unknown): Promise<void> {
-    const code = error instanceof MessengerError ? error.code : undefined;
-    if (code === "QUEUE_NOT_FOUND" || code === "SCHEMA_VERSION_MISMATCH") throw error;
-    this.#report.error(error);
-    this.#consecutiveFailures += 1;
-    this.#backOffUntil = this.#clock.monotonic() + backoffMs(this.#consecutiveFailures, this.#o.runtime.random);
-    // Nothing else may cut this short: every finished handler opens the gate, which would turn the pause into a hot loop.
-    while (this.#running && this.#clock.monotonic() < this.#backOffUntil) {
-      this.#gate.close();
-      const timer = this.#clock.schedule(this.#backOffUntil - this.#clock.monotonic(), () => this.#gate.open());
-      await this.#gate.wait();
-      timer.cancel();
-    }
-    this.#backOffUntil = 0;
   }
 }
 

@@ -58,6 +58,11 @@ export class QueueOrder {
     this.#random = random;
   }
 
+  /** For metrics: a receive from several queues belongs to none of them. */
+  get only(): string | undefined {
+    return this.#names?.length === 1 ? this.#names[0] : undefined;
+  }
+
   /** Undefined: all queues that there are. */
   next(): readonly string[] | undefined {
     if (this.#names === undefined || this.#weights === undefined || this.#names.length < 2) return this.#names;

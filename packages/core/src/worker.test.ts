@@ -88,6 +88,53 @@ describe("Worker", () => {
     assert.equal(most, 7);
   });
 
+  test("receives twice at a time while its handlers wait for messages, and once when messages wait for them", async () => {
+    const turns = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
+    };
+    let isBusy = false;
+    const { messenger, transport, worker } = await setUp(() => (isBusy ? turns(3) : undefined));
+    await dispatchMany(messenger, 400);
+    const most = { idle: 0, busy: 0 };
+    let underWay = 0;
+    const receive = transport.receive.bind(transport);
+    transport.receive = async (max, options) => {
+      underWay += 1;
+      const phase = isBusy ? "busy" : "idle";
+      most[phase] = Math.max(most[phase], underWay);
+      // As a store that takes longer than the handlers.
+      if (!isBusy) await turns(20);
+      const received = await receive(max, options);
+      underWay -= 1;
+      return received;
+    };
+    const options = { batchSize: 10, maxConcurrency: 10, stopWhenEmpty: true };
+    const stats = async (one: Worker) => (await one.getStats()).totalProcessed;
+    const first = worker(options);
+    await run(first);
+    assert.deepEqual([await stats(first), most.idle, underWay], [400, 2, 0]);
+    // A store that answers at once never lets handlers wait that take some time.
+    isBusy = true;
+    await dispatchMany(messenger, 400);
+    const second = worker(options);
+    await run(second);
+    assert.deepEqual([await stats(second), most.busy, underWay], [400, 1, 0]);
+  });
+
+  test("a message limit holds with two receives at a time", async () => {
+    const { messenger, transport, worker } = await setUp(() => undefined);
+    await dispatchMany(messenger, 300);
+    const receive = transport.receive.bind(transport);
+    transport.receive = async (max, options) => {
+      for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+      return receive(max, options);
+    };
+    const one = worker({ batchSize: 10, maxConcurrency: 10, messageLimit: 155 });
+    assert.equal(await run(one), "message_limit");
+    assert.equal((await one.getStats()).totalProcessed, 155);
+    assert.equal(await transport.getQueueDepth(), 145);
+  });
+
   test("lets handlers that wait for nothing end before it starts more than some of them", async () => {
     let running = 0;
     let most = 0;

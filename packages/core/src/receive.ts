@@ -1,0 +1,49 @@
+import type { Settler } from "./settle.ts";
+import type { MessageMetrics } from "./telemetry/message-metrics.ts";
+import { OPERATIONS } from "./telemetry/names.ts";
+import type { Received } from "./transport.ts";
+import type { ParsedWorkerOptions } from "./worker-options.ts";
+
+/** Receipts that ride with one receive at most; what is left goes with the next. */
+const MAX_RIDING_ACKNOWLEDGEMENTS = 5_000;
+
+export interface ReceiveCall {
+  /** Messages, at most. */
+  readonly room: number;
+  readonly workerId: string;
+  /** Undefined: all. */
+  readonly queues: readonly string[] | undefined;
+  /** The only queue, for metrics. */
+  readonly only: string | undefined;
+}
+
+export interface ReceiveAnswer {
+  readonly messages: readonly Received[];
+  /** Monotonic. */
+  readonly startedAt: number;
+  readonly endedAt: number;
+}
+
+/** One receive, measured; what waits to be acknowledged rides with it. Throws what the transport throws. */
+export async function receive(
+  { transport, runtime }: ParsedWorkerOptions,
+  settler: Settler,
+  metrics: MessageMetrics,
+  { room, workerId, queues, only }: ReceiveCall,
+): Promise<ReceiveAnswer> {
+  const acknowledge = settler.take(MAX_RIDING_ACKNOWLEDGEMENTS);
+  const startedAt = runtime.clock.monotonic();
+  const ride = settler.ride(acknowledge);
+  try {
+    const chosen = queues === undefined ? {} : { queues };
+    const messages = await transport.receive(room, { workerId, ...chosen, acknowledge, onSettled: ride.settled });
+    const endedAt = runtime.clock.monotonic();
+    metrics.operation(OPERATIONS.receive, endedAt - startedAt, { queue: only });
+    return { messages, startedAt, endedAt };
+  } catch (error) {
+    metrics.operation(OPERATIONS.receive, runtime.clock.monotonic() - startedAt, { queue: only, error });
+    throw error;
+  } finally {
+    ride.end();
+  }
+}
