@@ -7,8 +7,9 @@ let waiting: ChildProcess | undefined;
  * Starts the process that will read the configuration before this one has loaded its own modules: both load at the same
  * time. This module imports nothing that takes any.
  */
-export function startPlanner(): void {
+export function startPlanner(): ChildProcess {
   waiting ??= forkPlanner();
+  return waiting;
 }
 
 /** The process that was started, or a new one; it waits for its call. */
