@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { createHash } from "node:crypto";
 import { type Logger, type Runtime, type Timer, TransportError } from "@symphony/core";
 import pg from "pg";
-import { isStartupRefused, isTransient, toTransportError } from "./driver-errors.ts";
+import { isSilence, isStartupRefused, isTransient, toTransportError } from "./driver-errors.ts";
 import type { PgBossOptions } from "./options.ts";
 
 /** SQL with a name of its own, so that each connection parses and plans it once; "" for what is not worth keeping. */
@@ -153,6 +153,7 @@ export class Database {
       try {
         return (await on.query(this.query({ sql, values }))).rows;
       } catch (error) {
+        if (on instanceof pg.Pool) doubt(on, error);
         // In a transaction of somebody else a repetition cannot help: it is aborted as a whole.
         if (tries < TRANSIENT_TRIES && isTransient(error) && on instanceof pg.Pool) continue;
         throw toTransportError(error, doing);
@@ -175,6 +176,7 @@ export class Database {
       void released(client, [first, second]);
       return (await first)?.rowCount ?? 0;
     } catch (error) {
+      doubt(this.main, error);
       throw toTransportError(error, doing);
     }
   }
@@ -348,6 +350,20 @@ export class Database {
     } finally {
       await this.end(client);
     }
+  }
+}
+
+/**
+ * When a connection has not answered in time, those that lie idle are likely to be as dead, and each would cost as long:
+ * they are replaced.
+ */
+function doubt(pool: pg.Pool, error: unknown): void {
+  if (!isSilence(error)) return;
+  for (let left = pool.idleCount; left > 0; left--) {
+    pool.connect().then(
+      (client) => client.release(true),
+      () => undefined,
+    );
   }
 }
 

@@ -81,6 +81,22 @@ test("gives back what was claimed for it when the answer was lost, while its wor
   await empty();
 });
 
+test("tries no other connection of the time before, when one of them is half-open", async () => {
+  const proxy = await HoleProxy.before(url);
+  const transport = await schema.open({ dsn: proxy.url, statementTimeoutMs: 1_000, notify: false });
+  try {
+    await Promise.all(Array.from({ length: 4 }, () => receive(transport, "default")));
+    proxy.swallow("answers");
+    await assert.rejects(receive(transport, "default"), unavailable);
+    const start = performance.now();
+    assert.deepEqual(await receive(transport, "default"), []);
+    assert.ok(performance.now() - start < 900, "on a new connection");
+  } finally {
+    await transport.close();
+    await proxy.close();
+  }
+});
+
 test("closes in bounded time when the network is gone", async () => {
   const proxy = await HoleProxy.before(url);
   const transport = await schema.open({ dsn: proxy.url, statementTimeoutMs: 1_000 });
