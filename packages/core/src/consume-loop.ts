@@ -81,7 +81,7 @@ export class ConsumeLoop {
     this.#starting = false;
     this.#fillSlots();
   };
-  readonly #hunger = new Hunger();
+  readonly #hunger: Hunger;
   readonly #storePause: StorePause;
   /** Messages that receives under way may bring. */
   #asked = 0;
@@ -99,6 +99,7 @@ export class ConsumeLoop {
     this.#slots = Math.min(this.#o.maxConcurrency, this.#executor.size);
     this.#order = new QueueOrder(this.#o.queues, this.#o.runtime.random);
     this.#prefetch = new Prefetch(this.#o.prefetch, this.#o.batchSize);
+    this.#hunger = new Hunger(this.#prefetch, this.#o.batchSize);
     this.settler = new Settler({
       receiver: this.#o.transport,
       logger: this.#o.logger,

@@ -1,15 +1,24 @@
+import type { Prefetch } from "./prefetch.ts";
+
 /** Receives in a row that found the worker idle, before a second one may go beside. */
 const PATIENCE = 2;
 
 /**
- * Whether the handlers wait for the store: then a second receive may be under way, so that two connections work for them.
- * Else it would only take messages that another worker could run.
+ * Whether the handlers wait for the store, and finish a whole batch in the time of one receive: then a second one may be
+ * under way, so that two connections work for them. Else it would only take messages that another worker could run.
  */
 export class Hunger {
+  readonly #prefetch: Prefetch;
+  readonly #batchSize: number;
   #inVain = 0;
 
+  constructor(prefetch: Prefetch, batchSize: number) {
+    this.#prefetch = prefetch;
+    this.#batchSize = batchSize;
+  }
+
   get isHungry(): boolean {
-    return this.#inVain >= PATIENCE;
+    return this.#inVain >= PATIENCE && this.#prefetch.size >= this.#batchSize;
   }
 
   /** After each receive: how many it asked for and got, and how many were held when they came. */
