@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { waitFor } from "@symphony/core/testing";
 import { type Cluster, DEPLOYMENT, NAMESPACE, RELEASE } from "./cluster.ts";
 
 const WITHIN_MS = 60_000;
@@ -8,13 +9,13 @@ const SLIP = ["config.check=true", "migrations.mode=none", "config.inline=export
 
 /** Resolves with what `look` finds. @throws {Error} it found nothing in time. */
 async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
-  const end = Date.now() + WITHIN_MS;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined) return found;
-    if (Date.now() > end) throw new Error(`${what}: not within ${WITHIN_MS} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
+  let found: T | undefined;
+  const lookOnce = async (): Promise<boolean> => {
+    found = await look();
+    return found !== undefined;
+  };
+  await waitFor(lookOnce, { what, timeoutMs: WITHIN_MS, intervalMs: 500 });
+  return found as T;
 }
 
 const get = (cluster: Cluster, what: readonly string[], jsonpath: string): Promise<string> =>

@@ -49,8 +49,8 @@ interface Begun extends Listed {
  * The way of a message through a worker: receive → execute → decide → settle.
  *
  * A receive starts before the messages of the last one are done, so that the database and the handlers work at the same
- * time; there are two of them only while the handlers have nothing to do meanwhile. Held at any moment: the messages in the slots, and the buffer, which is what
- * one receive's time consumes.
+ * time; there are two of them only while the handlers have nothing to do meanwhile. Held at any moment: the messages in the
+ * slots, and the buffer, which is what one receive's time consumes.
  */
 export class ConsumeLoop {
   readonly settler: Settler;
@@ -137,6 +137,7 @@ export class ConsumeLoop {
     try {
       while (this.#running) await this.#turn().catch((error: unknown) => this.#storePause.after(error));
     } finally {
+      this.#hunger.forget();
       await this.#beside;
     }
   }
@@ -273,13 +274,8 @@ export class ConsumeLoop {
   async #receive(room: number): Promise<number> {
     this.#asked += room;
     const call = { room, workerId: this.#workerId, queues: this.#order.next(), only: this.#order.only };
-    const {
-      messages,
-      startedAt,
-      endedAt: now,
-    } = await receive(this.#o, this.settler, this.#report.metrics, call).finally(() => {
-      this.#asked -= room;
-    });
+    const receiving = receive(this.#o, this.settler, this.#report.metrics, call);
+    const { messages, startedAt, endedAt: now } = await receiving.finally(() => (this.#asked -= room));
     this.#report.metrics.consumed(messages);
     this.#tracing?.received(messages, startedAt, now);
     this.#report.counters.polled();
@@ -298,7 +294,6 @@ export class ConsumeLoop {
   }
 
   #accept(messages: readonly Received[]): void {
-    if (messages.length === 0) return;
     const batch = new Batch(messages.length, this.#clock.monotonic());
     this.#report.counters.batches += 1;
     this.#report.emit("batch_start", { size: messages.length });

@@ -2,8 +2,9 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { createHash } from "node:crypto";
 import { type Logger, type Runtime, type Timer, TransportError } from "@symphony/core";
 import pg from "pg";
-import { isSilence, isStartupRefused, isTransient, toTransportError } from "./driver-errors.ts";
+import { isStartupRefused, isTransient, toTransportError } from "./driver-errors.ts";
 import type { PgBossOptions } from "./options.ts";
+import { cut, doubt, released, transact } from "./pool-clients.ts";
 
 /** SQL with a name of its own, so that each connection parses and plans it once; "" for what is not worth keeping. */
 export interface Statement {
@@ -351,61 +352,6 @@ export class Database {
       await this.end(client);
     }
   }
-}
-
-/**
- * When a connection has not answered in time, those that lie idle are likely to be as dead, and each would cost as long:
- * they are replaced.
- */
-function doubt(pool: pg.Pool, error: unknown): void {
-  if (!isSilence(error)) return;
-  for (let left = pool.idleCount; left > 0; left--) {
-    pool.connect().then(
-      (client) => client.release(true),
-      () => undefined,
-    );
-  }
-}
-
-/** Gives a connection back when all has been answered; not for further use if something failed. */
-async function released(client: pg.PoolClient, answers: readonly (Promise<unknown> | undefined)[]): Promise<void> {
-  let broken: Error | undefined;
-  const onError = (error: Error): void => {
-    broken ??= error;
-  };
-  client.on("error", onError);
-  for (const end of await Promise.allSettled(answers)) if (end.status === "rejected") onError(end.reason as Error);
-  client.removeListener("error", onError);
-  client.release(broken);
-}
-
-async function transact<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
-  let broken: Error | undefined;
-  const onError = (error: Error): void => {
-    broken ??= error;
-  };
-  client.on("error", onError);
-  try {
-    await client.query("BEGIN");
-    const result = await work(client);
-    await client.query("COMMIT");
-    return result;
-  } catch (error) {
-    // A connection that cannot even roll back is closed, and the server rolls back with it.
-    await client.query("ROLLBACK").catch((failure: Error) => {
-      broken ??= failure;
-    });
-    throw error;
-  } finally {
-    client.removeListener("error", onError);
-    client.release(broken);
-  }
-}
-
-/** The driver has no way to drop a connection without asking the other end. */
-function cut(client: pg.ClientBase): void {
-  (client as unknown as { connection?: { stream?: { destroy(): void } } }).connection?.stream?.destroy();
 }
 
 function backendOf(version: string, citus: boolean): ServerFacts["backend"] {

@@ -55,6 +55,7 @@ export class FastLane implements Lane {
     let controlEpoch: number | null | undefined;
     for (const group of groups) {
       const acknowledgements = new Acknowledgements(group, riding);
+      const since = this.ready.now;
       const claimed = await this.#runClaim(group, { ...request, max: left }, acknowledgements).catch((error: unknown) => {
         // What the groups before it gave is in flight, and must not be forgotten for the sake of this one.
         if (received.length === 0) throw error;
@@ -68,7 +69,7 @@ export class FastLane implements Lane {
       controlEpoch = rows[0]?.[0] === SETTINGS ? (rows[0][1] as number | null) : undefined;
       const some = this.#received(group, rows, { workerId: request.workerId, claim: claimed.claim });
       received.push(...some);
-      if (some.length < left && !Number.isFinite(request.maxBytes)) this.ready.emptied(group);
+      if (some.length < left && !Number.isFinite(request.maxBytes)) this.ready.emptied(group, since);
       left = request.max - received.length;
       // With a limit of bytes it is not known which of the two ran out: then nothing of a later queue may be taken.
       if (left <= 0 || (received.length > 0 && Number.isFinite(request.maxBytes))) break;
@@ -155,13 +156,13 @@ export class FastLane implements Lane {
     const left = unsettled(groups, settled);
     if (left.length === 0) return settled;
     for (const { queue, receipts } of left) await this.#bundles.open(queue, receipts);
-    for (const receipt of await this.#acknowledge(left, false)) settled.add(receipt);
+    for (const some of inGroups(left, QUEUES_PER_CLAIM)) for (const receipt of await this.#acknowledge(some, false)) settled.add(receipt);
     return settled;
   }
 
   /** Those that were believed to have something had nothing left; before that is said of all, they are asked. */
   async #claimAnew(queues: readonly QueueInfo[], request: ClaimRequest, settled: Set<Receipt>): Promise<Claimed> {
-    this.ready.emptied(queues);
+    this.ready.forget();
     const claimed = await this.claim(queues, { ...request, acknowledge: [] });
     return { ...claimed, settled };
   }

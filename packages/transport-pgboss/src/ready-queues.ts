@@ -15,15 +15,23 @@ export interface Found {
   readonly isOld: boolean;
 }
 
+/** What is known of one list of queues. */
+interface Knowledge {
+  /** By name. */
+  readonly asked: ReadonlyMap<string, QueueInfo>;
+  /** Those that have something, and since when that is known (monotonic). */
+  readonly ready: Map<QueueInfo, number>;
+  readonly at: number;
+  /** Until the database has answered; whoever comes meanwhile waits for the same answer. */
+  answer: Promise<void> | undefined;
+}
+
 /** Which of many queues have something ready: one statement, where as many claims would be as many round trips. */
 export class ReadyQueues {
   readonly #database: Database;
   readonly #runtime: Runtime;
   readonly #sql: Statement;
-  /** All that were asked about, by name. */
-  #asked: ReadonlyMap<string, QueueInfo> = new Map();
-  #ready = new Set<QueueInfo>();
-  #askedAt = Number.NEGATIVE_INFINITY;
+  #known: Knowledge | undefined;
 
   constructor(database: Database, runtime: Runtime, schema: string) {
     this.#database = database;
@@ -31,35 +39,62 @@ export class ReadyQueues {
     this.#sql = readyStatement(schema);
   }
 
+  /** Monotonic. */
+  get now(): number {
+    return this.#runtime.clock.monotonic();
+  }
+
   async among(queues: readonly QueueInfo[]): Promise<Found> {
-    const isOld = this.#runtime.clock.monotonic() - this.#askedAt < BELIEVED_MS && this.#areAsked(queues) && this.#ready.size > 0;
-    if (!isOld) await this.#ask(queues);
-    return { queues: this.#ready, isOld };
+    const known = this.#known;
+    const isAbout =
+      known !== undefined && known.asked.size === queues.length && queues.every((each) => known.asked.get(each.name) === each);
+    if (isAbout && known.answer === undefined && this.now - known.at < BELIEVED_MS && known.ready.size > 0)
+      return { queues: new Set(known.ready.keys()), isOld: true };
+    const asked = isAbout && known.answer !== undefined ? known : this.#ask(queues);
+    await asked.answer;
+    return { queues: new Set(asked.ready.keys()), isOld: false };
   }
 
-  async #ask(queues: readonly QueueInfo[]): Promise<void> {
-    // Before: what is notified while we ask is added to what we hear.
-    const woken = new Set<QueueInfo>();
-    [this.#asked, this.#ready] = [new Map(queues.map((queue) => [queue.name, queue])), woken];
-    this.#askedAt = this.#runtime.clock.monotonic();
+  #ask(queues: readonly QueueInfo[]): Knowledge {
+    const known: Knowledge = { asked: new Map(queues.map((each) => [each.name, each])), ready: new Map(), at: this.now, answer: undefined };
+    known.answer = this.#answer(known, queues).then(
+      () => {
+        known.answer = undefined;
+      },
+      (error: unknown) => {
+        if (this.#known === known) this.forget();
+        throw error;
+      },
+    );
+    // From now on notifications are heard for it: one that comes while the database looks is not lost.
+    this.#known = known;
+    return known;
+  }
+
+  async #answer({ ready, at }: Knowledge, queues: readonly QueueInfo[]): Promise<void> {
     const rows = await this.#database.run(this.#sql, [queues.map(({ name }) => name)], "looking for messages");
-    for (const row of rows) woken.add(queues[(row[0] as number) - 1] as QueueInfo);
+    for (const row of rows) {
+      const queue = queues[(row[0] as number) - 1] as QueueInfo;
+      if (!ready.has(queue)) ready.set(queue, at);
+    }
   }
 
-  /** A claim has taken all that was ready there. */
-  emptied(queues: readonly QueueInfo[]): void {
-    for (const queue of queues) this.#ready.delete(queue);
+  /** A claim that went out at `since` (see `now`) has taken all that was ready there then. */
+  emptied(queues: readonly QueueInfo[], since: number): void {
+    const ready = this.#known?.ready;
+    for (const queue of queues) if ((ready?.get(queue) ?? Number.POSITIVE_INFINITY) < since) ready?.delete(queue);
+  }
+
+  /** Nothing of it is believed any more. */
+  forget(): void {
+    this.#known = undefined;
   }
 
   /** A notification says that these have something. */
   woken(names: readonly string[]): void {
     for (const name of names) {
-      const queue = this.#asked.get(name);
-      if (queue !== undefined) this.#ready.add(queue);
+      const queue = this.#known?.asked.get(name);
+      if (queue !== undefined) this.#known?.ready.set(queue, this.now);
     }
-  }
-
-  #areAsked(queues: readonly QueueInfo[]): boolean {
-    return queues.length === this.#asked.size && queues.every((queue) => this.#asked.get(queue.name) === queue);
   }
 }

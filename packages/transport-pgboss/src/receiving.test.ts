@@ -131,6 +131,15 @@ test("finds what comes to one of many queues, whether the others are empty or ne
   while ((await next()) === "many-9") busy += 1;
   assert.ok(busy < 2_900, `found after ${busy} of a queue that is behind it`);
   await clear();
+  // Two receives at a time, neither of which may take the other's question for an answer.
+  await send(many, ...messages("many-7", 50));
+  for (let round = 0; round < 5; round++) {
+    const fresh = await schema.open({ queues });
+    const pair = await Promise.all([1, 2].map(() => fresh.receive(5, { workerId: WORKER, queues })));
+    const counts = pair.map((received) => received.length);
+    assert.deepEqual(counts, [5, 5], `in round ${round}`);
+  }
+  await clear();
   // Its notification says so at once.
   const woken = Promise.withResolvers<void>();
   const stop = await many.onWake((names) => names.includes("many-3") && woken.resolve());

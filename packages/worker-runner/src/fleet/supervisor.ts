@@ -36,6 +36,7 @@ const LAST_WORDS_MS = 1_000;
 const LATE_CLAIM_MS = 300;
 /** Milliseconds that a child is given to abort what it gave up with its lease, before that is handed back. */
 const HAND_BACK_AFTER_MS = 2_000;
+
 /**
  * The process that looks after the others: forks them, replaces those that end, hands their work back at once, keeps
  * their leases, wakes them, and stops them in order. It runs no handlers and loads no configuration of the user.
