@@ -5,6 +5,7 @@ export { type ChildOptions, runChild } from "./fleet/child.ts";
 export { fleetGauges } from "./fleet/fleet-metrics.ts";
 export { Supervisor } from "./fleet/supervisor.ts";
 export type { ChildShape, FleetState, SupervisorOptions } from "./fleet/supervisor-options.ts";
+export { collectAll, IdleTidy, type IdleTidyInput } from "./idle-tidy.ts";
 export { LimitsWatch, type LimitsWatchOptions } from "./limits-watch.ts";
 export { assess, type Check, type Probe, type Vitals } from "./liveness.ts";
 export { createProbeListener, type ProbeListener, type ProbeListenerOptions } from "./probes.ts";

@@ -11,6 +11,7 @@ import {
   toErrorRecord,
 } from "@symphony/core";
 import { watchForDeath } from "./death-watch.ts";
+import { collectAll } from "./idle-tidy.ts";
 import { SlotBoard } from "./slot-board.ts";
 import { ThreadLog } from "./thread-logger.ts";
 import { ThreadLoop, type ThreadReceived, watch } from "./thread-loop.ts";
@@ -47,6 +48,7 @@ export async function serve(start: ThreadStart): Promise<void> {
     else if (message.kind === "ping") board.answer(message.ping);
     else if (message.kind === "logged") log.written(message.count);
     else if (message.kind === "abort") loop.abort(message.group, message.reason);
+    else if (message.kind === "tidy") collectAll();
     else if (message.kind === "cancel") loop.cancel(message.slot);
     else stopped.resolve(message);
   });

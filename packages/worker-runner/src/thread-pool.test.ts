@@ -52,6 +52,18 @@ describe("thread pool", () => {
     assert.equal(outcomes.filter((outcome) => outcome.kind === "handled").length, 5_000);
   });
 
+  test("gives the memory of what is garbage in a thread back when it is told to tidy up", async () => {
+    await using kit = await createPoolKit();
+    const heapAfter = async (type: AnyMessageType): Promise<number> => {
+      await kit.run(type);
+      return (await kit.said.next("heap")).bytes ?? 0;
+    };
+    const littered = await heapAfter(m.Litter);
+    kit.pool.tidy();
+    const tidied = await heapAfter(m.Heap);
+    assert.ok(littered - tidied > 10_000_000, `${littered} bytes, then ${tidied}`);
+  });
+
   test("hands messages to threads at a cost that lets them keep up with handlers in the process", async (t) => {
     await using kit = await createPoolKit({ threads: 2, concurrency: 500 });
     const inline = createInProcessExecutor({ messenger: kit.messenger, transport: "default", size: 500 });

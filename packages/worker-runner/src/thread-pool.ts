@@ -30,6 +30,8 @@ export interface ThreadPool extends Executor {
    */
   ready(): Promise<void>;
   getThreads(): { readonly wanted: number; readonly ready: number; readonly restarts: number; readonly suspects: number };
+  /** Lets every thread collect its garbage. */
+  tidy(): void;
 }
 
 /** Milliseconds between two looks at the attempts: a twentieth of the shortest sensible grace. */
@@ -121,6 +123,10 @@ class ThreadPoolExecutor implements ThreadPool {
   getThreads(): { wanted: number; ready: number; restarts: number; suspects: number } {
     const ready = [...this.#seats].filter((seat) => seat.state === "ready").length;
     return { wanted: this.#threads, ready, restarts: this.#restarts, suspects: this.#suspects.size };
+  }
+
+  tidy(): void {
+    for (const seat of this.#seats) seat.send({ kind: "tidy" });
   }
 
   execute(received: Received, signal: AbortSignal): Promise<Outcome> {

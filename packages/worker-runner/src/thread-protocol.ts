@@ -32,6 +32,8 @@ export type ToThread =
   | { readonly kind: "ping"; readonly ping: number }
   | { readonly kind: "sent"; readonly answers: readonly SendAnswer[] }
   | { readonly kind: "logged"; readonly count: number }
+  /** Nothing is to do: collect the garbage. */
+  | { readonly kind: "tidy" }
   /** Close what is open. `exit`: and end the thread, whatever piscina would like to do with it. */
   | { readonly kind: "stop"; readonly exit: boolean };
 

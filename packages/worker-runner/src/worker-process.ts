@@ -17,6 +17,7 @@ import {
   type WorkerInfo,
   type WorkerOptions,
 } from "@symphony/core";
+import { collectAll, IdleTidy } from "./idle-tidy.ts";
 import { createRoutedExecutor, needsThreads } from "./routed-executor.ts";
 import { createThreadPoolExecutor, type ThreadPool } from "./thread-pool.ts";
 
@@ -95,6 +96,7 @@ export class WorkerProcess {
   readonly #lines = new Map<string, Line>();
   readonly #scheduler: Scheduler;
   readonly #courier: DeadLetterCourier;
+  readonly #idleTidy: IdleTidy;
   #phase: WorkerProcessState["phase"] = "starting";
   #paused = false;
   #stopReason: StopReason | undefined;
@@ -106,6 +108,7 @@ export class WorkerProcess {
     // Of all transports, also those that are not consumed here: any worker may see to a schedule.
     this.#scheduler = new Scheduler({ messenger: options.messenger, logger: this.#logger });
     this.#courier = new DeadLetterCourier({ messenger: options.messenger, logger: this.#logger });
+    this.#idleTidy = new IdleTidy({ clock: options.messenger.runtime.clock, work: () => this.state(), tidy: () => this.#tidy() });
   }
 
   /** As they are to be registered, by transport. */
@@ -136,7 +139,9 @@ export class WorkerProcess {
     const runs = [...this.#lines.values()].map(({ worker }) => this.#runLine(worker));
     this.#scheduler.start();
     this.#courier.start();
+    this.#idleTidy.start();
     const ends = await Promise.allSettled(runs);
+    this.#idleTidy.stop();
     await Promise.all([this.#scheduler.stop(), this.#courier.stop()]);
     this.#phase = "stopped";
     for (const end of ends) if (end.status === "rejected") throw end.reason;
@@ -293,6 +298,11 @@ export class WorkerProcess {
       this.#logger.error({ err: toErrorRecord(error) }, "a worker cannot go on");
       throw error;
     }
+  }
+
+  #tidy(): void {
+    for (const { pool } of this.#lines.values()) pool?.tidy();
+    collectAll();
   }
 
   #applyPauses(): void {

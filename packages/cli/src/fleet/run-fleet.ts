@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { createMessenger, type Logger, type Messenger, type MetricSeries, queueNames, type StopReason } from "@symphony/core";
 import { planTelemetry } from "@symphony/telemetry";
-import { assess, type ChildShape, fleetGauges, LimitsWatch, Supervisor, type Vitals } from "@symphony/worker-runner";
+import { assess, type ChildShape, collectAll, fleetGauges, IdleTidy, LimitsWatch, Supervisor, type Vitals } from "@symphony/worker-runner";
 import { CommandFailed, exitCodeOf } from "../exit-codes.ts";
 import { startMetrics } from "../metrics.ts";
 import { startProbes } from "../start-probes.ts";
@@ -68,6 +68,9 @@ export async function runFleet({ plan, json, logger, onStarted, events }: FleetO
   });
   const watch = followLimits(plan, json, logger, supervisor, messenger.runtime);
   cleanUp.defer(() => watch.stop());
+  const tidy = new IdleTidy({ clock: messenger.runtime.clock, work: () => supervisor.state().totals, tidy: collectAll });
+  tidy.start();
+  cleanUp.defer(() => tidy.stop());
   events?.watch(() => supervisor.state());
   const reason = await supervisor.run();
   const { totals, failure } = supervisor.state();

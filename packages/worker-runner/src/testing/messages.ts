@@ -26,3 +26,5 @@ export const Chatty = defineMessage("chatty");
 export const Gathered = defineMessage("gathered", { timeoutMs: SHORT_TIMEOUT_MS });
 export const Here = defineMessage("here");
 export const There = defineMessage("there");
+export const Heap = defineMessage("heap");
+export const Litter = defineMessage("litter");

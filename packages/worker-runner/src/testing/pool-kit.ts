@@ -22,6 +22,7 @@ export interface Said {
   readonly messageId: string;
   readonly threadId: number;
   readonly isMainThread: boolean;
+  readonly bytes?: number;
 }
 
 export interface PoolKit extends AsyncDisposable {

@@ -7,8 +7,8 @@ import * as m from "./messages.ts";
 
 const channel = new BroadcastChannel("worker-runner-tests");
 channel.unref();
-const say = (what: string, context: HandlerContext): void =>
-  channel.postMessage({ what, messageId: context.messageId, threadId, isMainThread });
+const say = (what: string, context: HandlerContext, bytes?: number): void =>
+  channel.postMessage({ what, messageId: context.messageId, threadId, isMainThread, bytes });
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => systemClock.schedule(ms, resolve));
 
@@ -146,6 +146,11 @@ const handlers = [
     { size: 3, maxWaitMs: 30 },
   ),
   defineHandler(m.Here, (_payload, context) => say("here", context), { execution: "inline" }),
+  defineHandler(m.Heap, (_payload, context) => say("heap", context, process.memoryUsage().heapTotal)),
+  defineHandler(m.Litter, (_payload, context) => {
+    Array.from({ length: 500_000 }, (_, number) => ({ number }));
+    say("heap", context, process.memoryUsage().heapTotal);
+  }),
   defineHandler(m.There, (_payload, context) => say("there", context)),
 ];
 

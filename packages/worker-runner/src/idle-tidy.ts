@@ -1,0 +1,63 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import type { Clock, Timer } from "@symphony/core";
+
+/** Milliseconds. Who had nothing to do from one look to the next one is idle. */
+const LOOK_EVERY_MS = 5_000;
+/** Messages that leave behind what is worth a collection: tens of megabytes. Fewer would make a pause of every pause. */
+const WORTH_IT = 1_000;
+
+let collect: NodeJS.GCFunction | undefined;
+
+/**
+ * Collects all garbage of this thread and gives its pages back to the system; takes tens of milliseconds.
+ *
+ * V8 does that by itself only when memory is short in the heap; that it is short in the container it does not know. Loading
+ * alone leaves 8 of a thread's 20 MB behind (Node.js 24).
+ */
+export function collectAll(): void {
+  if (collect === undefined) {
+    // The flag counts from the next context on.
+    setFlagsFromString("--expose-gc");
+    collect = runInNewContext("gc") as NodeJS.GCFunction;
+  }
+  collect({ type: "major", execution: "sync", flavor: "last-resort" });
+}
+
+export interface IdleTidyInput {
+  readonly clock: Clock;
+  /** Messages handled since the start, and how many are being handled. */
+  readonly work: () => { readonly processed: number; readonly inFlight: number };
+  readonly tidy: () => void;
+}
+
+/** Tidies up when the work is over: first what the start has left, then what thousands of messages have. */
+export class IdleTidy {
+  readonly #o: IdleTidyInput;
+  #timer: Timer | undefined;
+  #seen = 0;
+  #tidiedAt: number | undefined;
+
+  constructor(input: IdleTidyInput) {
+    this.#o = input;
+  }
+
+  start(): void {
+    this.#timer = this.#o.clock.schedule(LOOK_EVERY_MS, () => this.#look(), { unref: true });
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
+  #look(): void {
+    const { processed, inFlight } = this.#o.work();
+    const isIdle = processed === this.#seen && inFlight === 0;
+    this.#seen = processed;
+    if (isIdle && (this.#tidiedAt === undefined || processed - this.#tidiedAt >= WORTH_IT)) {
+      this.#tidiedAt = processed;
+      this.#o.tidy();
+    }
+    this.start();
+  }
+}
