@@ -9,7 +9,7 @@ import { elapse, type Fleet } from "../support/test-bed.ts";
 
 /** Milliseconds; longer than a lease's detection of half-open connections, so that a period's damage shows in it. */
 const PERIOD_MS = 4_000;
-const PERIODS = 6;
+const PERIODS = 4;
 
 test("under kills, cuts, half-open connections and restarts together nothing is lost, and effects happen once", {
   timeout: 180_000,

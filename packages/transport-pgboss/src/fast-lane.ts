@@ -56,7 +56,9 @@ export class FastLane implements Lane {
     for (const group of groups) {
       const acknowledgements = new Acknowledgements(group, riding);
       const since = this.ready.now;
-      const claimed = await this.#runClaim(group, { ...request, max: left }, acknowledgements).catch((error: unknown) => {
+      // Of many groups, each has one statement, with and without acknowledgements: to plan a second one costs more than it saves.
+      const bundles = acknowledgements.anyBundles || queues.length > QUEUES_PER_CLAIM;
+      const claimed = await this.#runClaim(group, { ...request, max: left, bundles }, acknowledgements).catch((error: unknown) => {
         // What the groups before it gave is in flight, and must not be forgotten for the sake of this one.
         if (received.length === 0) throw error;
         return undefined;
@@ -127,10 +129,13 @@ export class FastLane implements Lane {
     return received.flat();
   }
 
-  async #runClaim(queues: readonly QueueInfo[], request: ClaimRequest, acknowledgements: Acknowledgements) {
-    const { workerId, max, maxBytes } = request;
+  async #runClaim(
+    queues: readonly QueueInfo[],
+    request: ClaimRequest & Pick<ClaimNeeds, "bundles">,
+    { anyRows: rows, anyKept: kept, parameters }: Acknowledgements,
+  ) {
+    const { workerId, max, maxBytes, bundles } = request;
     const bounded = Number.isFinite(maxBytes);
-    const { anyBundles: bundles, anyRows: rows, anyKept: kept, parameters } = acknowledgements;
     const sql = this.#claimStatement(queues, { acknowledgeOnly: false, bundles, rows, kept, bounded });
     return this.#lost.watch(workerId, queues, async (claim) => {
       const values = [workerId, max, claim, bounded ? Math.floor(maxBytes) : 0, ...parameters];

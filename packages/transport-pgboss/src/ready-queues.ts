@@ -50,14 +50,17 @@ export class ReadyQueues {
       known !== undefined && known.asked.size === queues.length && queues.every((each) => known.asked.get(each.name) === each);
     if (isAbout && known.answer === undefined && this.now - known.at < BELIEVED_MS && known.ready.size > 0)
       return { queues: new Set(known.ready.keys()), isOld: true };
-    const asked = isAbout && known.answer !== undefined ? known : this.#ask(queues);
+    const asked = isAbout && known.answer !== undefined ? known : this.#ask(queues, isAbout ? known.ready : undefined);
     await asked.answer;
     return { queues: new Set(asked.ready.keys()), isOld: false };
   }
 
-  #ask(queues: readonly QueueInfo[]): Knowledge {
-    const known: Knowledge = { asked: new Map(queues.map((each) => [each.name, each])), ready: new Map(), at: this.now, answer: undefined };
-    known.answer = this.#answer(known, queues).then(
+  /** @param still - Believed to have something, as no claim has found the contrary: the next one will, which costs less than to ask. */
+  #ask(queues: readonly QueueInfo[], still: ReadonlyMap<QueueInfo, number> = new Map()): Knowledge {
+    const asked = new Map(queues.map((each) => [each.name, each]));
+    const known: Knowledge = { asked, ready: new Map(still), at: this.now, answer: undefined };
+    const unknown = queues.filter((each) => !still.has(each));
+    known.answer = this.#answer(known, unknown).then(
       () => {
         known.answer = undefined;
       },
@@ -72,6 +75,7 @@ export class ReadyQueues {
   }
 
   async #answer({ ready, at }: Knowledge, queues: readonly QueueInfo[]): Promise<void> {
+    if (queues.length === 0) return;
     const rows = await this.#database.run(this.#sql, [queues.map(({ name }) => name)], "looking for messages");
     for (const row of rows) {
       const queue = queues[(row[0] as number) - 1] as QueueInfo;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { stamps, TransportError } from "@symphony/core";
+import { stamps, systemClock, systemRuntime, TransportError } from "@symphony/core";
 import pg from "pg";
 import { claimStatement } from "./claim-statement.ts";
 import { PLANNER_SETTINGS, type Statement } from "./connection.ts";
@@ -150,6 +150,26 @@ test("finds what comes to one of many queues, whether the others are empty or ne
   assert.equal(await next(), "many-3");
   await stop();
   await clear();
+});
+
+test("finds what is in one of many queues when another worker has taken what it believed to be in the others", async () => {
+  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
+  let passedMs = 0;
+  const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + passedMs };
+  const many = await schema.open({ queues, runtime: { ...systemRuntime, clock } });
+  const other = await schema.open({ queues });
+  for (const [round, waitMs] of [0, 1_000].entries()) {
+    await send(many, ...messages("many-9", 2), message("many-3"));
+    const names = async (): Promise<string[]> => (await many.receive(1, { workerId: WORKER, queues })).map(({ queue }) => queue);
+    assert.deepEqual(await names(), ["many-3"]);
+    assert.deepEqual(await names(), ["many-9"], "where it knows one more");
+    assert.equal((await other.receive(5, { workerId: WORKER, queues })).length, 1);
+    await send(other, message("many-17"));
+    passedMs += waitMs;
+    assert.deepEqual(await names(), ["many-17"], `in round ${round}`);
+    assert.deepEqual(await names(), []);
+    await clear();
+  }
 });
 
 test("acknowledges and claims in one transaction of one statement", async () => {
