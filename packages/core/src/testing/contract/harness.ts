@@ -53,6 +53,8 @@ export interface TransportFixture {
   advance?(ms: number): void | Promise<void>;
   /** Wall clock of the store in milliseconds since 1970, when it is not the system's. */
   now?(): number;
+  /** Of what the suite does at random, from 0 to 2^31. Default: another one each time, named when something fails. */
+  readonly seed?: number;
 }
 
 /** Makes transports for the suite: each test gets its own fixture, and queues that no other test uses. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { type Auditable, isAuditable } from "../../audit.ts";
-import { systemClock } from "../../clock.ts";
+import { systemClock, systemRuntime } from "../../clock.ts";
 import { type Groupable, isGroupable } from "../../dead-letter-groups.ts";
 import { type Diagnosable, isDiagnosable } from "../../diagnosis.ts";
 import type { Envelope, Stamp } from "../../envelope.ts";
@@ -101,6 +101,8 @@ export const failure = (more: Partial<Failure> = {}): Failure => ({
 export class ContractKit {
   readonly fixture: TransportFixture;
   readonly queues: readonly string[];
+  /** Of what a test does at random. */
+  readonly seed: number;
   /** Workers that are alive in this test, and when they last said so. */
   readonly #beats = new Map<string, number>();
   #other: Promise<Transport> | undefined;
@@ -108,6 +110,7 @@ export class ContractKit {
   constructor(fixture: TransportFixture, queues: readonly string[]) {
     this.fixture = fixture;
     this.queues = queues;
+    this.seed = fixture.seed ?? Math.floor(systemRuntime.random() * 2 ** 31);
   }
 
   get transport(): Transport {

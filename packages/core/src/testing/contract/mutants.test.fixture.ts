@@ -258,6 +258,8 @@ if (process.env.SYMPHONY_TEST_MUTANTS === "1") {
           },
           advance: (ms) => runtime.clock.advance(ms),
           now: () => runtime.clock.now(),
+          // One that meets every fault: two of three random sequences do.
+          seed: 3,
         };
       },
     });

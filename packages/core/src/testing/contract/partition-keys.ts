@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { systemRuntime } from "../../clock.ts";
 import { delay, partitionKey, priority } from "../../stamps.ts";
 import { isCountable, isListable, isReapable, type Received } from "../../transport.ts";
 import { waitFor } from "../wait-for.ts";
@@ -112,7 +111,7 @@ export function partitionKeyTests(claim: Claim): void {
   });
 
   claim("keeps the order of each key through any sequence of retries, crashes, releases and dead letters", async (kit) => {
-    const seed = Math.floor(systemRuntime.random() * 2 ** 31);
+    const { seed } = kit;
     const model = new LineModel(kit, seed);
     try {
       const steps = kit.fixture.advance === undefined ? 80 : 300;
