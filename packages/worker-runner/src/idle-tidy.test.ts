@@ -73,3 +73,14 @@ test("collectAll gives back the heap that garbage has taken", () => {
   collectAll();
   assert.ok(before - process.memoryUsage().heapTotal > 10_000_000);
 });
+
+test("collectAll does not stop a thread whose heap is large", () => {
+  const { heapUsed } = process.memoryUsage();
+  let objects: unknown[] | undefined = Array.from({ length: 6_000_000 }, (_, number) => ({ number, text: "" }));
+  assert.equal(objects.length, 6_000_000);
+  objects = undefined;
+  const before = process.memoryUsage().heapUsed;
+  assert.ok(before - heapUsed > 256 * 2 ** 20, `${before - heapUsed} bytes`);
+  collectAll();
+  assert.ok(process.memoryUsage().heapUsed > before / 2);
+});
