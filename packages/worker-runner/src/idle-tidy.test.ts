@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { runInNewContext } from "node:vm";
 import { ManualClock } from "@symphony/core/testing";
 import { collectAll, IdleTidy } from "./idle-tidy.ts";
 
@@ -72,6 +73,11 @@ test("collectAll gives back the heap that garbage has taken", () => {
   garbage = undefined;
   collectAll();
   assert.ok(before - process.memoryUsage().heapTotal > 10_000_000);
+});
+
+test("collectAll leaves the flags of V8 as they were", () => {
+  collectAll();
+  assert.equal(runInNewContext("typeof gc"), "undefined");
 });
 
 test("collectAll does not stop a thread whose heap is large", () => {

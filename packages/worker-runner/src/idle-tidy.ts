@@ -24,9 +24,11 @@ let collect: NodeJS.GCFunction | undefined;
 export function collectAll(): void {
   if (getHeapStatistics().used_heap_size > LARGEST_HEAP) return;
   if (collect === undefined) {
-    // The flag counts from the next context on.
+    // The flag counts for contexts that are made meanwhile. Left on, handlers of later threads would have a `gc`, and V8
+    // would refuse compiled code that was kept without it.
     setFlagsFromString("--expose-gc");
     collect = runInNewContext("gc") as NodeJS.GCFunction;
+    setFlagsFromString("--no-expose-gc");
   }
   collect({ type: "major", execution: "sync" });
   if (getHeapStatistics().used_heap_size <= MOST_NEEDED) collect({ type: "major", execution: "sync", flavor: "last-resort" });
