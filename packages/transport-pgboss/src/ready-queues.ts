@@ -11,7 +11,7 @@ const BELIEVED_MS = 250;
 
 export interface Found {
   readonly queues: ReadonlySet<QueueInfo>;
-  /** Asked a moment ago, and not now. */
+  /** Some of it was known before, and not asked now: no reason to say that there is nothing. */
   readonly isOld: boolean;
 }
 
@@ -22,6 +22,8 @@ interface Knowledge {
   /** Those that have something, and since when that is known (monotonic). */
   readonly ready: Map<QueueInfo, number>;
   readonly at: number;
+  /** Every queue was asked. */
+  readonly isWhole: boolean;
   /** Until the database has answered; whoever comes meanwhile waits for the same answer. */
   answer: Promise<void> | undefined;
 }
@@ -52,13 +54,13 @@ export class ReadyQueues {
       return { queues: new Set(known.ready.keys()), isOld: true };
     const asked = isAbout && known.answer !== undefined ? known : this.#ask(queues, isAbout ? known.ready : undefined);
     await asked.answer;
-    return { queues: new Set(asked.ready.keys()), isOld: false };
+    return { queues: new Set(asked.ready.keys()), isOld: !asked.isWhole };
   }
 
   /** @param still - Believed to have something, as no claim has found the contrary: the next one will, which costs less than to ask. */
   #ask(queues: readonly QueueInfo[], still: ReadonlyMap<QueueInfo, number> = new Map()): Knowledge {
     const asked = new Map(queues.map((each) => [each.name, each]));
-    const known: Knowledge = { asked, ready: new Map(still), at: this.now, answer: undefined };
+    const known: Knowledge = { asked, ready: new Map(still), at: this.now, isWhole: still.size === 0, answer: undefined };
     const unknown = queues.filter((each) => !still.has(each));
     known.answer = this.#answer(known, unknown).then(
       () => {
