@@ -6,7 +6,6 @@ import { systemClock, systemRuntime } from "../../clock.ts";
 import { type Groupable, isGroupable } from "../../dead-letter-groups.ts";
 import { type Diagnosable, isDiagnosable } from "../../diagnosis.ts";
 import type { Envelope, Stamp } from "../../envelope.ts";
-import { isForwardable } from "../../failure-transport/forwarding.ts";
 import { type Cancellable, type Findable, isCancellable, isFindable } from "../../message-control.ts";
 import { isPausable, isPurgeable, type Pausable, type Purgeable } from "../../queue-control.ts";
 import { isRedrivable, type RedriveStore } from "../../redrive/redrives.ts";
@@ -17,7 +16,6 @@ import { isMeasurable, type Measurable } from "../../store-measures.ts";
 import {
   type Countable,
   type Failure,
-  isCloseable,
   isCountable,
   isListable,
   isReapable,
@@ -40,30 +38,8 @@ import {
 } from "../../transport.ts";
 import { testEnvelope } from "../envelopes.ts";
 import { pause, waitFor } from "../wait-for.ts";
+import { guards } from "./guards.ts";
 import type { TransportCapability, TransportFixture } from "./harness.ts";
-
-export const guards: Readonly<Record<TransportCapability, (transport: Transport) => boolean>> = {
-  countable: isCountable,
-  listable: isListable,
-  groupable: isGroupable,
-  wakeable: isWakeable,
-  setUpAble: isSetUpAble,
-  closeable: isCloseable,
-  transactional: isTransactional,
-  reapable: isReapable,
-  supervisable: isSupervisable,
-  auditable: isAuditable,
-  diagnosable: isDiagnosable,
-  schedulable: isSchedulable,
-  redrivable: isRedrivable,
-  requestKeeping: isRequestKeeping,
-  pausable: isPausable,
-  findable: isFindable,
-  cancellable: isCancellable,
-  purgeable: isPurgeable,
-  measurable: isMeasurable,
-  forwardable: isForwardable,
-};
 
 /** What a test needs beside `send`, `receive`, `acknowledge` and `reject`; without it the test is skipped. */
 export type Need = TransportCapability | "reopen" | "corrupt" | "beginTransaction";

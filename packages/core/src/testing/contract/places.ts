@@ -35,7 +35,7 @@ export function placeTests(claim: Claim): void {
   claim(
     "keeps every message in exactly one place, whatever happens to it, and gives out the most urgent one",
     async (kit) => {
-      const seed = kit.seed;
+      const { seed } = kit;
       const random = seededRandom(seed);
       const number = (): number => Math.floor(random() * 1_000);
       const steps = kit.fixture.advance === undefined ? 60 : 200;
