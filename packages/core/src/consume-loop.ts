@@ -1,12 +1,12 @@
 import { CancelWatch } from "./cancel-watch.ts";
 import type { Clock } from "./clock.ts";
 import { acknowledged, type Decision, decide, type StrategyLookup, toDecisionInput } from "./decide.ts";
-import { toErrorRecord } from "./error-record.ts";
 import { LeaseLostError, type MessengerError } from "./errors.ts";
 import type { StopReason } from "./events.ts";
-import type { Executor, Outcome } from "./execute.ts";
+import { type Executor, failedBy, type Outcome } from "./execute.ts";
 import { Hunger } from "./hunger.ts";
 import type { LimitWatch } from "./limits.ts";
+import { Linger } from "./linger.ts";
 import type { Cancellable } from "./message-control.ts";
 import { Prefetch } from "./prefetch.ts";
 import { QueueOrder } from "./queue-order.ts";
@@ -82,6 +82,7 @@ export class ConsumeLoop {
     this.#fillSlots();
   };
   readonly #hunger: Hunger;
+  readonly #linger: Linger;
   readonly #storePause: StorePause;
   /** Messages that receives under way may bring. */
   #asked = 0;
@@ -99,6 +100,7 @@ export class ConsumeLoop {
     this.#slots = Math.min(this.#o.maxConcurrency, this.#executor.size);
     this.#order = new QueueOrder(this.#o.queues, this.#o.runtime.random);
     this.#prefetch = new Prefetch(this.#o.prefetch, this.#o.batchSize);
+    this.#linger = new Linger(this.#clock, this.#gate);
     this.#hunger = new Hunger(this.#prefetch, this.#o.batchSize);
     this.settler = new Settler({
       receiver: this.#o.transport,
@@ -138,6 +140,7 @@ export class ConsumeLoop {
       while (this.#running) await this.#turn().catch((error: unknown) => this.#storePause.after(error));
     } finally {
       this.#hunger.forget();
+      this.#linger.end();
       await this.#beside;
     }
   }
@@ -145,7 +148,8 @@ export class ConsumeLoop {
   async #turn(): Promise<void> {
     this.#gate.close();
     const room = this.#room();
-    if (room > 0) await this.#receiveSome(room);
+    if (room > 0 && this.#isWorth(room)) await this.#receiveSome(room);
+    else if (room > 0) await this.#linger.wait();
     else if (this.settler.waiting > 0) await Promise.all([this.settler.flushAcknowledgements(), this.#rejections.write()]);
     else await this.#gate.wait();
     if (this.#storePause.over()) this.settler.takeUpFailed();
@@ -245,8 +249,14 @@ export class ConsumeLoop {
     return Math.min(room, this.#limits.allowance(this.#report.counters.processed + claimed));
   }
 
+  /** A few messages at a time cost the store as much as many: while enough wait here, room may grow for a moment. */
+  #isWorth(room: number): boolean {
+    return room >= this.#o.batchSize || this.#waiting.length * 2 <= this.#prefetch.size || this.#linger.isOver;
+  }
+
   async #receiveSome(room: number): Promise<void> {
     this.#woken = false;
+    this.#linger.end();
     await this.#rejections.write();
     const receiving = this.#receive(room);
     if (this.#hunger.isHungry)
@@ -344,7 +354,7 @@ export class ConsumeLoop {
     // Two callbacks, and no asynchronous function: its frame would be among the largest things that a message leaves behind.
     this.#execute(begun).then(
       (outcome) => this.#finish(begun, outcome),
-      (error: unknown) => this.#finish(begun, failed(error)),
+      (error: unknown) => this.#finish(begun, failedBy(error)),
     );
   }
 
@@ -393,6 +403,3 @@ export class ConsumeLoop {
     );
   }
 }
-
-/** An executor must not throw; if one does all the same, its message must not hang. */
-const failed = (error: unknown): Outcome => ({ kind: "failed", failure: { error: toErrorRecord(error) } });

@@ -1,4 +1,4 @@
-import type { ErrorRecord } from "./error-record.ts";
+import { type ErrorRecord, toErrorRecord } from "./error-record.ts";
 import type { Received } from "./transport.ts";
 
 /** A failure as the executor saw it; plain data, so that it can come from another thread. */
@@ -32,6 +32,9 @@ export type Outcome =
   | { readonly kind: "expired"; readonly error: ErrorRecord }
   /** Written by a newer version of the program: left for workers that know it. */
   | { readonly kind: "tooNew"; readonly error: ErrorRecord };
+
+/** An executor must not throw; if one does all the same, its message must not hang. */
+export const failedBy = (error: unknown): Outcome => ({ kind: "failed", failure: { error: toErrorRecord(error) } });
 
 /** Why an attempt is aborted before its time. */
 export type AbortReason = "shutdown" | "lease_lost" | "cancelled";

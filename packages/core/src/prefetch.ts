@@ -1,7 +1,13 @@
 /**
- * How many messages to hold beyond the free slots: what will be consumed while the next receive is under way, and no
- * more. Slow handlers get 0, so that nothing waits here which another worker could run; handlers of microseconds get
- * whole batches, so that they never wait for the database.
+ * Milliseconds for which the messages held beyond the slots should last at least. Twenty are little to wait for what another
+ * worker could run, and enough for a receive to bring dozens of messages where handlers take as long as a request does.
+ */
+const SPAN_MS = 20;
+
+/**
+ * How many messages to hold beyond the free slots: what will be consumed while the next receive is under way, or in
+ * `SPAN_MS`, and no more. Slow handlers get 0, so that nothing waits here which another worker could run; handlers of
+ * microseconds get whole batches, so that they never wait for the database.
  */
 export class Prefetch {
   readonly #fixed: number | undefined;
@@ -19,7 +25,7 @@ export class Prefetch {
   get size(): number {
     if (this.#fixed !== undefined) return this.#fixed;
     // One and a half round trips: a whole one is spent waiting, the half covers its variation.
-    return Math.min(this.#max, Math.floor(this.#perMs * this.#receiveMs * 1.5));
+    return Math.min(this.#max, Math.floor(this.#perMs * Math.max(this.#receiveMs * 1.5, SPAN_MS)));
   }
 
   /** After each receive: how long it took, and how many messages had been finished by then in total. */

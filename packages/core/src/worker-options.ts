@@ -25,7 +25,7 @@ export interface WorkerOptions {
   readonly batchSize?: number;
   /** Handlers at a time, 1 to 10000; never more than the executor's size. Default 5. */
   readonly maxConcurrency?: number;
-  /** Messages held beyond the free slots. Default "auto": what is consumed during one receive. */
+  /** Messages held beyond the free slots. Default "auto": what is consumed during one receive, or in 20 ms. */
   readonly prefetch?: number | "auto";
   /** Milliseconds between two receives when there is nothing to do, 10 to 3600000. Default 1000. */
   readonly pollInterval?: number;

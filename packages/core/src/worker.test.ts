@@ -6,6 +6,7 @@ import type { MessengerConfig } from "./config.ts";
 import { MessageCancelledError, RecoverableError, TransportError, UnrecoverableError } from "./errors.ts";
 import type { StopReason, WorkerEvents } from "./events.ts";
 import { defineHandler, type HandlerContext, type HandlerFunction } from "./handlers.ts";
+import { LINGER_MS } from "./linger.ts";
 import { defineMessage, type RetryOptions } from "./message.ts";
 import { createMessenger, type Messenger } from "./messenger.ts";
 import { suspect } from "./stamps.ts";
@@ -390,6 +391,41 @@ describe("Worker", () => {
     assert.equal(await reason, "signal");
     assert.equal(finished, 3);
     assert.equal(await transport.getQueueDepth(), 17);
+  });
+
+  test("while enough wait, it receives for many at a time, and for what came together after 10 ms at the latest", async () => {
+    const runtime = createManualRuntime();
+    const releases: (() => void)[] = [];
+    const { messenger, transport, worker } = await setUp(() => new Promise<void>((resolve) => releases.push(resolve)));
+    await dispatchMany(messenger, 100);
+    const asked: number[] = [];
+    const receive = transport.receive.bind(transport);
+    transport.receive = (max, options) => {
+      asked.push(max);
+      return receive(max, options);
+    };
+    const one = worker({ runtime, batchSize: 20, maxConcurrency: 10, prefetch: 10 });
+    const running = run(one);
+    const begun = (count: number) => waitFor(() => releases.length >= count, { what: `${count} handlers` });
+    const finish = async (count: number): Promise<void> => {
+      const already = releases.length;
+      for (const release of releases.splice(0, count)) release();
+      await begun(already);
+    };
+    await begun(10);
+    assert.deepEqual(asked, [20], "ten in slots, ten beside them");
+    for (let finished = 0; finished < 4; finished++) await finish(1);
+    assert.deepEqual(asked, [20], "six of ten still wait");
+    await finish(1);
+    await waitFor(() => asked.length === 2, { what: "the second receive" });
+    assert.deepEqual(asked, [20, 5], "half of them wait: room for the five that were finished");
+    await finish(2);
+    assert.deepEqual(asked, [20, 5]);
+    await runtime.clock.advance(LINGER_MS);
+    await waitFor(() => asked.length === 3, { what: "the third receive" });
+    assert.deepEqual(asked, [20, 5, 2], "the wait is over");
+    await one.stop("signal", { deadlineMs: 0 });
+    await running;
   });
 
   test("aborts at the shutdown timeout and hands back what ignores the signal, uncounted as a failure", async () => {
