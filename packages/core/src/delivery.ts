@@ -5,6 +5,11 @@ export interface Receipt {
   readonly id: string;
   readonly queue: string;
   readonly fence: number;
+  /**
+   * The claim that it is of, where the transport tells: an outcome then counts for a delivery of that claim alone. A store
+   * that has lost its last commits, as after a failover to a replica that lagged behind, gives the same fence out again.
+   */
+  readonly claim?: number;
 }
 
 /** Counters of a message's life so far. Only `failures` uses up `maxRetries`. */

@@ -51,12 +51,12 @@ export class Acknowledgements {
     return this.#sorted.some(({ kept }) => kept.length > 0);
   }
 
-  /** Four arrays for bundles; when there are rows, ids and fences, four arrays for each queue. */
+  /** Four arrays for bundles; when there are rows, six for each queue: ids, fences and claims of those that go, and of those that stay. */
   get parameters(): unknown[] {
     const { parameters } = this.#inBundles;
     if (!this.anyRows) return [...parameters];
     const ofQueues = this.#sorted.flatMap(({ plain, kept }) =>
-      [plain, kept].flatMap((some) => [some.map((receipt) => receipt.id), some.map((receipt) => receipt.fence)]),
+      [plain, kept].flatMap((some) => [some.map(({ id }) => id), some.map(({ fence }) => fence), some.map(({ claim }) => claim ?? null)]),
     );
     return [...parameters, ...ofQueues];
   }

@@ -95,8 +95,8 @@ function restored(
 }
 
 /**
- * Makes active rows of deliveries ($1 ids, $2 fences) of one queue that are in bundles, whoever holds them; the receipts
- * stay good.
+ * Makes active rows of deliveries ($1 ids, $2 fences, $3 claims where they are known) of one queue that are in bundles; the
+ * receipts stay good.
  */
 export function unbundle(schema: string, queue: QueueInfo): Statement {
   const table = `${schema}.${BUNDLE_TABLE}`;
@@ -109,10 +109,11 @@ export function unbundle(schema: string, queue: QueueInfo): Statement {
   };
   return statement(
     "unbundle",
-    `WITH a AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::int[]) AS a(id, fence)),
+    `WITH a AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS a(id, fence, claim)),
      b AS MATERIALIZED (SELECT * FROM ${table} b WHERE b.queue = ${pg.escapeLiteral(queue.name)} AND b.ids && $1::uuid[] ORDER BY worker_id, claim FOR UPDATE),
      j AS MATERIALIZED (SELECT b.worker_id, b.claim, b.queue, b.claimed_at, b.gone, u.* FROM b CROSS JOIN LATERAL ${MEMBERS}
-       WHERE ${STILL_IN} AND (u.id, u.fence) IN (SELECT id, fence FROM a)),
+       WHERE ${STILL_IN} AND ((u.id, u.fence, b.claim) IN (SELECT id, fence, claim FROM a WHERE claim IS NOT NULL)
+         OR (u.id, u.fence) IN (SELECT id, fence FROM a WHERE claim IS NULL))),
      o AS MATERIALIZED (SELECT worker_id, claim, gone, bit_or(set_bit(repeat('0', length(gone))::varbit, i::int - 1, 1)::"bit") AS mask
        FROM j GROUP BY worker_id, claim, gone),
      finished AS (DELETE FROM ${table} b USING o WHERE b.worker_id = o.worker_id AND b.claim = o.claim AND b.queue = ${pg.escapeLiteral(queue.name)}

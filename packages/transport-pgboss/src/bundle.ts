@@ -30,6 +30,10 @@ export class BundleReceipt implements PgBossReceipt {
     this.#position = position;
   }
 
+  get claim(): number {
+    return this.#bundle.claim;
+  }
+
   static bundleOf(receipt: PgBossReceipt): Bundle | undefined {
     return #bundle in receipt ? receipt.#bundle : undefined;
   }

@@ -19,11 +19,11 @@ export class Bundles {
    *
    * @throws {TransportError} `TRANSPORT_UNAVAILABLE`
    */
-  async open(queue: QueueInfo, receipts: readonly Pick<Receipt, "id" | "fence">[]): Promise<void> {
+  async open(queue: QueueInfo, receipts: readonly Pick<Receipt, "id" | "fence" | "claim">[]): Promise<void> {
     if (receipts.length === 0) return;
     const sql = this.#statements.get(queue.name) ?? unbundle(this.#schema, queue);
     this.#statements.set(queue.name, sql);
-    const values = [receipts.map(({ id }) => id), receipts.map(({ fence }) => fence)];
+    const values = [receipts.map(({ id }) => id), receipts.map(({ fence }) => fence), receipts.map(({ claim }) => claim ?? null)];
     await this.#database.run(sql, values, "looking for messages in flight");
   }
 }

@@ -22,9 +22,10 @@ export interface ClaimNeeds {
   readonly commit: Durability;
 }
 
-/** $1 worker, $2 how many, $3 number of the claim, $4 bytes, $5 to $8 acknowledgements in bundles; then, with `rows`, 4 per queue: ids and fences to delete, ids and fences to complete. */
+/** $1 worker, $2 how many, $3 number of the claim, $4 bytes, $5 to $8 acknowledgements in bundles; then, with `rows`, 6 per queue: ids, fences and claims to delete, and to complete. */
 const FIRST_QUEUE_PARAMETER = 9;
-const PARAMETERS_PER_QUEUE = 4;
+const PARAMETERS_OF_RECEIPTS = 3;
+const PARAMETERS_PER_QUEUE = 2 * PARAMETERS_OF_RECEIPTS;
 
 /** Blocks of the result: see `claimStatement`. */
 export const BUNDLE_ACKNOWLEDGED = -1_000;
@@ -61,8 +62,9 @@ export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
       results.push(acknowledged(-1 - 2 * k, `ack${k}`, parameter));
     }
     if (needs.kept) {
-      parts.push(receipts(`s${k}`, table, name, parameter + 2), `kept${k} AS (${completion(table, `s${k}`)})`);
-      results.push(acknowledged(-2 - 2 * k, `kept${k}`, parameter + 2));
+      const keptParameter = parameter + PARAMETERS_OF_RECEIPTS;
+      parts.push(receipts(`s${k}`, table, name, keptParameter), `kept${k} AS (${completion(table, `s${k}`)})`);
+      results.push(acknowledged(-2 - 2 * k, `kept${k}`, keptParameter));
     }
     if (needs.acknowledgeOnly) continue;
     parts.push(...claim(k, schema, queue, needs.bounded));
@@ -101,15 +103,15 @@ export function anyReadyStatement(schema: string, queues: readonly QueueInfo[]):
 /** Says the types of parameters that a variant of the statement does not use: PostgreSQL wants every one to have one. */
 function typed(count: number): string {
   let text = "";
-  for (let i = 0; i < count; i += 2) {
+  for (let i = 0; i < count; i += PARAMETERS_OF_RECEIPTS) {
     const at = FIRST_QUEUE_PARAMETER + i;
-    text += ` AND ($${at}::uuid[], $${at + 1}::int[]) IS NOT NULL`;
+    text += ` AND ($${at}::uuid[], $${at + 1}::int[], $${at + 2}::bigint[]) IS NOT NULL`;
   }
   return text;
 }
 
 const receipts = (cte: string, table: string, name: string, parameter: number): string => {
-  const given = `unnest($${parameter}::uuid[], $${parameter + 1}::int[]) WITH ORDINALITY AS a(id, rc, i)`;
+  const given = `unnest($${parameter}::uuid[], $${parameter + 1}::int[], $${parameter + 2}::bigint[]) WITH ORDINALITY AS a(id, rc, claim, i)`;
   return `${cte} AS MATERIALIZED (${current(table, name, "a.rc, a.i", given)})`;
 };
 

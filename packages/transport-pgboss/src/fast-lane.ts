@@ -97,7 +97,7 @@ export class FastLane implements Lane {
       items.map(({ receipt }) => receipt),
     );
     return twice(items, async (some) => {
-      const rows = some.map(({ receipt, delayMs, patch }, i) => ({ i, id: receipt.id, rc: receipt.fence, delay: delayMs, patch }));
+      const rows = some.map(({ receipt, delayMs, patch }, i) => ({ i, ...deliveryOf(receipt), delay: delayMs, patch }));
       return this.#database.run(sql, [JSON.stringify(rows)], "giving messages back");
     });
   }
@@ -109,7 +109,7 @@ export class FastLane implements Lane {
       items.map(({ receipt }) => receipt),
     );
     return twice(items, async (some) => {
-      const rows = some.map(({ receipt, failure, patch }, i) => ({ i, id: receipt.id, rc: receipt.fence, failure, patch }));
+      const rows = some.map(({ receipt, failure, patch }, i) => ({ i, ...deliveryOf(receipt), failure, patch }));
       return this.#database.run(sql, [JSON.stringify(rows)], "dead-lettering messages");
     });
   }
@@ -123,7 +123,7 @@ export class FastLane implements Lane {
       const queue = queues[block];
       if (queue === undefined) continue;
       received[block] ??= [];
-      received[block].push(toReceived(row, queue.name, this.#serializer));
+      received[block].push(toReceived(row, queue.name, this.#serializer, by.claim));
     }
     // In the order of the queues: each has given rows, or a bundle.
     return received.flat();
@@ -201,6 +201,9 @@ export class FastLane implements Lane {
     return made;
   }
 }
+
+/** As columns of a JSON recordset. */
+const deliveryOf = ({ id, fence, claim }: Receipt) => ({ id, rc: fence, claim });
 
 /** As `lookAgain`: those that took no effect get a second chance. Rows are positions in what was given. */
 async function twice<T extends { readonly receipt: Receipt }>(

@@ -56,7 +56,7 @@ export function holdBack(schema: string, queue: QueueInfo): Statement {
   return statement(
     "hold_back",
     `WITH p AS MATERIALIZED (SELECT type FROM ${schema}.${PAUSE_TABLE} WHERE queue = ${name} FOR KEY SHARE),
-     i AS MATERIALIZED (${current(table(schema, queue), name, "a.*", "json_to_recordset($1::text::json) AS a(i int, id uuid, rc int, type text)")})
+     i AS MATERIALIZED (${current(table(schema, queue), name, "a.*", "json_to_recordset($1::text::json) AS a(i int, id uuid, rc int, claim bigint, type text)")})
      UPDATE ${table(schema, queue)} j SET state = 'retry', blocked = true, heartbeat_on = NULL, output = jsonb_build_object('paused', i.type)
      FROM i WHERE ${fence("j", "i")} AND i.type IN (SELECT type FROM p)
      RETURNING i.i`,

@@ -110,7 +110,13 @@ export class Pauses {
     }
     const paused = received.filter(({ envelope }) => envelope !== undefined && types.has(envelope.message.type));
     if (paused.length === 0) return [];
-    const rows = paused.map(({ receipt, envelope }, i) => ({ i, id: receipt.id, rc: receipt.fence, type: envelope?.message.type }));
+    const rows = paused.map(({ receipt, envelope }, i) => ({
+      i,
+      id: receipt.id,
+      rc: receipt.fence,
+      claim: receipt.claim,
+      type: envelope?.message.type,
+    }));
     const { database, schema } = this.#input;
     const receipts = paused.map(({ receipt }) => receipt);
     await this.#input.bundles.open(queue, receipts);

@@ -103,7 +103,7 @@ export class PgBossReceiver {
     const adopted: Received[] = [];
     for (const { queue, receipts: some } of await this.#grouped(receipts)) {
       await this.#input.bundles.open(queue, some);
-      const values = [workerId, some.map((receipt) => receipt.id), some.map((receipt) => receipt.fence)];
+      const values = [workerId, some.map(({ id }) => id), some.map(({ fence }) => fence), some.map(({ claim }) => claim ?? null)];
       const rows = await database.run(adopt(schema, queue), values, "passing messages on");
       adopted.push(...rows.map((row) => toReceived(row, queue.name, serializer)));
     }

@@ -74,10 +74,10 @@ function renamed(envelope: Envelope, from: string, to: string): Envelope {
   return line?.root === from ? renamedEnvelope.with(stamps.lineage({ ...line, root: to })) : renamedEnvelope;
 }
 
-/** A delivery from a row of a claim: `[block, number, id, fence, priority, kept, body]`. */
-export function toReceived(row: Row, queue: string, serializer: Serializer): Received {
+/** A delivery from a row: `[block, number, id, fence, priority, kept, body]`. @param claim - That it is of; absent for one that was passed on. */
+export function toReceived(row: Row, queue: string, serializer: Serializer, claim?: number): Received {
   const [, , id, retryCount, priority, kept, body] = row as [number, null, string, string, string, boolean, string | null];
   const fence = Number(retryCount);
-  const receipt: PgBossReceipt = kept ? { id, queue, fence, kept } : { id, queue, fence };
+  const receipt: PgBossReceipt = { id, queue, fence, ...(claim === undefined ? {} : { claim }), ...(kept ? { kept } : {}) };
   return new LazyDelivery(receipt, Number(priority), body ?? "null", serializer);
 }

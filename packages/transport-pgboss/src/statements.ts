@@ -133,12 +133,17 @@ const table = (schema: string, queue: QueueInfo): string => `${schema}.${queue.t
  * the table for empty reads all of it, and compares every row with every receipt. `state::text` keeps it from the
  * partial index on active rows, which it takes for smaller than a look-up as long as it believes that nothing is active.
  *
- * @param receipts - A FROM item `a` with columns `id` and `rc`.
+ * A row of another claim is another delivery, where the receipt knows its claim (see `Receipt`).
+ *
+ * @param receipts - A FROM item `a` with columns `id`, `rc` and `claim`.
  */
 export const current = (table: string, name: string, columns: string, receipts: string): string =>
   `SELECT ${columns}, x.tid FROM ${receipts} CROSS JOIN LATERAL (
          SELECT t.ctid AS tid FROM ${table} t
-         WHERE t.name = ${name} AND t.id = a.id AND t.retry_count = a.rc AND t.state::text = 'active' OFFSET 0) x`;
+         WHERE t.name = ${name} AND t.id = a.id AND t.retry_count = a.rc AND t.state::text = 'active' AND ${ofClaim("t", "a.claim")} OFFSET 0) x`;
+
+/** The row is of that claim, or the claim is not known. */
+export const ofClaim = (row: string, claim: string): string => `(${claim} IS NULL OR ${row}.output ->> 'claim' = ${claim}::text)`;
 
 /**
  * The fence of a settlement: state and retry_count are checked again on the row as it is when its lock is ours, so of
@@ -163,7 +168,7 @@ export function giveBack(schema: string, queue: QueueInfo, commit: Durability): 
        table(schema, queue),
        pg.escapeLiteral(queue.name),
        "a.*, now() + coalesce(a.delay, 0) * interval '1 ms' AS due",
-       "json_to_recordset($1::text::json) AS a(i int, id uuid, rc int, delay float8, patch jsonb)",
+       "json_to_recordset($1::text::json) AS a(i int, id uuid, rc int, claim bigint, delay float8, patch jsonb)",
      )})
      UPDATE ${table(schema, queue)} j SET state = 'retry', start_after = i.due, keep_until = i.due + (j.keep_until - j.start_after),
        created_on = CASE WHEN i.delay IS NULL THEN j.created_on ELSE i.due END, heartbeat_on = NULL, output = NULL, data = ${patched("j.data", "i.patch")}
@@ -194,7 +199,7 @@ export function deadLetter(schema: string, queue: QueueInfo, dead: QueueInfo): S
       source,
       pg.escapeLiteral(queue.name),
       "a.*",
-      "json_to_recordset($1::text::json) AS a(i int, id uuid, rc int, patch jsonb, failure jsonb)",
+      "json_to_recordset($1::text::json) AS a(i int, id uuid, rc int, claim bigint, patch jsonb, failure jsonb)",
     )}),
      gone AS (DELETE FROM ${source} j USING i WHERE ${fence("j", "i")} AND j.singleton_key IS NULL RETURNING i.i, i.patch, i.failure, ${MOVED}),
      kept AS (UPDATE ${source} j SET state = 'cancelled', completed_on = now(), heartbeat_on = NULL, output = '{"deadLettered": true}'

@@ -6,6 +6,7 @@ import type { Counter } from "./counter.ts";
 import { toTransportError } from "./driver-errors.ts";
 import type { Notifier } from "./notifier.ts";
 import { type QueueDirectory, type QueueInfo, queueNotFound } from "./queues.ts";
+import { ofClaim } from "./statements.ts";
 
 export interface TransactorInput {
   readonly database: Database;
@@ -77,7 +78,7 @@ export class Transactor {
 
   /** Waits for another settlement of the same delivery, if one is under way, and then finds nothing. */
   async #acknowledge(client: PoolClient, queue: QueueInfo, receipt: Receipt): Promise<boolean> {
-    const values = [queue.name, receipt.id, receipt.fence];
+    const values = [queue.name, receipt.id, receipt.fence, receipt.claim ?? null];
     for (const sql of acknowledgeOne(this.#o.schema, queue)) {
       try {
         if ((await client.query(this.#bounded(this.#o.database.query({ sql, values })))).rowCount === 1) return true;
@@ -117,12 +118,12 @@ export class Transactor {
 /** Delete, or keep when there is an idempotency key; exactly one of the two can find the row. */
 function acknowledgeOne(schema: string, queue: QueueInfo): readonly [Statement, Statement] {
   const table = `${schema}.${queue.table}`;
-  const current = "name = $1 AND id = $2::uuid AND retry_count = $3::int AND state::text = 'active'";
+  const current = `name = $1 AND id = $2::uuid AND retry_count = $3::int AND state::text = 'active' AND ${ofClaim("t", "$4::bigint")}`;
   return [
-    statement("acknowledge_one", `DELETE FROM ${table} WHERE ${current} AND singleton_key IS NULL`),
+    statement("acknowledge_one", `DELETE FROM ${table} t WHERE ${current} AND singleton_key IS NULL`),
     statement(
       "keep_one",
-      `UPDATE ${table} SET state = 'completed', completed_on = now(), heartbeat_on = NULL, output = NULL WHERE ${current} AND singleton_key IS NOT NULL`,
+      `UPDATE ${table} t SET state = 'completed', completed_on = now(), heartbeat_on = NULL, output = NULL WHERE ${current} AND singleton_key IS NOT NULL`,
     ),
   ];
 }

@@ -154,12 +154,12 @@ export function forgetClaims(schema: string, queue: QueueInfo): Statement {
   );
 }
 
-/** Passes deliveries ($2 ids, $3 fences) to the worker $1: the fence rises as with any other. Rows as of a claim. */
+/** Passes deliveries ($2 ids, $3 fences, $4 claims where they are known) to the worker $1: the fence rises as with any other. Rows as of a claim. */
 export function adopt(schema: string, queue: QueueInfo): Statement {
   const table = `${schema}.${queue.table}`;
   return statement(
     "adopt",
-    `WITH r AS MATERIALIZED (${current(table, pg.escapeLiteral(queue.name), "a.rc", "unnest($2::uuid[], $3::int[]) AS a(id, rc)")}),
+    `WITH r AS MATERIALIZED (${current(table, pg.escapeLiteral(queue.name), "a.rc", "unnest($2::uuid[], $3::int[], $4::bigint[]) AS a(id, rc, claim)")}),
      adopted AS (
        UPDATE ${table} j SET started_on = now(), heartbeat_on = now(), retry_count = j.retry_count + 1,
          output = jsonb_build_object('claimedBy', $1::text)

@@ -101,28 +101,30 @@ export interface PackedMessage {
   readonly trace: string;
 }
 
-const FIELDS = 9;
+const FIELDS = 10;
+const NO_CLAIM = -1;
 
 /** Appends a message to a flat list: V8 copies strings and small numbers several times faster than objects. */
 export function pack(into: (string | number)[], { slot, ticket, group, received, trace }: PackedMessage): void {
   const { receipt, queue, priority, body } = received;
-  into.push(slot, ticket, group, receipt.id, receipt.fence, queue, priority, body, trace);
+  into.push(slot, ticket, group, receipt.id, receipt.fence, receipt.claim ?? NO_CLAIM, queue, priority, body, trace);
 }
 
 export function* unpack(packed: readonly (string | number)[]): Generator<PackedMessage> {
   for (let i = 0; i + FIELDS <= packed.length; i += FIELDS) {
-    const queue = packed[i + 5] as string;
+    const claim = packed[i + 5] as number;
+    const queue = packed[i + 6] as string;
     yield {
       slot: packed[i] as number,
       ticket: packed[i + 1] as number,
       group: packed[i + 2] as number,
       received: {
-        receipt: { id: packed[i + 3] as string, fence: packed[i + 4] as number, queue },
+        receipt: { id: packed[i + 3] as string, fence: packed[i + 4] as number, queue, ...(claim === NO_CLAIM ? {} : { claim }) },
         queue,
-        priority: packed[i + 6] as number,
-        body: packed[i + 7] as string,
+        priority: packed[i + 7] as number,
+        body: packed[i + 8] as string,
       },
-      trace: packed[i + 8] as string,
+      trace: packed[i + 9] as string,
     };
   }
 }

@@ -143,7 +143,7 @@ const handlers = [
       if (items.some((item) => (item.payload as { spin?: boolean }).spin === true)) for (;;);
       for (const item of items) (item.payload as { bad?: boolean }).bad === true ? item.fail(new Error("bad")) : item.ack();
     },
-    { size: 3, maxWaitMs: 300 },
+    { size: 3, maxWaitMs: 100 },
   ),
   defineHandler(m.Here, (_payload, context) => say("here", context), { execution: "inline" }),
   defineHandler(m.Heap, (_payload, context) => say("heap", context, process.memoryUsage().heapTotal)),
