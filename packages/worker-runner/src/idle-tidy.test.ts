@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { describe, test } from "node:test";
 import { runInNewContext } from "node:vm";
+import { Worker } from "node:worker_threads";
 import { ManualClock } from "@symphony/core/testing";
 import { collectAll, IdleTidy } from "./idle-tidy.ts";
 
@@ -64,6 +66,32 @@ describe("idle tidy", () => {
     await clock.advance(LONG_MS);
     assert.equal(state.tidied, 0);
   });
+});
+
+/** In threads of one process, all at the same moment: whether each could tidy up. */
+async function tidyAtOnce(threads: number): Promise<unknown[]> {
+  const barrier = new Int32Array(new SharedArrayBuffer(4));
+  const source = `
+    const { workerData: { barrier, threads, module } } = require("node:worker_threads");
+    import(module).then(({ collectAll }) => {
+      for (Atomics.add(barrier, 0, 1); Atomics.load(barrier, 0) < threads; );
+      collectAll();
+    });`;
+  const module = new URL("./idle-tidy.ts", import.meta.url).href;
+  const workers = Array.from({ length: threads }, () => new Worker(source, { eval: true, workerData: { barrier, threads, module } }));
+  return Promise.all(
+    workers.map((worker) =>
+      once(worker, "exit").then(
+        ([code]) => code,
+        (error: Error) => error.message,
+      ),
+    ),
+  );
+}
+
+test("threads that tidy up at the same moment take the collector from each other, and none of them fails", async () => {
+  for (let round = 0; round < 5; round++) assert.deepEqual(await tidyAtOnce(4), [0, 0, 0, 0]);
+  assert.equal(runInNewContext("typeof gc"), "undefined");
 });
 
 test("collectAll gives back the heap that garbage has taken", () => {

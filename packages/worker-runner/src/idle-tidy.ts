@@ -12,6 +12,9 @@ const LARGEST_HEAP = 256 * 2 ** 20;
 /** Bytes that are needed: what gives their pages back takes 1.5 ms for each MB of them. */
 const MOST_NEEDED = 64 * 2 ** 20;
 
+/** A context takes a millisecond. Who has not found it by then does without until it is told again. */
+const MOST_TRIES = 20;
+
 let collect: NodeJS.GCFunction | undefined;
 
 /**
@@ -23,15 +26,25 @@ let collect: NodeJS.GCFunction | undefined;
  */
 export function collectAll(): void {
   if (getHeapStatistics().used_heap_size > LARGEST_HEAP) return;
-  if (collect === undefined) {
-    // The flag counts for contexts that are made meanwhile. Left on, handlers of later threads would have a `gc`, and V8
-    // would refuse compiled code that was kept without it.
-    setFlagsFromString("--expose-gc");
-    collect = runInNewContext("gc") as NodeJS.GCFunction;
-    setFlagsFromString("--no-expose-gc");
-  }
+  collect ??= findCollector();
+  if (collect === undefined) return;
   collect({ type: "major", execution: "sync" });
   if (getHeapStatistics().used_heap_size <= MOST_NEEDED) collect({ type: "major", execution: "sync", flavor: "last-resort" });
+}
+
+/**
+ * The flag counts for contexts that are made meanwhile, in the whole process: the threads of one tidy up at the same moment,
+ * and whoever has found its collector takes the flag from the others, who then try again. Left on, handlers of later
+ * threads would have a `gc`, and V8 would refuse compiled code that was kept without it.
+ */
+function findCollector(): NodeJS.GCFunction | undefined {
+  let found: NodeJS.GCFunction | undefined;
+  for (let tries = 0; found === undefined && tries < MOST_TRIES; tries++) {
+    setFlagsFromString("--expose-gc");
+    found = runInNewContext("globalThis.gc") as NodeJS.GCFunction | undefined;
+  }
+  setFlagsFromString("--no-expose-gc");
+  return found;
 }
 
 export interface IdleTidyInput {
