@@ -48,6 +48,8 @@ export interface DeadLettered {
 /** Errors after which it is certain that nothing was sent. */
 const REFUSALS = new Set(["PAYLOAD_INVALID", "PAYLOAD_NOT_JSON", "PAYLOAD_TOO_LARGE", "PAYLOAD_TOO_DEEP", "DISPATCH_OPTIONS_INVALID"]);
 
+const SERIALIZATION_FAILURE = "40001";
+
 /** Where one row takes place: its own database, journal and processes, a way to send, and the judgement at the end. */
 export class Arena {
   readonly seed: number;
@@ -157,8 +159,14 @@ export class Arena {
 
   /** Messages that nobody has finished with. */
   async unfinished(): Promise<number> {
-    const rows = await this.database.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${allMessages()} WHERE ${UNFINISHED}`);
-    return rows[0]?.n ?? 0;
+    try {
+      const rows = await this.database.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${allMessages()} WHERE ${UNFINISHED}`);
+      return rows[0]?.n ?? 0;
+    } catch (error) {
+      // On a serializable server a look may be rolled back like everything else: once more.
+      if ((error as { code?: unknown }).code === SERIALIZATION_FAILURE) return this.unfinished();
+      throw error;
+    }
   }
 
   async drain(timeoutMs = 60_000): Promise<void> {
