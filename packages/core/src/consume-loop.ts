@@ -100,7 +100,7 @@ export class ConsumeLoop {
     this.#slots = Math.min(this.#o.maxConcurrency, this.#executor.size);
     this.#order = new QueueOrder(this.#o.queues, this.#o.runtime.random);
     this.#prefetch = new Prefetch(this.#o.prefetch, this.#o.batchSize);
-    this.#linger = new Linger(this.#clock, this.#gate);
+    this.#linger = new Linger({ clock: this.#clock, gate: this.#gate, prefetch: this.#prefetch, batchSize: this.#o.batchSize });
     this.#hunger = new Hunger(this.#prefetch, this.#o.batchSize);
     this.settler = new Settler({
       receiver: this.#o.transport,
@@ -148,7 +148,7 @@ export class ConsumeLoop {
   async #turn(): Promise<void> {
     this.#gate.close();
     const room = this.#room();
-    if (room > 0 && this.#isWorth(room)) await this.#receiveSome(room);
+    if (room > 0 && this.#linger.isOver(room, this.#waiting.length)) await this.#receiveSome(room);
     else if (room > 0) await this.#linger.wait();
     else if (this.settler.waiting > 0) await Promise.all([this.settler.flushAcknowledgements(), this.#rejections.write()]);
     else await this.#gate.wait();
@@ -247,11 +247,6 @@ export class ConsumeLoop {
     const most = this.#slots + this.#prefetch.size + (this.#hunger.isHungry ? this.#o.batchSize : 0);
     const room = Math.min(most - claimed, this.#o.batchSize);
     return Math.min(room, this.#limits.allowance(this.#report.counters.processed + claimed));
-  }
-
-  /** A few messages at a time cost the store as much as many: while enough wait here, room may grow for a moment. */
-  #isWorth(room: number): boolean {
-    return room >= this.#o.batchSize || this.#waiting.length * 2 <= this.#prefetch.size || this.#linger.isOver;
   }
 
   async #receiveSome(room: number): Promise<void> {

@@ -9,7 +9,7 @@ import type { LostClaims } from "./lost-claims.ts";
 import type { PgBossOptions } from "./options.ts";
 import type { QueueInfo } from "./queues.ts";
 import { ReadyQueues } from "./ready-queues.ts";
-import { toReceived } from "./row-codec.ts";
+import { deliveryOf, toReceived } from "./row-codec.ts";
 import { deadLetter, giveBack } from "./statements.ts";
 
 /** Queues in one claim statement. More make it slow to plan, and few queues have messages at the same time. */
@@ -201,9 +201,6 @@ export class FastLane implements Lane {
     return made;
   }
 }
-
-/** As columns of a JSON recordset. */
-const deliveryOf = ({ id, fence, claim }: Receipt) => ({ id, rc: fence, claim });
 
 /** As `lookAgain`: those that took no effect get a second chance. Rows are positions in what was given. */
 async function twice<T extends { readonly receipt: Receipt }>(

@@ -4,6 +4,7 @@ import type { Database } from "./connection.ts";
 import type { Lane } from "./lane.ts";
 import { holdBack, readPauses } from "./pause-statements.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
+import { deliveryOf } from "./row-codec.ts";
 
 /** Milliseconds for which the pauses that are known are taken for the present ones. Who knows of none asks nobody. */
 const FRESH_MS = 1_000;
@@ -110,13 +111,7 @@ export class Pauses {
     }
     const paused = received.filter(({ envelope }) => envelope !== undefined && types.has(envelope.message.type));
     if (paused.length === 0) return [];
-    const rows = paused.map(({ receipt, envelope }, i) => ({
-      i,
-      id: receipt.id,
-      rc: receipt.fence,
-      claim: receipt.claim,
-      type: envelope?.message.type,
-    }));
+    const rows = paused.map(({ receipt, envelope }, i) => ({ i, ...deliveryOf(receipt), type: envelope?.message.type }));
     const { database, schema } = this.#input;
     const receipts = paused.map(({ receipt }) => receipt);
     await this.#input.bundles.open(queue, receipts);

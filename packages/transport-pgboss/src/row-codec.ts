@@ -74,6 +74,9 @@ function renamed(envelope: Envelope, from: string, to: string): Envelope {
   return line?.root === from ? renamedEnvelope.with(stamps.lineage({ ...line, root: to })) : renamedEnvelope;
 }
 
+/** A delivery as columns of a JSON recordset. */
+export const deliveryOf = ({ id, fence, claim }: Receipt) => ({ id, rc: fence, claim });
+
 /** A delivery from a row: `[block, number, id, fence, priority, kept, body]`. @param claim - That it is of; absent for one that was passed on. */
 export function toReceived(row: Row, queue: string, serializer: Serializer, claim?: number): Received {
   const [, , id, retryCount, priority, kept, body] = row as [number, null, string, string, string, boolean, string | null];
