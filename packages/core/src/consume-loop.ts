@@ -23,7 +23,7 @@ import type { Received } from "./transport.ts";
 import { type Waiting, WaitingList } from "./waiting-list.ts";
 import type { ParsedWorkerOptions } from "./worker-options.ts";
 import type { WorkerReport } from "./worker-report.ts";
-import { afterMicrotasks, Batch, Gate } from "./worker-state.ts";
+import { afterMicrotasks, Batch, Gate, WakeUps } from "./worker-state.ts";
 
 export interface ConsumeLoopInput {
   readonly options: ParsedWorkerOptions;
@@ -75,7 +75,7 @@ export class ConsumeLoop {
   #workerId: string;
   #running = true;
   #paused = false;
-  #woken = false;
+  readonly #wakeUps = new WakeUps();
   #starting = false;
   readonly #startMore = (): void => {
     this.#starting = false;
@@ -172,8 +172,8 @@ export class ConsumeLoop {
   }
 
   /** The transport says that there is something to receive. */
-  wake(): void {
-    this.#woken = true;
+  wake(queues: readonly string[]): void {
+    this.#wakeUps.add(queues);
     this.#gate.open();
   }
 
@@ -250,10 +250,10 @@ export class ConsumeLoop {
   }
 
   async #receiveSome(room: number): Promise<void> {
-    this.#woken = false;
+    const notified = this.#wakeUps.take();
     this.#linger.end();
     await this.#rejections.write();
-    const receiving = this.#receive(room);
+    const receiving = this.#receive(room, notified);
     if (this.#hunger.isHungry)
       this.#beside ??= this.#receiveBeside().finally(() => {
         this.#beside = undefined;
@@ -276,11 +276,11 @@ export class ConsumeLoop {
   }
 
   /** Resolves with how many came. */
-  async #receive(room: number): Promise<number> {
+  async #receive(room: number, notified: readonly string[] = []): Promise<number> {
     this.#asked += room;
-    const call = { room, workerId: this.#workerId, queues: this.#order.next(), only: this.#order.only };
-    const receiving = receive(this.#o, this.settler, this.#report.metrics, call);
-    const { messages, startedAt, endedAt: now } = await receiving.finally(() => (this.#asked -= room));
+    const call = { room, workerId: this.#workerId, queues: this.#order.next(), only: this.#order.only, notified };
+    const receiving = receive(this.#o, this.settler, this.#report.metrics, call).finally(() => (this.#asked -= room));
+    const { messages, startedAt, endedAt: now } = await receiving;
     this.#report.metrics.consumed(messages);
     this.#tracing?.received(messages, startedAt, now);
     this.#report.counters.polled();
@@ -309,7 +309,7 @@ export class ConsumeLoop {
   async #rest(): Promise<void> {
     if (this.#o.stopWhenEmpty && this.held + this.#asked === 0 && this.settler.pending === this.settler.failed)
       return this.#onFinished("manual");
-    if (this.#woken || this.settler.waiting > 0) return;
+    if (this.#wakeUps.any || this.settler.waiting > 0) return;
     const timer = this.#clock.schedule(this.#o.pollInterval, () => this.#gate.open());
     await this.#gate.wait();
     timer.cancel();

@@ -15,6 +15,8 @@ export interface ReceiveCall {
   readonly queues: readonly string[] | undefined;
   /** The only queue, for metrics. */
   readonly only: string | undefined;
+  /** Queues that wake-ups have named since the receive before. */
+  readonly notified: readonly string[];
 }
 
 export interface ReceiveAnswer {
@@ -26,17 +28,19 @@ export interface ReceiveAnswer {
 
 /** One receive, measured; what waits to be acknowledged rides with it. Throws what the transport throws. */
 export async function receive(
-  { transport, runtime }: ParsedWorkerOptions,
+  { transport, runtime, stopWhenEmpty }: ParsedWorkerOptions,
   settler: Settler,
   metrics: MessageMetrics,
-  { room, workerId, queues, only }: ReceiveCall,
+  { room, workerId, queues, only, notified }: ReceiveCall,
 ): Promise<ReceiveAnswer> {
   const acknowledge = settler.take(MAX_RIDING_ACKNOWLEDGEMENTS);
   const startedAt = runtime.clock.monotonic();
   const ride = settler.ride(acknowledge);
   try {
     const chosen = queues === undefined ? {} : { queues };
-    const messages = await transport.receive(room, { workerId, ...chosen, acknowledge, onSettled: ride.settled });
+    // Who ends when there is nothing must be told the whole truth.
+    const hint = notified.length === 0 || stopWhenEmpty ? {} : { notified };
+    const messages = await transport.receive(room, { workerId, ...chosen, ...hint, acknowledge, onSettled: ride.settled });
     const endedAt = runtime.clock.monotonic();
     metrics.operation(OPERATIONS.receive, endedAt - startedAt, { queue: only });
     return { messages, startedAt, endedAt };

@@ -50,6 +50,11 @@ export interface ReceiveOptions {
   readonly workerId: string;
   /** Order is precedence: nothing is taken from a queue while an earlier one has ready messages. Default: all. */
   readonly queues?: readonly string[];
+  /**
+   * Queues that notifications have named since the last receive. Whoever is told may look there alone, if it knows that
+   * there was nothing elsewhere: other queues that nobody notified wait for the next receive then.
+   */
+  readonly notified?: readonly string[];
   /** Stop taking messages once their bodies exceed this many bytes (at least one is returned). */
   readonly maxBytes?: number;
   /** Receipts to acknowledge in the same round trip. The outcome comes through `onSettled`, also when nothing is received. */

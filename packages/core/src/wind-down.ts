@@ -41,7 +41,7 @@ async function waitForInFlight({ loop, clock, report }: WindDownInput, until: ()
   while (loop.processing > 0) {
     const leftMs = until() - clock.monotonic();
     if (leftMs <= 0) return;
-    const timer = clock.schedule(leftMs, () => loop.wake());
+    const timer = clock.schedule(leftMs, () => loop.wake([]));
     await loop.changed();
     timer.cancel();
     await loop.settler.flush().catch((error: unknown) => report.error(error));

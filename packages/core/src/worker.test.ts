@@ -600,6 +600,40 @@ describe("Worker", () => {
     await running;
   });
 
+  test("tells a receive which queues wake-ups have named, unless one did not say, or it ends when there is nothing", async () => {
+    const { transport, worker } = await setUp(async () => {});
+    const told: (readonly string[] | undefined)[] = [];
+    const receive = transport.receive.bind(transport);
+    transport.receive = (max, options) => {
+      told.push(options.notified);
+      return receive(max, options);
+    };
+    let wake: (queues: readonly string[]) => void = () => assert.fail("nobody listens");
+    transport.onWake = async (listener) => {
+      wake = listener;
+      wake(["first"]);
+      return async () => {};
+    };
+    const after = async (...wakeUps: (readonly string[])[]) => {
+      const before = told.length;
+      for (const queues of wakeUps) wake(queues);
+      await waitFor(() => told.length > before, { what: "a receive" });
+      return told.at(-1);
+    };
+    const one = worker({ pollInterval: 3_600_000 });
+    const running = run(one);
+    await waitFor(() => told.length === 1, { what: "the first receive" });
+    assert.deepEqual(told, [["first"]]);
+    assert.deepEqual(await after(["a"], ["b"], ["a"]), ["a", "b"]);
+    assert.equal(await after(["a"], []), undefined);
+    assert.deepEqual(await after(["c"]), ["c"]);
+    await one.stop();
+    await running;
+    told.length = 0;
+    await run(worker({ stopWhenEmpty: true }));
+    assert.deepEqual(told, [undefined]);
+  });
+
   test("pause receives nothing, resume goes on", async () => {
     let handled = 0;
     const { messenger, worker } = await setUp(async () => void handled++);

@@ -165,7 +165,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
     this.#loop = loop;
     loop.pause(this.#paused);
     const onWake = this.#o.fleet.onWake ?? (isWakeable(transport) ? transport.onWake.bind(transport) : undefined);
-    if (onWake !== undefined) cleanUp.defer(await onWake(() => loop.wake()));
+    if (onWake !== undefined) cleanUp.defer(await onWake((queues) => loop.wake(queues)));
     if (isCancellable(transport)) {
       const onCancel = this.#o.fleet.onCancel ?? transport.onCancel.bind(transport);
       cleanUp.defer(await onCancel(loop.followCancellations(transport)));

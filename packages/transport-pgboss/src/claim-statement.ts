@@ -1,6 +1,6 @@
 import pg from "pg";
 import { bundleAcknowledgements, bundled, FITS_BUNDLE, GATHERED_TEXT, gathered } from "./bundle-statements.ts";
-import { type Statement, statement } from "./connection.ts";
+import { type Row, type Statement, statement } from "./connection.ts";
 import { controlEpoch } from "./pause-statements.ts";
 import type { QueueInfo } from "./queues.ts";
 import { current, type Durability, fence, setCommit } from "./statements.ts";
@@ -67,11 +67,13 @@ export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
       results.push(acknowledged(-2 - 2 * k, `kept${k}`, keptParameter));
     }
     if (needs.acknowledgeOnly) continue;
-    parts.push(...claim(k, schema, queue, needs.bounded));
+    // Turns are kept by the rows of a queue: where there are any, every message in flight stays one.
+    const bundles = !queue.keyed;
+    parts.push(...claim(k, schema, queue, { bundles, bounded: needs.bounded }));
     results.push(
       `SELECT ${k}, NULL, id::text, retry_count::text, priority::text, singleton_key IS NOT NULL, data::text, priority, created_on FROM c${k}`,
     );
-    if (!queue.keyed)
+    if (bundles)
       results.push(
         `SELECT ${FIRST_BUNDLE + k}, n, ${GATHERED_TEXT}, false, records, NULL, NULL FROM o${k}, (SELECT count(*) FROM i${k}) AS stored`,
       );
@@ -87,6 +89,32 @@ export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
      ORDER BY block, urgency DESC, created_on, id`,
   );
 }
+
+/**
+ * Claims up to $2 messages of one queue for worker $1 under number $3, as rows of their own, and nothing else: half of the
+ * plan of `claimStatement`, for a message that somebody waits for. Rows of the result, in order of delivery: the record,
+ * and the rest as one text, since each column costs the driver as much as a small message.
+ */
+export function fewStatement(schema: string, queue: QueueInfo): Statement {
+  const table = `${schema}.${queue.table}`;
+  return statement(
+    "claim_few",
+    `WITH settings AS MATERIALIZED (SELECT ${setCommit(ALONE)}, ${controlEpoch(schema)} AS pauses),
+     p AS MATERIALIZED (${ready(table, pg.escapeLiteral(queue.name), "ctid AS tid", "$2")}),
+     c AS (${activation(table, "ctid = ANY (ARRAY (SELECT tid FROM p))")})
+     SELECT data::text, concat_ws(',', id, retry_count, priority, (singleton_key IS NOT NULL)::int, (SELECT pauses FROM settings))
+     FROM c ORDER BY priority DESC, created_on, id`,
+  );
+}
+
+/** A row of that result as one of `claimStatement`, with the epoch of control for its `number`. */
+export function ofFew([body, rest]: Row): [number, number | null, ...unknown[]] {
+  const [id, fence, priority, kept, epoch] = (rest as string).split(",");
+  return [0, epoch === undefined ? null : Number(epoch), id, fence, priority, kept === "1", body];
+}
+
+/** Durability of a claim that brings no acknowledgement: what a crash of the server undoes is delivered again, as it is after most outages. */
+const ALONE: Durability = "off";
 
 /** Positions, from 1, of those queues of $1 that have a ready message, in order. One text for all: of many queues, planning costs most. */
 export function readyStatement(schema: string): Statement {
@@ -157,38 +185,40 @@ function ready(table: string, name: string, columns: string, limit: string, lock
  * It is right because the rows are locked by this very statement. Started before: this is another delivery, and the
  * fence rises. `claimedBy` is what a reaper looks for, `claim` what we look for when the answer to this one is lost.
  */
-function claim(k: number, schema: string, queue: QueueInfo, bounded: boolean): string[] {
+function claim(k: number, schema: string, queue: QueueInfo, { bundles, bounded }: { bundles: boolean; bounded: boolean }): string[] {
   const table = `${schema}.${queue.table}`;
   const name = pg.escapeLiteral(queue.name);
-  const fence = "CASE WHEN started_on IS NULL THEN retry_count ELSE retry_count + 1 END";
-  // Turns are kept by the rows of a queue: where there are any, every message in flight stays one.
-  const bundles = queue.keyed ? "false" : FITS_BUNDLE;
-  const picked = (condition: string): string => `ctid = ANY (ARRAY (SELECT tid FROM p${k} WHERE ${condition}))`;
-  const parts = [
-    ...pick(k, table, name, bundles, bounded),
-    `g${k} AS MATERIALIZED (SELECT coalesce(bool_and(small), false) AS small FROM p${k})`,
-    `c${k} AS (UPDATE ${table} SET state = 'active', started_on = now(), heartbeat_on = now(), retry_count = ${fence},
-         output = jsonb_build_object('claimedBy', $1::text, 'claim', $3::bigint)
-       WHERE ${picked(`NOT (SELECT small FROM g${k})`)}
-       RETURNING id, retry_count, priority, singleton_key, data, created_on)`,
-  ];
-  if (queue.keyed) return parts;
+  const picked = (condition: string): string => `ctid = ANY (ARRAY (SELECT tid FROM p${k}${condition}))`;
+  const rows = pick(k, table, name, bundles ? FITS_BUNDLE : undefined, bounded);
+  if (!bundles) return [...rows, `c${k} AS (${activation(table, picked(""))})`];
   return [
-    ...parts,
-    `d${k} AS (DELETE FROM ${table} WHERE ${picked(`(SELECT small FROM g${k})`)}
-       RETURNING id, ${fence} AS fence, priority, created_on, data::text AS record)`,
+    ...rows,
+    `g${k} AS MATERIALIZED (SELECT coalesce(bool_and(small), false) AS small FROM p${k})`,
+    `c${k} AS (${activation(table, picked(` WHERE NOT (SELECT small FROM g${k})`))})`,
+    `d${k} AS (DELETE FROM ${table} WHERE ${picked(` WHERE (SELECT small FROM g${k})`)}
+       RETURNING id, ${NEXT_FENCE} AS fence, priority, created_on, data::text AS record)`,
     `o${k} AS MATERIALIZED (${gathered(`d${k}`)})`,
     `i${k} AS (${bundled(schema, name, `o${k}`)} RETURNING 1)`,
   ];
 }
 
-/** The rows to claim from queue k, in `p`: where they are, and whether they are small. */
-function pick(k: number, table: string, name: string, bundles: string, bounded: boolean): string[] {
+const NEXT_FENCE = "CASE WHEN started_on IS NULL THEN retry_count ELSE retry_count + 1 END";
+
+/** Makes rows active, for worker $1 by claim $3. */
+const activation = (table: string, picked: string): string =>
+  `UPDATE ${table} SET state = 'active', started_on = now(), heartbeat_on = now(), retry_count = ${NEXT_FENCE},
+         output = jsonb_build_object('claimedBy', $1::text, 'claim', $3::bigint)
+       WHERE ${picked}
+       RETURNING id, retry_count, priority, singleton_key, data, created_on`;
+
+/** The rows to claim from queue k, in `p`: where they are, and whether they are `small`, where that is asked. */
+function pick(k: number, table: string, name: string, small: string | undefined, bounded: boolean): string[] {
+  const [asked, passed] = small === undefined ? ["", ""] : [`, ${small} AS small`, ", small"];
   const earlier = Array.from({ length: k }, (_, j) => j);
   const taken = earlier.map((j) => `(SELECT count(*) FROM p${j})`);
   if (!bounded) {
     const limit = k === 0 ? "$2" : `(SELECT $2 - (${taken.join(" + ")}))`;
-    return [`p${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid, ${bundles} AS small`, limit)})`];
+    return [`p${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid${asked}`, limit)})`];
   }
   // An earlier queue that was cut off by the bytes still has messages: nothing of a later one may be taken then.
   const cut = earlier.map((j) => `(SELECT count(*) FROM l${j}) > (SELECT count(*) FROM p${j})`);
@@ -196,9 +226,9 @@ function pick(k: number, table: string, name: string, bundles: string, bounded: 
   const spent = k === 0 ? "0" : earlier.map((j) => `(SELECT coalesce(sum(size), 0) FROM p${j})`).join(" + ");
   const first = k === 0 ? "i = 1" : `(i = 1 AND ${taken.join(" + ")} = 0)`;
   return [
-    `l${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid, priority, created_on, id, ${SIZE} AS size, ${bundles} AS small`, limit)})`,
-    `p${k} AS MATERIALIZED (SELECT tid, size, small FROM (
-         SELECT tid, size, small, row_number() OVER w AS i, sum(size) OVER w AS total FROM l${k}
+    `l${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid, priority, created_on, id, ${SIZE} AS size${asked}`, limit)})`,
+    `p${k} AS MATERIALIZED (SELECT tid, size${passed} FROM (
+         SELECT tid, size${passed}, row_number() OVER w AS i, sum(size) OVER w AS total FROM l${k}
          WINDOW w AS (ORDER BY priority DESC, created_on, id ROWS UNBOUNDED PRECEDING)) AS s
        WHERE ${first} OR total + ${spent} <= $4)`,
   ];

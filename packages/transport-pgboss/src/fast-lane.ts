@@ -2,7 +2,7 @@ import type { Receipt, Received, Runtime, Serializer } from "@symphony/core";
 import { Acknowledgements, splitByPlace, unsettled } from "./acknowledgement.ts";
 import { fromBundle } from "./bundle.ts";
 import type { Bundles } from "./bundles.ts";
-import { type ClaimNeeds, claimStatement, FIRST_BUNDLE, SETTINGS } from "./claim-statement.ts";
+import { type ClaimNeeds, claimStatement, FIRST_BUNDLE, fewStatement, ofFew, SETTINGS } from "./claim-statement.ts";
 import type { Database, Row, Statement } from "./connection.ts";
 import type { Burial, Claimed, ClaimRequest, GiveBack, Lane, QueueReceipts, Settlements } from "./lane.ts";
 import type { LostClaims } from "./lost-claims.ts";
@@ -14,6 +14,8 @@ import { deadLetter, giveBack } from "./statements.ts";
 
 /** Queues in one claim statement. More make it slow to plan, and few queues have messages at the same time. */
 const QUEUES_PER_CLAIM = 8;
+/** Messages that a worker without any gets in a hurry, before it asks for as many as it can hold. */
+const FEW = 8;
 
 export interface FastLaneInput {
   readonly database: Database;
@@ -22,6 +24,8 @@ export interface FastLaneInput {
   readonly runtime: Runtime;
   readonly bundles: Bundles;
 }
+
+const NONE: Settlements = new Set();
 
 /** Our own statements on pg-boss's tables. */
 export class FastLane implements Lane {
@@ -33,6 +37,8 @@ export class FastLane implements Lane {
   readonly #bundles: Bundles;
   readonly #statements = new Map<string, Statement>();
   readonly ready: ReadyQueues;
+  /** The last claim found fewer than a few, and no more were there. */
+  #isQuiet = false;
 
   constructor({ database, options, serializer, runtime, bundles }: FastLaneInput, lost: LostClaims) {
     this.ready = new ReadyQueues(database, runtime, options.schema);
@@ -44,6 +50,36 @@ export class FastLane implements Lane {
   }
 
   async claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
+    const newcomers = this.#isQuiet ? onlyNotified(queues, request) : undefined;
+    if (newcomers === undefined) return this.#claimFromAll(queues, request);
+    const few = await this.#claimFew(newcomers, request);
+    const { length } = few.received;
+    const isCutOff = length === Math.min(FEW, request.max);
+    // Who has looked into one queue in vain looks into all of them the next time.
+    this.#isQuiet = length > 0 && !isCutOff;
+    if (!isCutOff || length === request.max) return few;
+    // What has come is in flight, and must not be forgotten for the sake of the rest.
+    const rest = await this.#claimFromAll(queues, { ...request, max: request.max - length }).catch(() => undefined);
+    return rest === undefined ? few : { ...rest, received: [...few.received, ...rest.received] };
+  }
+
+  async #claimFromAll(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
+    const claimed = await this.#claim(queues, request);
+    this.#isQuiet = claimed.received.length < Math.min(FEW, request.max);
+    return claimed;
+  }
+
+  /** A message that was sent while there was nothing else, by a statement that finds it sooner. */
+  async #claimFew(queue: QueueInfo, { workerId, max }: ClaimRequest): Promise<Claimed> {
+    const sql = this.#statement(`few ${queue.name}`, () => fewStatement(this.#options.schema, queue));
+    return this.#lost.watch(workerId, [queue], async (claim) => {
+      const rows = (await this.#database.run(sql, [workerId, Math.min(FEW, max), claim], "receiving messages")).map(ofFew);
+      const received = rows.map((row) => toReceived(row, queue.name, this.#serializer, claim));
+      return { received, settled: NONE, ...(rows[0] === undefined ? {} : { controlEpoch: rows[0][1] }) };
+    });
+  }
+
+  async #claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
     const received: Received[] = [];
     const { groups, isOld } = await this.#groupsOf(queues);
     const first = new Set(groups[0] ?? []);
@@ -168,7 +204,7 @@ export class FastLane implements Lane {
   /** Those that were believed to have something had nothing left; before that is said of all, they are asked. */
   async #claimAnew(queues: readonly QueueInfo[], request: ClaimRequest, settled: Set<Receipt>): Promise<Claimed> {
     this.ready.forget();
-    const claimed = await this.claim(queues, { ...request, acknowledge: [] });
+    const claimed = await this.#claim(queues, { ...request, acknowledge: [] });
     return { ...claimed, settled };
   }
 
@@ -200,6 +236,13 @@ export class FastLane implements Lane {
     this.#statements.set(key, made);
     return made;
   }
+}
+
+/** The only queue that notifications were about, where nothing else is asked for, and nobody keeps turns. */
+function onlyNotified(queues: readonly QueueInfo[], { notified, acknowledge, maxBytes }: ClaimRequest): QueueInfo | undefined {
+  if (notified === undefined || acknowledge.length > 0 || queues.length > QUEUES_PER_CLAIM || Number.isFinite(maxBytes)) return undefined;
+  const [queue, ...others] = queues.filter(({ name }) => notified.includes(name));
+  return queue?.keyed === false && others.length === 0 ? queue : undefined;
 }
 
 /** As `lookAgain`: those that took no effect get a second chance. Rows are positions in what was given. */

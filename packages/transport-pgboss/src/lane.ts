@@ -13,6 +13,8 @@ export interface ClaimRequest {
   readonly max: number;
   /** Bytes of records; infinite when nobody counts. */
   readonly maxBytes: number;
+  /** See `ReceiveOptions`. */
+  readonly notified?: readonly string[] | undefined;
   /** Acknowledged in the same round trip where that is possible; each of these queues is among those claimed from. */
   readonly acknowledge: readonly QueueReceipts[];
 }

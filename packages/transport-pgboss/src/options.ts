@@ -24,7 +24,7 @@ const optionsSchema = object({
   notify: boolean({ default: true }),
   /**
    * Durability of claims and acknowledgements. With "off" a crash of the server can undo acknowledgements that a living
-   * worker has forgotten: their messages stay in flight until it ends. Sending is always durable.
+   * worker has forgotten: their messages stay in flight until it ends. Sending is always durable, and `claim_few` never is.
    */
   synchronousCommit: oneOf(["off", "local", "on"], { default: "on" }),
   /** "portable" uses nothing but pg-boss's public API; "auto" the fast statements where they are known to fit. */

@@ -27,6 +27,8 @@ export class QueueDirectory {
   readonly #preferred: readonly string[];
   readonly #select: Statement;
   #queues: ReadonlyMap<string, QueueInfo> = new Map();
+  /** Of those, in their order; until they are read again. */
+  #all: readonly QueueInfo[] | undefined;
   #loadedAt = Number.NEGATIVE_INFINITY;
   #loading: Promise<void> | undefined;
 
@@ -68,8 +70,11 @@ export class QueueDirectory {
   /** Every queue but the one of dead letters. */
   async all(): Promise<readonly QueueInfo[]> {
     if (this.#runtime.clock.monotonic() - this.#loadedAt > FRESH_MS) await this.refresh();
-    const names = [...new Set([...this.#preferred, ...this.#queues.keys()])];
-    return names.filter((name) => name !== this.#deadLetterQueue).flatMap((name) => this.#queues.get(name) ?? []);
+    if (this.#all === undefined) {
+      const names = [...new Set([...this.#preferred, ...this.#queues.keys()])];
+      this.#all = names.filter((name) => name !== this.#deadLetterQueue).flatMap((name) => this.#queues.get(name) ?? []);
+    }
+    return this.#all;
   }
 
   async deadLetters(): Promise<QueueInfo> {
@@ -99,6 +104,7 @@ export class QueueDirectory {
         return [name, same ? before : { name, table, policy, partitioned, keyed }];
       }),
     );
+    this.#all = undefined;
     this.#loadedAt = this.#runtime.clock.monotonic();
   }
 }

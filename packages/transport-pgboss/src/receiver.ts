@@ -50,7 +50,7 @@ export class PgBossReceiver {
 
   async receive(max: number, options: ReceiveOptions): Promise<readonly Received[]> {
     if (!Number.isInteger(max) || max < 0 || max > MOST) throw new OptionsError("max", max, `must be an integer from 0 to ${MOST}`);
-    const { acknowledge = [], onSettled, workerId, maxBytes = Number.POSITIVE_INFINITY } = options;
+    const { acknowledge = [], onSettled, workerId, maxBytes = Number.POSITIVE_INFINITY, notified } = options;
     const named = options.queues === undefined ? await this.#input.queues.all() : await this.#named(options.queues);
     const { pauses, laneOf } = this.#input;
     if (max > 0) await pauses.keepFresh(named.some((queue) => !laneOf(queue).tellsEpoch));
@@ -65,7 +65,7 @@ export class PgBossReceiver {
     let waiting: readonly QueueReceipts[] = await this.#grouped(acknowledge);
     // What is free lies behind what is paused: each round takes some of that out of the way.
     for (let round = 0; round < ROUNDS && received.length === 0; round++) {
-      const claimed = await this.#claim(pauses.open(named), { workerId, max, maxBytes, acknowledge: waiting });
+      const claimed = await this.#claim(pauses.open(named), { workerId, max, maxBytes, notified, acknowledge: waiting });
       for (const receipt of claimed.settled) settled.add(receipt);
       waiting = claimed.waiting;
       received = await pauses.withhold(claimed.received, claimed.controlEpoch);
@@ -128,7 +128,7 @@ export class PgBossReceiver {
 
   /** From queue after queue; `waiting`: acknowledgements that found no claim to ride with. */
   async #claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed & { readonly waiting: readonly QueueReceipts[] }> {
-    const { workerId, max, maxBytes } = request;
+    const { workerId, max, maxBytes, notified } = request;
     const settled = new Set<Receipt>();
     const received: Received[] = [];
     let waiting = request.acknowledge;
@@ -137,7 +137,7 @@ export class PgBossReceiver {
     for (const { lane, queues: some } of runs(queues, this.#input.laneOf)) {
       const riding = waiting.filter((each) => some.includes(each.queue));
       waiting = waiting.filter((each) => !some.includes(each.queue));
-      const claimed = await lane.claim(some, { workerId, max: left, maxBytes, acknowledge: riding });
+      const claimed = await lane.claim(some, { workerId, max: left, maxBytes, notified, acknowledge: riding });
       for (const receipt of claimed.settled) settled.add(receipt);
       received.push(...claimed.received);
       left -= claimed.received.length;
@@ -215,9 +215,10 @@ export class PgBossReceiver {
 
   async #named(names: readonly string[]): Promise<QueueInfo[]> {
     const queues: QueueInfo[] = [];
+    const dead = await this.#input.queues.deadLetters();
     for (const name of new Set(names)) {
-      const queue = await this.#input.queues.get(name);
-      if (queue === (await this.#input.queues.deadLetters())) throw reserved(name);
+      const queue = this.#input.queues.peek(name) ?? (await this.#input.queues.get(name));
+      if (queue === dead) throw reserved(name);
       queues.push(queue);
     }
     return queues;

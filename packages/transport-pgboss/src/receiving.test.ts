@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { stamps, systemClock, systemRuntime, TransportError } from "@symphony/core";
+import { type Receipt, stamps, systemClock, systemRuntime, TransportError } from "@symphony/core";
 import pg from "pg";
-import { claimStatement } from "./claim-statement.ts";
+import { claimStatement, fewStatement } from "./claim-statement.ts";
 import { PLANNER_SETTINGS, type Statement } from "./connection.ts";
 import type { QueueInfo } from "./queues.ts";
 import { deadLetter, giveBack } from "./statements.ts";
@@ -46,7 +46,15 @@ async function queueOf(name: string): Promise<QueueInfo> {
 
 test("reads as many pages as there are messages to work on, whatever else is there, by plans from when nothing was", async (t) => {
   const [queue, dead] = [await queueOf("beta"), await queueOf("failed")];
-  const claim = { queues: [queue], acknowledgeOnly: false, bundles: true, rows: true, kept: true, bounded: false, commit: "on" } as const;
+  const claim = {
+    queues: [queue],
+    acknowledgeOnly: false,
+    bundles: true,
+    rows: true,
+    kept: true,
+    bounded: false,
+    commit: "on",
+  } as const;
   const ids = Array.from({ length: 10 }, (_, n) => `00000000-0000-7000-8000-00000000000${n}`);
   const uuids = `'{${ids.join()}}'`;
   const fences = `'{${ids.map(() => 0).join()}}'`;
@@ -58,6 +66,7 @@ test("reads as many pages as there are messages to work on, whatever else is the
   const plans = {
     claim: await plan(t, claimStatement(schema.name, claim), `'w', 10, 1, 0, ${none}, ${noReceipts}`),
     "bounded claim": await plan(t, claimStatement(schema.name, { ...claim, bounded: true }), `'w', 10, 1, 100000, ${none}, ${noReceipts}`),
+    "claim of a few": await plan(t, fewStatement(schema.name, queue), "'w', 10, 1"),
     "acknowledge and claim": await plan(t, claimStatement(schema.name, claim), `'w', 10, 1, 0, ${none}, ${receipts}, ${receipts}`),
     "give back": await plan(t, giveBack(schema.name, queue, "on"), rows),
     "dead-letter": await plan(t, deadLetter(schema.name, queue, dead), rows),
@@ -169,6 +178,44 @@ test("finds what is in one of many queues when another worker has taken what it 
     assert.deepEqual(await names(), []);
     await clear();
   }
+});
+
+test("seeks what was notified while there was nothing else in its queue alone, by a claim that waits for no disk", async () => {
+  const table = (await queueOf("beta")).table;
+  await schema.query("CREATE TABLE $schema.claims (what text)");
+  await schema.query(
+    `CREATE FUNCTION $schema.claims() RETURNS trigger LANGUAGE plpgsql AS
+     $$ BEGIN INSERT INTO $schema.claims VALUES (TG_OP || ' ' || current_setting('synchronous_commit')); RETURN NULL; END $$`,
+  );
+  await schema.query(`CREATE TRIGGER claims AFTER UPDATE OR DELETE ON $schema.${table} FOR EACH ROW EXECUTE FUNCTION $schema.claims()`);
+  const idle = await schema.open({ queues: ["alpha", "beta"] });
+  let acknowledge: readonly Receipt[] = [];
+  /** What came from where, and what was done to rows of beta for it. */
+  const next = async (notified?: string, max = 100): Promise<{ from: string; claims: string }> => {
+    const hint = notified === undefined ? {} : { notified: [notified] };
+    const received = await idle.receive(max, { workerId: WORKER, queues: ["alpha", "beta"], acknowledge, ...hint });
+    acknowledge = received.map(({ receipt }) => receipt);
+    const seen = await schema.query<{ what: string }>("WITH seen AS (DELETE FROM $schema.claims RETURNING what) SELECT what FROM seen");
+    return { from: received.map(({ queue }) => queue).join(), claims: seen.map(({ what }) => what).join() };
+  };
+  await send(idle, message("beta"));
+  assert.deepEqual(await next("beta"), { from: "beta", claims: "DELETE on" }, "whether there is nothing else is not known yet");
+  assert.deepEqual(await next(), { from: "", claims: "" });
+  await send(idle, message("alpha"), message("beta"));
+  assert.deepEqual(await next("beta"), { from: "beta", claims: "UPDATE off" });
+  assert.deepEqual(await next("beta"), { from: "alpha", claims: "DELETE on" }, "an acknowledgement waits for the disk");
+  assert.deepEqual(await next("beta"), { from: "", claims: "" });
+  assert.deepEqual(await next("beta"), { from: "", claims: "" }, "in vain");
+  await send(idle, message("alpha"));
+  assert.equal((await next("beta")).from, "alpha", "who has looked there in vain looks everywhere");
+  await next();
+  await send(idle, ...messages("beta", 30), message("alpha"));
+  const burst = (await next("beta", 20)).from.split(",");
+  assert.equal(burst.length, 20);
+  assert.ok(burst.indexOf("alpha") > 0, "the rest is taken in the order of queues");
+  await next();
+  await schema.query(`DROP TRIGGER claims ON $schema.${table}`);
+  await clear();
 });
 
 test("acknowledges and claims in one transaction of one statement", async () => {

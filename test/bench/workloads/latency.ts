@@ -107,7 +107,7 @@ async function run(context: Context): Promise<readonly Section[]> {
     });
   });
   const figures = { p50: "p50 (ms)", p99: "p99 (ms)", max: "max (ms)" };
-  const about = `A message every 20 ms, ${count} in each run, from the call that sends it, commit included, to the start of its handler. Everything durable.`;
+  const about = `A message every 20 ms, ${count} in each run, from the call that sends it, commit included, to the start of its handler. Everything is durable but our claim, which is made so by what acknowledges it.`;
   return [{ id: "latency", title: "Pick-up latency at idle", about, figure: "p50", figures, standings, goals }];
 }
 

@@ -134,8 +134,8 @@ class ChildRun {
       leaseLost: ({ transport, workerId }) => {
         if (this.#holds(transport, workerId)) this.#loseLease(transport, "the worker was reaped");
       },
-      wake: ({ transport }) => {
-        for (const listener of this.#wakes.get(transport) ?? []) listener([]);
+      wake: ({ transport, queues }) => {
+        for (const listener of this.#wakes.get(transport) ?? []) listener(queues);
       },
       cancelled: ({ transport }) => {
         for (const listener of this.#cancels.get(transport) ?? []) listener();

@@ -248,7 +248,7 @@ export class Supervisor {
         this.#onBeat(child);
         return;
       case "more":
-        this.#wakeFan.wake(message.transport, child);
+        this.#wakeFan.wake(message.transport, { asking: child });
         return;
       case "isolate":
         this.#suspects.add(message.suspects);

@@ -65,8 +65,12 @@ export class WakeFan {
     await Promise.all(this.#unlisten.splice(0).map((unlisten) => unlisten()));
   }
 
-  /** Wakes the child with the most room, other than the one that asks. */
-  wake(transport: string, asking?: Child): void {
+  /**
+   * Wakes the child with the most room, other than the one that asks.
+   *
+   * @param queues - Those that are known to have something; empty: not known.
+   */
+  wake(transport: string, { asking, queues = [] }: { readonly asking?: Child; readonly queues?: readonly string[] } = {}): void {
     let [best, mostRoom] = [undefined as Child | undefined, 0];
     for (const child of this.#o.children()) {
       // Whoever did not come when it was called is called again only if there is nobody else.
@@ -75,7 +79,7 @@ export class WakeFan {
     }
     if (best !== undefined) {
       this.#progress.woken(best, transport, this.#o.clock.monotonic());
-      best.send({ kind: "wake", transport });
+      best.send({ kind: "wake", transport, queues });
     } else if (asking === undefined) this.#wakeAllSoon(transport);
   }
 
@@ -84,14 +88,14 @@ export class WakeFan {
     if (!this.#running || this.#gathering.has(transport)) return;
     const timer = this.#o.clock.schedule(GATHER_MS, () => {
       this.#gathering.delete(transport);
-      for (const child of this.#o.children()) if (child.isReceiving(transport)) child.send({ kind: "wake", transport });
+      for (const child of this.#o.children()) if (child.isReceiving(transport)) child.send({ kind: "wake", transport, queues: [] });
     });
     this.#gathering.set(transport, timer);
   }
 
   async #listen(name: string, transport: Transport): Promise<void> {
     try {
-      if (isWakeable(transport)) await this.#keep(await transport.onWake(() => this.wake(name)));
+      if (isWakeable(transport)) await this.#keep(await transport.onWake((queues) => this.wake(name, { queues })));
       // Whoever holds it: every child asks for its own.
       if (isCancellable(transport)) await this.#keep(await transport.onCancel(() => this.#tellCancelled(name)));
     } catch (error) {
