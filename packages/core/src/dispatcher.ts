@@ -13,6 +13,9 @@ import { busName, dispatched, handled, lineage, messageId, queueName, scheduled,
 import type { Tracing } from "./telemetry/tracing.ts";
 import { inPlace } from "./transports/sync.ts";
 
+/** Messages of one `dispatchMany` that are made ready before other events get their turn: a few milliseconds; as many as one insert takes. */
+const IN_ONE_TURN = 500;
+
 export interface DispatcherInput {
   readonly buses: Buses;
   readonly handlers: HandlerRegistry;
@@ -27,6 +30,8 @@ export class Dispatcher {
   readonly #runtime: Runtime;
   readonly #tracing: Tracing | undefined;
   #closed = false;
+  /** Of `sendMany`: those of which not everything has been handed over yet. */
+  readonly #handingOver = new Set<Promise<unknown>>();
 
   constructor({ buses, handlers, runtime, tracing }: DispatcherInput) {
     this.#buses = buses;
@@ -35,8 +40,10 @@ export class Dispatcher {
     this.#tracing = tracing;
   }
 
-  close(): void {
+  /** Takes nothing more. Resolves when what was taken before has been handed over. */
+  async close(): Promise<void> {
     this.#closed = true;
+    await Promise.all(this.#handingOver);
   }
 
   /** @param parent - The message that is being handled; default: the one in whose handler the caller runs. */
@@ -46,6 +53,10 @@ export class Dispatcher {
     options: DispatchOptions = {},
     parent: Envelope | undefined = currentEnvelope(),
   ): Promise<DispatchReceipt> {
+    return this.#closed ? Promise.reject(closed()) : this.#trySend({ type, payload, options }, parent);
+  }
+
+  #trySend({ type, payload, options = {} }: DispatchItem, parent: Envelope | undefined): Promise<DispatchReceipt> {
     try {
       return this.#send(type, payload, options, parent);
     } catch (error) {
@@ -67,12 +78,28 @@ export class Dispatcher {
 
   async sendMany(items: readonly DispatchItem[]): Promise<readonly DispatchResult[]> {
     const parent = currentEnvelope();
-    const sendAll = () => Promise.allSettled(items.map((item) => this.send(item.type, item.payload, item.options, parent)));
+    const sendAll = async () => (await this.#handOver([...items], parent)).flat();
     const results = await (this.#tracing === undefined ? sendAll() : this.#tracing.sendBatch(items, sendAll));
     return results.map((result) => (result.status === "fulfilled" ? result.value : { error: toMessengerError(result.reason) }));
   }
 
+  /** In turns, so that the store works on the first while others are made ready, and nobody's event waits for all of them. */
+  async #handOver(items: readonly DispatchItem[], parent: Envelope | undefined) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const send = this.#closed ? () => Promise.reject(closed()) : (item: DispatchItem) => this.#trySend(item, parent);
+    const turns: Promise<PromiseSettledResult<DispatchReceipt>[]>[] = [];
+    this.#handingOver.add(promise);
+    for (let from = 0; from < items.length; from += IN_ONE_TURN) {
+      if (from > 0) await new Promise((resolve) => setImmediate(resolve));
+      turns.push(Promise.allSettled(items.slice(from, from + IN_ONE_TURN).map(send)));
+    }
+    this.#handingOver.delete(promise);
+    resolve();
+    return Promise.all(turns);
+  }
+
   async handle(type: AnyMessageType, payload: unknown, options: HandleOptions = {}): Promise<unknown> {
+    if (this.#closed) throw closed();
     const { envelope } = this.#wrap(type, payload, options, currentEnvelope());
     const bus = this.#buses.of(envelope);
     const found = this.#handlers.for(type.name, { bus: bus.name });
@@ -94,7 +121,6 @@ export class Dispatcher {
     options: DispatchOptions,
     parent: Envelope | undefined,
   ): { id: string; envelope: Envelope } {
-    if (this.#closed) throw new MessengerError("MESSENGER_CLOSED", "the messenger is closed: dispatch before close()");
     const { clock, newId } = this.#runtime;
     const now = clock.now();
     const id = newId();
@@ -117,6 +143,8 @@ export class Dispatcher {
     return { id, envelope };
   }
 }
+
+const closed = (): MessengerError => new MessengerError("MESSENGER_CLOSED", "the messenger is closed: dispatch before close()");
 
 const currentEnvelope = (): Envelope | undefined => currentAttempt.getStore()?.received.envelope;
 

@@ -157,6 +157,37 @@ describe("dispatchMany", () => {
   });
 });
 
+describe("dispatchMany of thousands", () => {
+  const items = (count: number) => Array.from({ length: count }, (_, n) => ({ type: Task, payload: n }));
+
+  test("lets other events in on the way, and keeps the order", async () => {
+    await using({}, async ({ messenger, memory }) => {
+      const sending = messenger.dispatchMany(items(2_000));
+      await new Promise((resolve) => setImmediate(resolve));
+      const before = memory.getSent().length;
+      assert.ok(before > 0 && before < 2_000, `${before} were sent before the event`);
+      await sending;
+      assert.deepEqual(
+        memory.getSent().map((envelope) => envelope.message.payload),
+        items(2_000).map(({ payload }) => payload),
+      );
+    });
+  });
+
+  test("is finished by a messenger that is closed meanwhile, which takes nothing more", async () => {
+    await using({}, async ({ messenger, memory }) => {
+      const sending = messenger.dispatchMany(items(2_000));
+      const closing = messenger.close();
+      const [late] = await messenger.dispatchMany(items(1));
+      assert.equal(late !== undefined && "error" in late && late.error.code, "MESSENGER_CLOSED");
+      await assert.rejects(messenger.dispatch(Task, 1), { code: "MESSENGER_CLOSED" });
+      await closing;
+      assert.equal(memory.getSent().length, 2_000);
+      assert.ok((await sending).every((result) => !("error" in result)));
+    });
+  });
+});
+
 describe("a message that expires", () => {
   const starts = async (o: {
     waitMs: number;

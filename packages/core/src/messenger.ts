@@ -218,7 +218,7 @@ class ConfiguredMessenger implements Messenger {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#dispatcher.close();
+    await this.#dispatcher.close();
     const own = [...this.#transports].filter(([name]) => this.#options.transports?.[name] === undefined);
     await Promise.all(own.map(([, transport]) => (isCloseable(transport) ? transport.close() : undefined)));
   }
