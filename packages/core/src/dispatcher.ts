@@ -56,8 +56,9 @@ export class Dispatcher {
     return this.#closed ? Promise.reject(closed()) : this.#trySend({ type, payload, options }, parent);
   }
 
-  #trySend({ type, payload, options = {} }: DispatchItem, parent: Envelope | undefined): Promise<DispatchReceipt> {
+  #trySend(item: DispatchItem, parent: Envelope | undefined): Promise<DispatchReceipt> {
     try {
+      const { type, payload, options = {} } = item;
       return this.#send(type, payload, options, parent);
     } catch (error) {
       return Promise.reject(error);
@@ -87,14 +88,18 @@ export class Dispatcher {
   async #handOver(items: readonly DispatchItem[], parent: Envelope | undefined) {
     const { promise, resolve } = Promise.withResolvers<void>();
     const send = this.#closed ? () => Promise.reject(closed()) : (item: DispatchItem) => this.#trySend(item, parent);
+    const inOneTurn = items.some(bindsItsTurn) ? items.length : IN_ONE_TURN;
     const turns: Promise<PromiseSettledResult<DispatchReceipt>[]>[] = [];
     this.#handingOver.add(promise);
-    for (let from = 0; from < items.length; from += IN_ONE_TURN) {
-      if (from > 0) await new Promise((resolve) => setImmediate(resolve));
-      turns.push(Promise.allSettled(items.slice(from, from + IN_ONE_TURN).map(send)));
+    try {
+      for (let from = 0; from < items.length; from += inOneTurn) {
+        if (from > 0) await new Promise((next) => setImmediate(next));
+        turns.push(Promise.allSettled(items.slice(from, from + inOneTurn).map(send)));
+      }
+    } finally {
+      this.#handingOver.delete(promise);
+      resolve();
     }
-    this.#handingOver.delete(promise);
-    resolve();
     return Promise.all(turns);
   }
 
@@ -143,6 +148,13 @@ export class Dispatcher {
     return { id, envelope };
   }
 }
+
+/** Nothing of others may come between these: an order that is kept, a caller's transaction, a handler that may fail meanwhile. */
+const bindsItsTurn = (item: DispatchItem | undefined): boolean =>
+  item?.type?.partitionKey !== undefined ||
+  item?.options?.partitionKey !== undefined ||
+  item?.options?.transaction !== undefined ||
+  item?.options?.afterCurrent === true;
 
 const closed = (): MessengerError => new MessengerError("MESSENGER_CLOSED", "the messenger is closed: dispatch before close()");
 

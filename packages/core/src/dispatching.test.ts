@@ -174,6 +174,27 @@ describe("dispatchMany of thousands", () => {
     });
   });
 
+  test("lets nothing in between messages that are bound to each other: keys, a transaction, a handler's success", async () => {
+    for (const options of [{ partitionKey: "account" }, { transaction: {} }, { afterCurrent: true }] satisfies DispatchOptions[]) {
+      await using({}, async ({ messenger, memory }) => {
+        const last = { type: Task, payload: 0, options };
+        const sending = messenger.dispatchMany([...items(1_200), last]);
+        const after = messenger.dispatch(Task, "after");
+        await Promise.all([sending, after]);
+        const sent = memory.getSent().map((envelope) => envelope.message.payload);
+        assert.ok(sent.indexOf("after") >= 1_200, `${JSON.stringify(options)}: at ${sent.indexOf("after")}`);
+      });
+    }
+  });
+
+  test("answers for an item that is none, and can be closed afterwards", async () => {
+    await using({}, async ({ messenger }) => {
+      const [none, good] = await messenger.dispatchMany([undefined as never, ...items(1)]);
+      assert.ok(none !== undefined && "error" in none && good !== undefined && !("error" in good));
+      await messenger.close();
+    });
+  });
+
   test("is finished by a messenger that is closed meanwhile, which takes nothing more", async () => {
     await using({}, async ({ messenger, memory }) => {
       const sending = messenger.dispatchMany(items(2_000));

@@ -31,24 +31,21 @@ export class Gate {
 /** What wake-ups have said since the last receive began. */
 export class WakeUps {
   readonly #named = new Set<string>();
-  #any = false;
   #unnamed = false;
 
   /** @param queues - Those that have something; empty: not known. */
   add(queues: readonly string[]): void {
-    this.#any = true;
     if (queues.length === 0) this.#unnamed = true;
     for (const queue of queues) this.#named.add(queue);
   }
 
   get any(): boolean {
-    return this.#any;
+    return this.#unnamed || this.#named.size > 0;
   }
 
   /** The queues that they named, and forgets them; empty unless each of them named some. */
   take(): readonly string[] {
     const queues = this.#unnamed ? [] : [...this.#named];
-    this.#any = false;
     this.#unnamed = false;
     this.#named.clear();
     return queues;

@@ -42,10 +42,8 @@ test("redrives our dead letters with pg-boss's redrive, which finds them where t
 });
 
 test("lists and redrives what pg-boss itself dead-lettered, without making it two", async () => {
-  const before = await boss.getQueue("alpha");
-  await boss.updateQueue("alpha", { retryLimit: 0 });
   const [id] = await send(transport, message("alpha", { n: 7 }, stamps.priority({ priority: 9 })));
-  await boss.updateQueue("alpha", { retryLimit: before?.retryLimit ?? 0 });
+  await schema.query("UPDATE $schema.job SET retry_limit = 0 WHERE id = $1", [id]);
   const [job] = await boss.fetch("alpha");
   assert.ok(job !== undefined);
   await boss.fail("alpha", job, new Error("by pg-boss"));

@@ -37,8 +37,8 @@ export class FastLane implements Lane {
   readonly #bundles: Bundles;
   readonly #statements = new Map<string, Statement>();
   readonly ready: ReadyQueues;
-  /** The last claim found fewer than a few, and no more were there. */
-  #isQuiet = false;
+  /** Queues whose last claim left nothing, and brought fewer than a few. */
+  readonly #quiet = new Set<QueueInfo>();
 
   constructor({ database, options, serializer, runtime, bundles }: FastLaneInput, lost: LostClaims) {
     this.ready = new ReadyQueues(database, runtime, options.schema);
@@ -50,14 +50,13 @@ export class FastLane implements Lane {
   }
 
   async claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
-    const newcomers = this.#isQuiet ? onlyNotified(queues, request) : undefined;
+    const newcomers = queues.every((queue) => this.#quiet.has(queue)) ? onlyNotified(queues, request) : undefined;
     if (newcomers === undefined) return this.#claimFromAll(queues, request);
+    // Whatever it brings, the next claim looks into all of them: what nobody notified waits for one claim at most.
+    for (const queue of queues) this.#quiet.delete(queue);
     const few = await this.#claimFew(newcomers, request);
     const { length } = few.received;
-    const isCutOff = length === Math.min(FEW, request.max);
-    // Who has looked into one queue in vain looks into all of them the next time.
-    this.#isQuiet = length > 0 && !isCutOff;
-    if (!isCutOff || length === request.max) return few;
+    if (length < FEW || length === request.max) return few;
     // What has come is in flight, and must not be forgotten for the sake of the rest.
     const rest = await this.#claimFromAll(queues, { ...request, max: request.max - length }).catch(() => undefined);
     return rest === undefined ? few : { ...rest, received: [...few.received, ...rest.received] };
@@ -65,7 +64,11 @@ export class FastLane implements Lane {
 
   async #claimFromAll(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
     const claimed = await this.#claim(queues, request);
-    this.#isQuiet = claimed.received.length < Math.min(FEW, request.max);
+    const isQuiet = claimed.received.length < Math.min(FEW, request.max);
+    for (const queue of queues) {
+      if (isQuiet) this.#quiet.add(queue);
+      else this.#quiet.delete(queue);
+    }
     return claimed;
   }
 

@@ -8,7 +8,6 @@ import {
   PAUSE_TABLE,
   REDRIVE_TABLE,
   REQUEST_TABLE,
-  RETRY_LIMIT,
   SCHEDULE_TABLE,
   SIGNAL_TABLE,
   TRASH_TABLE,
@@ -19,6 +18,8 @@ import {
 const NEVER_SECONDS = 2_000_000_000;
 /** The longest that pg-boss allows. Our leases end with the beats of a worker, not with a time per message. */
 const EXPIRE_SECONDS = 86_400;
+/** Our retry strategy decides; pg-boss must never think that attempts are used up. Not 2^31-1: it computes limit + 1. */
+const RETRY_LIMIT = 1_000_000;
 
 /** Options of a queue as `createQueue` takes them. */
 export interface QueueOptions {

@@ -27,9 +27,6 @@ const KEYED_ROWS = rowsWith(", part text, single text");
 const DUE = "CASE WHEN at IS NOT NULL THEN 'epoch'::timestamptz + at * interval '1 ms' ELSE now() + delay * interval '1 ms' END";
 const dueRows = (rows: string): string => `(SELECT x.*, ${DUE} AS due FROM ${rows})`;
 
-/** Our retry strategy decides; pg-boss must never think that attempts are used up. Not 2^31-1: it computes limit + 1. */
-export const RETRY_LIMIT = 1_000_000;
-
 export const QUEUE_OPTIONS =
   "expire_seconds, deletion_seconds, retry_limit, retry_delay, retry_backoff, retry_delay_max, policy, dead_letter, heartbeat_seconds";
 export const optionsOf = (alias: string): string =>
@@ -66,16 +63,13 @@ export function insertRows(schema: string, keyed = false): Statement {
  * $5 delays and $6 times as in `insertRows`. All of them or, for a queue that does not exist, none.
  *
  * No way around a row that exists, which PostgreSQL would have to look for before each: whoever finds one gets an error,
- * and takes `insertRows`. Lists instead of a JSON object for each row: both ends have less to read and write. And without
- * the dead-letter queue as long as the attempts that pg-boss counts cannot run out: it is for what pg-boss gives up on, and
- * is looked up in `queue` for each row that names it.
+ * and takes `insertRows`. Lists instead of a JSON object for each row: both ends have less to read and write.
  */
 export function insertNewRows(schema: string, queue: QueueInfo): Statement {
-  const options = optionsOf("q").replace("q.dead_letter", `CASE WHEN q.retry_limit < ${RETRY_LIMIT} THEN q.dead_letter END`);
   return statement(
     "insert_new",
     `INSERT INTO ${table(schema, queue)} (id, name, data, priority, start_after, created_on, keep_until, ${QUEUE_OPTIONS})
-     SELECT j.id, q.name, j.record::jsonb, j.priority, j.due, GREATEST(j.due, now()), j.due + q.retention_seconds * interval '1 s', ${options}
+     SELECT j.id, q.name, j.record::jsonb, j.priority, j.due, GREATEST(j.due, now()), j.due + q.retention_seconds * interval '1 s', ${optionsOf("q")}
      FROM ${schema}.queue q CROSS JOIN (
        SELECT x.*, ${DUE} AS due
        FROM unnest($2::uuid[], string_to_array($3::text, ${SEPARATOR}), $4::int[], $5::float8[], $6::float8[])
