@@ -134,7 +134,7 @@ class ChildRun {
       leaseLost: ({ transport, workerId }) => {
         if (this.#holds(transport, workerId)) this.#loseLease(transport, "the worker was reaped");
       },
-      wake: ({ transport, queues }) => {
+      wake: ({ transport, queues = [] }) => {
         for (const listener of this.#wakes.get(transport) ?? []) listener(queues);
       },
       cancelled: ({ transport }) => {

@@ -65,8 +65,8 @@ export type ToChild =
   | { readonly kind: "renewed"; readonly transport: string; readonly workerId: string; readonly ageMs: number; readonly at: number }
   /** This worker was reaped: everything it holds belongs to others; it makes itself known again under a new id. */
   | { readonly kind: "leaseLost"; readonly transport: string; readonly workerId: string }
-  /** `queues`: those that were notified; empty: not known. */
-  | { readonly kind: "wake"; readonly transport: string; readonly queues: readonly string[] }
+  /** `queues`: those that were notified; empty, or absent from a supervisor of an earlier build: not known. */
+  | { readonly kind: "wake"; readonly transport: string; readonly queues?: readonly string[] }
   /** Somebody cancelled messages that workers of this transport hold: which, the database tells. */
   | { readonly kind: "cancelled"; readonly transport: string }
   | { readonly kind: "stop"; readonly reason: StopReason; readonly deadlineMs: number }
