@@ -171,7 +171,7 @@ export class ConsumeLoop {
     this.#gate.open();
   }
 
-  /** The transport says that there is something to receive. */
+  /** The transport says that there is something to receive, in these queues; empty: it does not say where. */
   wake(queues: readonly string[]): void {
     this.#wakeUps.add(queues);
     this.#gate.open();

@@ -50,10 +50,11 @@ export class FastLane implements Lane {
   }
 
   async claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
+    if (queues.length > QUEUES_PER_CLAIM) return this.#claim(queues, request);
     const newcomers = queues.every((queue) => this.#quiet.has(queue)) ? onlyNotified(queues, request) : undefined;
-    if (newcomers === undefined) return this.#claimFromAll(queues, request);
-    // Whatever it brings, the next claim looks into all of them: what nobody notified waits for one claim at most.
+    // Whatever becomes of a small claim, the next one looks into all of them: what nobody notified waits for one claim at most.
     for (const queue of queues) this.#quiet.delete(queue);
+    if (newcomers === undefined) return this.#claimFromAll(queues, request);
     const few = await this.#claimFew(newcomers, request);
     const { length } = few.received;
     if (length < FEW || length === request.max) return few;
@@ -64,11 +65,7 @@ export class FastLane implements Lane {
 
   async #claimFromAll(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
     const claimed = await this.#claim(queues, request);
-    const isQuiet = claimed.received.length < Math.min(FEW, request.max);
-    for (const queue of queues) {
-      if (isQuiet) this.#quiet.add(queue);
-      else this.#quiet.delete(queue);
-    }
+    if (claimed.received.length < Math.min(FEW, request.max)) for (const queue of queues) this.#quiet.add(queue);
     return claimed;
   }
 
@@ -243,7 +240,7 @@ export class FastLane implements Lane {
 
 /** The only queue that notifications were about, where nothing else is asked for, and nobody keeps turns. */
 function onlyNotified(queues: readonly QueueInfo[], { notified, acknowledge, maxBytes }: ClaimRequest): QueueInfo | undefined {
-  if (notified === undefined || acknowledge.length > 0 || queues.length > QUEUES_PER_CLAIM || Number.isFinite(maxBytes)) return undefined;
+  if (notified === undefined || acknowledge.length > 0 || Number.isFinite(maxBytes)) return undefined;
   const [queue, ...others] = queues.filter(({ name }) => notified.includes(name));
   return queue?.keyed === false && others.length === 0 ? queue : undefined;
 }

@@ -39,12 +39,13 @@ class TestChannel extends EventEmitter {
 
 async function child(
   t: TestContext,
+  pollInterval = 10,
 ): Promise<{ channel: TestChannel; handled: string[]; send(): Promise<string>; ended: Promise<StopReason> }> {
   const handled: string[] = [];
   const handler = defineHandler(Note, (_, { messageId }) => void handled.push(messageId), { execution: "inline" });
   const messenger = await createMessenger({ transports: { memory: { dsn: "memory:" } }, handlers: [handler] });
   const channel = new TestChannel();
-  const options = { configPath: "", messenger, logger: silentLogger, lane: false, worker: { pollInterval: 10 } };
+  const options = { configPath: "", messenger, logger: silentLogger, lane: false, worker: { pollInterval } };
   const ended = runChild(async () => options, channel);
   t.after(async () => {
     channel.tell({ kind: "stop", reason: "manual", deadlineMs: 0 });
@@ -72,6 +73,16 @@ describe("runChild", () => {
     assert.equal(handled.length, 0);
     channel.tell(renewal(worker));
     await waitFor(() => handled.includes(id), { what: "the message to be handled" });
+  });
+
+  test("finds what it is woken for, also by a supervisor of an earlier build, which names no queues", async (t) => {
+    const { channel, handled, send } = await child(t, 3_600_000);
+    channel.tell(renewal(await channel.ready(1)));
+    for (const wakeUp of [{ queues: ["default"] }, { queues: [] }, {}]) {
+      const id = await send();
+      channel.tell({ kind: "wake", transport: "memory", ...wakeUp });
+      await waitFor(() => handled.includes(id), { what: `the message after ${JSON.stringify(wakeUp)}` });
+    }
   });
 
   test("takes a new id when it was reaped, and no word about the old one lets it receive", async (t) => {
