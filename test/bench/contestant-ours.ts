@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { setEnvironmentData } from "node:worker_threads";
 import { createMessenger, type MessengerConfig } from "@symphony/core";
+import { waitFor } from "@symphony/core/testing";
 import { runWorkerProcess, type WorkerProcessOptions } from "@symphony/worker-runner";
 import { type Contestant, chunks } from "./contestant.ts";
 import { Ledger } from "./ledger.ts";
@@ -42,6 +43,8 @@ const shape = {
     const where = { dsn: target.connectionString, execution, queues, options };
     const { messenger } = await open({ ...where, work, ledger: ledger.buffers, ...(posts === undefined ? {} : { posts }) });
     const run = runWorkerProcess({ configPath: fileURLToPath(CONFIG), messenger, threads, worker });
+    // Started threads, as the others' workers are started: one that still loads its modules takes a core from everybody.
+    if (execution === "thread") await waitFor(() => run.health().threads.ready === threads, { what: "every thread" });
     let ended: Promise<unknown> | undefined;
     return {
       start() {

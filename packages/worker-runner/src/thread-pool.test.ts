@@ -10,9 +10,9 @@ import {
   stamps,
   systemClock,
 } from "@symphony/core";
-import { seededRandom } from "@symphony/core/testing";
+import { seededRandom, waitFor } from "@symphony/core/testing";
 import * as m from "./testing/messages.ts";
-import { createPoolKit, receivedOf } from "./testing/pool-kit.ts";
+import { CONFIG_URL, createPoolKit, receivedOf } from "./testing/pool-kit.ts";
 import { createThreadPoolExecutor } from "./thread-pool.ts";
 
 const HANDLED: Outcome = { kind: "handled" };
@@ -118,6 +118,25 @@ describe("thread pool", () => {
       concurrency: 1,
     });
     await assert.rejects(pool.ready(), { code: "CONFIG_INVALID", message: /broken on purpose/ });
+    await pool.close();
+  });
+
+  test("is ready with its first thread, and the others follow", async () => {
+    await using kit = await createPoolKit();
+    const pool = createThreadPoolExecutor({
+      configPath: CONFIG_URL,
+      messenger: kit.messenger,
+      transport: "default",
+      threads: 3,
+      concurrency: 6,
+    });
+    await pool.ready();
+    assert.deepEqual([pool.getThreads().ready, pool.getThreads().wanted], [1, 3]);
+    const never = new AbortController().signal;
+    const outcomes = await Promise.all(Array.from({ length: 6 }, () => pool.execute(receivedOf(m.Noop, {}), never)));
+    assert.deepEqual(outcomes, Array(6).fill(HANDLED));
+    await waitFor(() => pool.getThreads().ready === 3, { what: "the other threads" });
+    assert.equal(pool.getThreads().restarts, 0);
     await pool.close();
   });
 
@@ -495,7 +514,8 @@ describe("batch handlers in threads", () => {
       outcomes.map(({ kind }) => kind),
       ["handled", "handled", "failed", "handled", "handled", "handled"],
     );
-    assert.equal(kit.said.count("gathered 3"), 6, "two slices of three");
+    // What a thread says comes by another way than its outcomes.
+    await waitFor(() => kit.said.count("gathered 3") === 6, { what: "two slices of three" });
   });
 
   test("a batch that blocks its thread is taken apart: the guilty one is found, the others are handled", async () => {

@@ -24,9 +24,10 @@ export type { ThreadPoolOptions } from "./thread-options.ts";
 
 export interface ThreadPool extends Executor {
   /**
-   * Resolves when every thread has loaded the configuration.
+   * Resolves when the first thread has loaded the configuration. The others load it from then on: they would share the
+   * cores with it, and it would be ready as late as they are.
    *
-   * @throws {ConfigError} `CONFIG_INVALID` when one could not.
+   * @throws {ConfigError} `CONFIG_INVALID` when it could not.
    */
   ready(): Promise<void>;
   getThreads(): { readonly wanted: number; readonly ready: number; readonly restarts: number; readonly suspects: number };
@@ -80,6 +81,7 @@ class ThreadPoolExecutor implements ThreadPool {
   #waiting: Ticketed[] = [];
   #active = 0;
   #restarts = 0;
+  #opened = 1;
   #watchTimer: Timer | undefined;
   #closing: Promise<void> | undefined;
 
@@ -99,7 +101,7 @@ class ThreadPoolExecutor implements ThreadPool {
       handling: handlingOf(options.messenger.config.worker),
       logLevel: logLevelOf(options.logLevel ?? (this.#logger as { level?: unknown }).level),
     };
-    this.#piscina = createPiscina({ minThreads: threads, maxThreads: threads, maxOldSpaceMb, logger: this.#logger });
+    this.#piscina = createPiscina({ minThreads: 1, maxThreads: threads, maxOldSpaceMb, logger: this.#logger });
     this.#lanePiscina = createPiscina({ minThreads: 0, maxThreads: 1, maxOldSpaceMb, logger: this.#logger });
     this.#lane = new IsolationLane({
       clock: this.#clock,
@@ -113,7 +115,7 @@ class ThreadPoolExecutor implements ThreadPool {
     });
     // Whoever does not ask for `ready` learns of it from the log.
     this.#booted.promise.catch(() => undefined);
-    for (let i = 0; i < threads; i++) this.#fill([]);
+    this.#fill([]);
   }
 
   ready(): Promise<void> {
@@ -259,7 +261,8 @@ class ThreadPoolExecutor implements ThreadPool {
       ready: () => {
         productive = true;
         this.#placeWaiting();
-        if (this.getThreads().ready === this.#threads) this.#booted.resolve();
+        this.#booted.resolve();
+        for (; this.#opened < this.#threads; this.#opened++) this.#fill([]);
       },
       gone: (gone, error, notice) => {
         this.#seats.delete(gone);

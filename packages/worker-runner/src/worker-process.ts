@@ -117,7 +117,7 @@ export class WorkerProcess {
   }
 
   /**
-   * Resolves when all threads have loaded the configuration.
+   * Resolves when a thread of each transport has loaded the configuration.
    *
    * @throws {ConfigError} `CONFIG_INVALID` when one could not.
    */

@@ -19,10 +19,19 @@ const PROCESSES = 3;
 const PER_KILL = 100;
 /** Milliseconds by which a handler may begin after the moment that was noted for the kill of its process: far less than it takes a pid to come again. */
 const NOTED_EARLY_MS = 1_000;
+/** Milliseconds. */
+const REPLACED_MS = 1_500;
+/**
+ * Kills come so fast that two cores do little else than start processes: how long one takes then is a multiple of what it
+ * takes at rest (1.6 to 1.7 measured), and both depend on the machine. One on which this many times the rest is more than
+ * the published figure is too slow to be judged by that.
+ */
+const REPLACED_TO_REST = 2.5;
 
 /** One worker process after the other is killed while all of them work. */
 async function killWorkers(arena: Arena): Promise<Record<string, number>> {
   const fleet = await arena.fleet({ processes: PROCESSES, threads: 1, concurrency: CONCURRENCY });
+  const restMs = await replaceAtRest(arena, fleet);
   // All slots are busy and a backlog waits, while the machine has room to start processes: what that takes is measured.
   const load = new Load(arena, { backlog: 300, turn: 150, sleepMs: [60, 240] });
   const kills: Kill[] = [];
@@ -48,7 +57,23 @@ async function killWorkers(arena: Arena): Promise<Record<string, number>> {
   await arena.drain(120_000);
   const exit = await fleet.stop();
   arena.require(exit.code === 0, `the fleet ended with ${exit.code}`);
-  return judgeKills(arena, kills);
+  return judgeKills(arena, kills, restMs);
+}
+
+/** Milliseconds from the death of a worker process of a fleet that has nothing to do to the registration of the next one. */
+async function replaceAtRest(arena: Arena, fleet: Fleet): Promise<number> {
+  const [pid] = fleet.workers();
+  if (pid === undefined) throw new Error("no worker process");
+  const { length: before } = await readRegistrations(arena.database);
+  const at = now();
+  process.kill(pid, "SIGKILL");
+  arena.fault({ name: "SIGKILL", from: at, pids: [pid] });
+  const registered = await waitFor(async () => (await readRegistrations(arena.database))[before], {
+    timeoutMs: 30_000,
+    what: "another process",
+  });
+  await fleet.ready();
+  return registered.at - at;
 }
 
 /** Process ids of those whose lease is in the database; false: of nobody. */
@@ -95,7 +120,7 @@ async function readReplacements(arena: Arena, kills: readonly Kill[]): Promise<n
   });
 }
 
-async function judgeKills(arena: Arena, kills: readonly Kill[]): Promise<Record<string, number>> {
+async function judgeKills(arena: Arena, kills: readonly Kill[], restMs: number): Promise<Record<string, number>> {
   const verdict = await arena.judge();
   const estates = await readEstates(arena, kills);
   const estateOf = ({ first }: Duplicate): Estate | undefined =>
@@ -108,7 +133,8 @@ async function judgeKills(arena: Arena, kills: readonly Kill[]): Promise<Record<
   arena.require(verdict.accepted >= kills.length * PER_KILL, `only ${verdict.accepted} messages for ${kills.length} kills`);
   arena.require(foreign.length === 0, `${foreign.length} messages ran again that were not in flight of a killed process`);
   arena.require(quantile(back, 0.99) <= 500, `work back p99 ${round(quantile(back, 0.99))} ms, allowed are 500`);
-  arena.require(quantile(replaced, 0.95) <= 1_500, `replaced p95 ${round(quantile(replaced, 0.95))} ms, allowed are 1500`);
+  const allowed = Math.max(REPLACED_MS, REPLACED_TO_REST * restMs);
+  arena.require(quantile(replaced, 0.95) <= allowed, `replaced p95 ${round(quantile(replaced, 0.95))} ms, allowed are ${round(allowed)}`);
   return {
     kills: kills.length,
     ...summary(verdict),
@@ -117,6 +143,7 @@ async function judgeKills(arena: Arena, kills: readonly Kill[]): Promise<Record<
     in_flight_max: Math.max(...estates.map(({ inFlight }) => inFlight.size)),
     ...spread("work_back", back),
     ...spread("replaced", replaced),
+    replaced_at_rest_ms: round(restMs),
   };
 }
 

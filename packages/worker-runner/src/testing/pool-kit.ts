@@ -11,7 +11,7 @@ import {
   stamps,
   systemRuntime,
 } from "@symphony/core";
-import { createRecordingLogger, createSignals, type RecordingLogger, type Signals, testEnvelope } from "@symphony/core/testing";
+import { createRecordingLogger, createSignals, type RecordingLogger, type Signals, testEnvelope, waitFor } from "@symphony/core/testing";
 import { createThreadPoolExecutor, type ThreadPool, type ThreadPoolOptions } from "../thread-pool.ts";
 import threads from "./threads.config.ts";
 
@@ -47,7 +47,7 @@ interface PoolKitOptions extends Partial<ThreadPoolOptions> {
   readonly config?: MessengerConfig;
 }
 
-/** A pool over the handlers of `threads.config.ts`, if nothing else is given; ready. */
+/** A pool over the handlers of `threads.config.ts`, if nothing else is given; every thread is ready. */
 export async function createPoolKit({ config = threads, ...options }: PoolKitOptions = {}): Promise<PoolKit> {
   const logger = createRecordingLogger();
   const messenger = await createMessenger(config, { logger });
@@ -63,6 +63,7 @@ export async function createPoolKit({ config = threads, ...options }: PoolKitOpt
     ...options,
   });
   await pool.ready();
+  await waitFor(() => pool.getThreads().ready === pool.getThreads().wanted, { what: "every thread" });
   const said = createSignals<Record<string, Said>>();
   const channel = new BroadcastChannel("worker-runner-tests");
   channel.onmessage = (event) => {
