@@ -62,6 +62,34 @@ test("lists and redrives what pg-boss itself dead-lettered, without making it tw
   assert.equal((await schema.query("SELECT 1 FROM $schema.job")).length, 0);
 });
 
+test("keeps what pg-boss gives up for good, though the rows do not name their dead letters before", async () => {
+  const named = () => schema.query<{ dead: string | null }>("SELECT DISTINCT dead_letter AS dead FROM $schema.job");
+  const reasons = async (): Promise<unknown[]> => {
+    const { deadLetters } = await transport.listDeadLetters({ queue: "beta" }, { limit: 10 });
+    const said = deadLetters.map((each) => each.failure.error.message);
+    await schema.query("DELETE FROM $schema.job");
+    return said;
+  };
+  await send(transport, ...messages("beta", 3));
+  assert.deepEqual(await named(), [{ dead: null }]);
+  const given = Promise.withResolvers<void>();
+  const worker = await boss.work("beta", { batchSize: 3, perJobResults: true, pollingIntervalSeconds: 0.5 }, (jobs) => {
+    given.resolve();
+    return Promise.resolve(jobs.map(({ id }) => ({ id, status: "deadletter" as const, output: { message: "not this one" } })));
+  });
+  await given.promise;
+  await boss.offWork("beta", { id: worker, wait: true });
+  assert.deepEqual(await reasons(), ["not this one", "not this one", "not this one"]);
+  // Its supervision ends what takes too long.
+  await send(transport, ...messages("beta", 2));
+  await schema.query("UPDATE $schema.job SET retry_limit = 0, expire_seconds = 1");
+  assert.equal((await boss.fetch("beta", { batchSize: 2 })).length, 2);
+  await schema.query("UPDATE $schema.job SET started_on = now() - interval '1 minute'");
+  await schema.query("UPDATE $schema.queue SET monitor_on = NULL, monitor_claim_on = NULL, maintain_on = NULL");
+  await boss.supervise("beta");
+  assert.equal((await reasons()).length, 2);
+});
+
 test("hands messages over to pg-boss's fetch and back", async () => {
   const ids = await send(transport, ...messages("alpha", 4));
   const jobs = await boss.fetch("alpha", { batchSize: 2 });

@@ -23,7 +23,7 @@ test("prepares the queues that set-up is told of, says so in a dry run, and leav
   await told.setUp();
   assert.deepEqual(await told.checkSetUp(), []);
   const triggers = await schema.query<{ queue: string }>(
-    "SELECT DISTINCT q.name AS queue FROM pg_trigger t JOIN $schema.queue q ON t.tgrelid = to_regclass('$schema.' || q.table_name) WHERE NOT t.tgisinternal",
+    "SELECT DISTINCT q.name AS queue FROM pg_trigger t JOIN $schema.queue q ON t.tgrelid = to_regclass('$schema.' || q.table_name) WHERE t.tgname = 'messenger_start'",
   );
   assert.deepEqual(triggers, [{ queue: "lines" }]);
   await send(plain, keyed("lines", "a", 1));

@@ -1,5 +1,7 @@
+import { isDeepStrictEqual } from "node:util";
 import { type Runtime, TransportError } from "@symphony/core";
 import { type Database, type Statement, statement } from "./connection.ts";
+import { FAILED_TRIGGER } from "./failed-trigger.ts";
 import { KEYED_TRIGGER } from "./keyed-queues.ts";
 
 /** Version of pg-boss's tables that the fast statements were written against (pg-boss 12.35.0). */
@@ -14,6 +16,8 @@ export interface QueueInfo {
   readonly partitioned: boolean;
   /** Prepared for partition and deduplication keys. */
   readonly keyed: boolean;
+  /** Has the trigger that names the queue of dead letters in a row that fails. */
+  readonly namesDeadLetters: boolean;
 }
 
 /** Milliseconds until queues that others made are seen by a worker that takes from all; every process of an idle fleet asks. */
@@ -39,10 +43,11 @@ export class QueueDirectory {
     this.#deadLetterQueue = deadLetterQueue;
     this.#preferred = preferred;
     // pg-boss keeps queues of its own, whose names begin with two underscores.
+    const has = (trigger: string): string =>
+      `EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgrelid = to_regclass('${schema}.' || table_name) AND t.tgname = '${trigger}')`;
     this.#select = statement(
       "queues",
-      `SELECT name, table_name, policy, partition, EXISTS (
-         SELECT 1 FROM pg_trigger t WHERE t.tgrelid = to_regclass('${schema}.' || table_name) AND t.tgname = '${KEYED_TRIGGER}')
+      `SELECT name, table_name, policy, partition, ${has(KEYED_TRIGGER)}, ${has(FAILED_TRIGGER)}
        FROM ${schema}.queue WHERE left(name, 2) <> '__' ORDER BY name`,
     );
   }
@@ -97,11 +102,11 @@ export class QueueDirectory {
     const rows = await this.#database.run(this.#select, [], "reading the queues");
     this.#queues = new Map(
       rows.map((row) => {
-        const [name, table, policy, partitioned, keyed] = row as [string, string, string, boolean, boolean];
+        const [name, table, policy, partitioned, keyed, namesDeadLetters] = row as [string, string, string, boolean, boolean, boolean];
+        const found: QueueInfo = { name, table, policy, partitioned, keyed, namesDeadLetters };
         const before = this.#queues.get(name);
-        const same = before?.table === table && before.policy === policy && before.keyed === keyed;
         // The same object as long as nothing changed: callers hold it across refreshes.
-        return [name, same ? before : { name, table, policy, partitioned, keyed }];
+        return [name, before !== undefined && isDeepStrictEqual(before, found) ? before : found];
       }),
     );
     this.#all = undefined;

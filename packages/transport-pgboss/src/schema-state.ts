@@ -1,4 +1,5 @@
 import type pg from "pg";
+import { FAILED_TRIGGER } from "./failed-trigger.ts";
 import { FORGET_AUDIT } from "./forget-audit.ts";
 import { KEYED_TRIGGER } from "./keyed-queues.ts";
 import { OWN_TABLES } from "./queue-layout.ts";
@@ -19,6 +20,8 @@ export interface QueueState {
   readonly storage: ReadonlySet<string>;
   /** Has the triggers that keys need. */
   readonly keyed: boolean;
+  /** Has the trigger that names the queue of dead letters in a row that fails. */
+  readonly namesDeadLetters: boolean;
 }
 
 export interface SchemaState {
@@ -45,6 +48,7 @@ const queuesSql = (schema: string): string => `
     ARRAY (SELECT substr(ic.relname, length(q.table_name) + 1) FROM pg_index x JOIN pg_class ic ON ic.oid = x.indexrelid WHERE x.indrelid = c.oid AND x.indisvalid) AS indexes,
     ARRAY (SELECT substr(ic.relname, length(q.table_name) + 1) FROM pg_index x JOIN pg_class ic ON ic.oid = x.indexrelid WHERE x.indrelid = c.oid AND NOT x.indisvalid) AS invalid,
     EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = '${KEYED_TRIGGER}') AS keyed,
+    EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = '${FAILED_TRIGGER}') AS names_dead_letters,
     coalesce(c.reloptions, '{}') AS storage, coalesce(pg_relation_size(c.oid), 0) < 1048576 AS small
   FROM ${schema}.queue q
     LEFT JOIN pg_class c ON c.oid = to_regclass($1 || '.' || q.table_name)
@@ -61,6 +65,7 @@ interface QueueRow {
   storage: string[];
   small: boolean;
   keyed: boolean;
+  names_dead_letters: boolean;
 }
 
 export async function readSchemaState(client: pg.ClientBase | pg.Pool, schema: string, names: readonly string[]): Promise<SchemaState> {
@@ -92,5 +97,6 @@ function toQueueState(row: QueueRow): QueueState {
     invalidIndexes: new Set(row.invalid),
     storage: new Set(row.storage),
     keyed: row.keyed,
+    namesDeadLetters: row.names_dead_letters,
   };
 }

@@ -4,6 +4,7 @@ import { TransportError } from "@symphony/core";
 import { PgBoss } from "pg-boss";
 import { createPgBossTransport } from "./index.ts";
 import { TestSchema, testDatabase } from "./testing/database.ts";
+import { message, send } from "./testing/messages.ts";
 
 const url = await testDatabase();
 
@@ -98,6 +99,23 @@ test("repairs what is missing of a queue, also while it is in use", async (t) =>
   await transport.setUp();
   assert.deepEqual(await transport.checkSetUp(), []);
   assert.equal((await schema.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${table}`))[0]?.n, 5000, "no seed row is left behind");
+});
+
+test("names the dead letters in each row where an older set-up made the queue, until set-up has run again", async (t) => {
+  const schema = fresh(t);
+  await (await schema.open({ queues: ["alpha"] })).close();
+  await schema.query("DROP FUNCTION $schema.messenger_failed CASCADE");
+  const named = async (): Promise<unknown[]> => {
+    const transport = await schema.open({ autoSetup: false, queues: ["alpha"] });
+    await send(transport, message("alpha"));
+    await transport.close();
+    return (await schema.query<{ dead: string | null }>("DELETE FROM $schema.job RETURNING dead_letter AS dead")).map(({ dead }) => dead);
+  };
+  assert.deepEqual(await named(), ["failed"]);
+  const transport = await schema.open({ autoSetup: "defer", queues: ["alpha"] });
+  assert.match((await transport.checkSetUp()).join(), /name their dead letters only when they fail/);
+  await transport.setUp();
+  assert.deepEqual(await named(), [null]);
 });
 
 test("leaves a schema in which pg-boss finds nothing wrong", async (t) => {

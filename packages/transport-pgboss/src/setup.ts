@@ -6,6 +6,7 @@ import { BOSS_SCHEMA_VERSION, createBoss } from "./boss.ts";
 import { BUNDLE_STORAGE } from "./bundle-statements.ts";
 import type { Database } from "./connection.ts";
 import { toTransportError } from "./driver-errors.ts";
+import { failedTrigger } from "./failed-trigger.ts";
 import { forgetAuditFunction } from "./forget-audit.ts";
 import type { IndexLayout } from "./index-layout.ts";
 import { KEYED_INDEXES, keyedTriggers } from "./keyed-queues.ts";
@@ -170,6 +171,13 @@ export class SetUp {
         kind: "schema",
         title: `prepare the queue "${found.name}" for partition and deduplication keys`,
         sql: [keyedTriggers(schema, found.table)],
+      });
+    }
+    if (!found.namesDeadLetters && wanted.deadLetter !== undefined && hasFunctions(this.#database.facts)) {
+      steps.push({
+        kind: "care",
+        title: `let rows of the queue "${found.name}" name their dead letters only when they fail`,
+        sql: [failedTrigger(schema, found.table)],
       });
     }
     if (!found.cured) steps.push(cureStep(table, found.name));

@@ -27,12 +27,21 @@ const KEYED_ROWS = rowsWith(", part text, single text");
 const DUE = "CASE WHEN at IS NOT NULL THEN 'epoch'::timestamptz + at * interval '1 ms' ELSE now() + delay * interval '1 ms' END";
 const dueRows = (rows: string): string => `(SELECT x.*, ${DUE} AS due FROM ${rows})`;
 
-export const QUEUE_OPTIONS =
-  "expire_seconds, deletion_seconds, retry_limit, retry_delay, retry_backoff, retry_delay_max, policy, dead_letter, heartbeat_seconds";
-export const optionsOf = (alias: string): string =>
-  QUEUE_OPTIONS.split(", ")
-    .map((column) => `${alias}.${column}`)
-    .join(", ");
+/** Of a queue, and of a row: where what is `failed` goes. */
+const DEAD_LETTER = "dead_letter";
+const OPTIONS = [
+  "expire_seconds",
+  "deletion_seconds",
+  "retry_limit",
+  "retry_delay",
+  "retry_backoff",
+  "retry_delay_max",
+  "policy",
+  "heartbeat_seconds",
+];
+export const QUEUE_OPTIONS = [...OPTIONS, DEAD_LETTER].join(", ");
+const columnsOf = (alias: string, columns: readonly string[]): string => columns.map((column) => `${alias}.${column}`).join(", ");
+export const optionsOf = (alias: string): string => columnsOf(alias, [...OPTIONS, DEAD_LETTER]);
 
 /** Between records in one text. JSON as everybody writes it for us holds no line feed. */
 export const RECORD_SEPARATOR = "\n";
@@ -63,13 +72,15 @@ export function insertRows(schema: string, keyed = false): Statement {
  * $5 delays and $6 times as in `insertRows`. All of them or, for a queue that does not exist, none.
  *
  * No way around a row that exists, which PostgreSQL would have to look for before each: whoever finds one gets an error,
- * and takes `insertRows`. Lists instead of a JSON object for each row: both ends have less to read and write.
+ * and takes `insertRows`. Lists instead of a JSON object for each row: both ends have less to read and write. Where a
+ * trigger names the queue of dead letters when a row fails, the row does not.
  */
 export function insertNewRows(schema: string, queue: QueueInfo): Statement {
+  const options = queue.namesDeadLetters ? OPTIONS : [...OPTIONS, DEAD_LETTER];
   return statement(
     "insert_new",
-    `INSERT INTO ${table(schema, queue)} (id, name, data, priority, start_after, created_on, keep_until, ${QUEUE_OPTIONS})
-     SELECT j.id, q.name, j.record::jsonb, j.priority, j.due, GREATEST(j.due, now()), j.due + q.retention_seconds * interval '1 s', ${optionsOf("q")}
+    `INSERT INTO ${table(schema, queue)} (id, name, data, priority, start_after, created_on, keep_until, ${options.join(", ")})
+     SELECT j.id, q.name, j.record::jsonb, j.priority, j.due, GREATEST(j.due, now()), j.due + q.retention_seconds * interval '1 s', ${columnsOf("q", options)}
      FROM ${schema}.queue q CROSS JOIN (
        SELECT x.*, ${DUE} AS due
        FROM unnest($2::uuid[], string_to_array($3::text, ${SEPARATOR}), $4::int[], $5::float8[], $6::float8[])

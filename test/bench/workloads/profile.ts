@@ -106,7 +106,7 @@ async function statementsOf(database: Database, count: number, title: string): P
 /** Those that cost anything, by what they do. */
 const STATEMENTS: readonly (readonly [RegExp, string])[] = [
   [/^INSERT INTO symphony\.job /, "insert of messages"],
-  [/FOR KEY SHARE/, "pg-boss's foreign keys, checked at commit"],
+  [/FOR KEY SHARE/, "pg-boss's foreign key, checked at commit"],
   [/pg_notify/, "wake-up"],
   [/SKIP LOCKED/, "acknowledgement of the last bundle and claim of the next"],
 ];
