@@ -68,7 +68,10 @@ export const systemClock: Clock = {
 export function createIdGenerator(clock: Clock, random: (bytes: number) => Buffer = randomBytes): () => string {
   let lastMs = 0;
   let sequence = 0;
-  let pool: Buffer = Buffer.alloc(0);
+  // Minutes go by with the same upper half of the time.
+  let upper = -1;
+  let upperText = "";
+  let tails = "";
   let used = 0;
   return () => {
     const now = clock.now();
@@ -79,17 +82,30 @@ export function createIdGenerator(clock: Clock, random: (bytes: number) => Buffe
       lastMs += 1;
       sequence = 0;
     }
-    // Random bytes are drawn 256 ids at a time: one call each costs more than the rest of the id.
-    if (used + 8 > pool.length) {
-      pool = random(2048);
+    if (used === tails.length) {
+      tails = drawTails(random);
       used = 0;
     }
-    const tail = pool.toString("hex", used, used + 8);
-    used += 8;
-    const time = lastMs.toString(16).padStart(12, "0");
-    const variant = ((Number.parseInt(tail.charAt(0), 16) & 0x3) | 0x8).toString(16);
-    return `${time.slice(0, 8)}-${time.slice(8)}-7${sequence.toString(16).padStart(3, "0")}-${variant}${tail.slice(1, 4)}-${tail.slice(4, 16)}`;
+    const high = Math.floor(lastMs / 0x1_0000);
+    if (high !== upper) {
+      upper = high;
+      upperText = high.toString(16).padStart(8, "0");
+    }
+    const low = (0x1_0000 + lastMs - high * 0x1_0000).toString(16).slice(1);
+    const at = used;
+    used += TAIL_CHARS;
+    return `${upperText}-${low}-${(0x7000 + sequence).toString(16)}-${tails.slice(at, at + 4)}-${tails.slice(at + 4, used)}`;
   };
+}
+
+/** What comes after time and sequence, without its dash. */
+const TAIL_CHARS = 16;
+
+/** Variant and random bits of 256 ids: one draw for each costs more than the rest of the id. */
+function drawTails(random: (bytes: number) => Buffer): string {
+  const bytes = random((256 * TAIL_CHARS) / 2);
+  for (let i = 0; i < bytes.length; i += TAIL_CHARS / 2) bytes[i] = ((bytes[i] ?? 0) & 0x3f) | 0x80;
+  return bytes.toString("hex");
 }
 
 export const systemRuntime: Runtime = { clock: systemClock, random: Math.random, newId: createIdGenerator(systemClock) };

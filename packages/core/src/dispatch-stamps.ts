@@ -1,4 +1,4 @@
-import type { DispatchOptions } from "./dispatch-options.ts";
+import { type DispatchOptions, NO_OPTIONS } from "./dispatch-options.ts";
 import type { Stamp } from "./envelope.ts";
 import { MessengerError } from "./errors.ts";
 import { LONGEST_DELAY_MS } from "./longest-delay.ts";
@@ -39,12 +39,25 @@ const KNOWN = new Set<string>([
 ] satisfies readonly (keyof DispatchOptions)[]);
 const MAX_KEY_CHARS = 255;
 
+/** Of types whose every message without options has the same stamps. */
+const constant = new WeakMap<AnyMessageType, readonly Stamp[]>();
+
 /**
  * Dispatch options and the message type's defaults as stamps.
  *
  * @throws {MessengerError} `DISPATCH_OPTIONS_INVALID`, naming the option and its range.
  */
-export function toStamps(type: AnyMessageType, payload: unknown, options: DispatchOptions, now: number): Stamp[] {
+export function toStamps(type: AnyMessageType, payload: unknown, options: DispatchOptions, now: number): readonly Stamp[] {
+  if (options !== NO_OPTIONS) return makeStamps(type, payload, options, now);
+  const known = constant.get(type);
+  if (known !== undefined) return known;
+  const stamps = makeStamps(type, payload, options, now);
+  const { delayMs, expiresInMs, partitionKey: part, deduplicate: single } = type;
+  if (Object.isFrozen(type) && [delayMs, expiresInMs, part, single].every((option) => option === undefined)) constant.set(type, stamps);
+  return stamps;
+}
+
+function makeStamps(type: AnyMessageType, payload: unknown, options: DispatchOptions, now: number): Stamp[] {
   for (const key in options) if (!KNOWN.has(key)) throw invalid(key, `is not a dispatch option (${[...KNOWN].join(", ")})`);
   const queue = options.queue ?? type.queue;
   if (!NAME_PATTERN.test(queue)) throw invalid("queue", `must match ${NAME_PATTERN.source}`);

@@ -2,7 +2,14 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { currentAttempt } from "./attempt.ts";
 import type { Buses } from "./buses.ts";
 import type { Runtime } from "./clock.ts";
-import type { DispatchItem, DispatchOptions, DispatchReceipt, DispatchResult, HandleOptions } from "./dispatch-options.ts";
+import {
+  type DispatchItem,
+  type DispatchOptions,
+  type DispatchReceipt,
+  type DispatchResult,
+  type HandleOptions,
+  NO_OPTIONS,
+} from "./dispatch-options.ts";
 import { toStamps } from "./dispatch-stamps.ts";
 import { Envelope } from "./envelope.ts";
 import { MessengerError } from "./errors.ts";
@@ -50,7 +57,7 @@ export class Dispatcher {
   send(
     type: AnyMessageType,
     payload: unknown,
-    options: DispatchOptions = {},
+    options: DispatchOptions = NO_OPTIONS,
     parent: Envelope | undefined = currentEnvelope(),
   ): Promise<DispatchReceipt> {
     return this.#closed ? Promise.reject(closed()) : this.#trySend({ type, payload, options }, parent);
@@ -58,7 +65,7 @@ export class Dispatcher {
 
   #trySend(item: DispatchItem, parent: Envelope | undefined): Promise<DispatchReceipt> {
     try {
-      const { type, payload, options = {} } = item;
+      const { type, payload, options = NO_OPTIONS } = item;
       return this.#send(type, payload, options, parent);
     } catch (error) {
       return Promise.reject(error);

@@ -24,6 +24,12 @@ interface Waiting<Item, Result> {
 }
 
 /**
+ * Behind everything that this turn of the event loop still has to do: calls made side by side belong together. Ticks come
+ * when no microtask is left, and microtasks when no tick is. `setImmediate` would look for events of sockets first.
+ */
+const atEndOfTurn = (run: () => void): void => void Promise.resolve(run).then(process.nextTick);
+
+/**
  * Makes few large operations of many small ones.
  *
  * When nothing is under way a flush begins at the end of the current turn of the event loop; while one is, items
@@ -56,7 +62,7 @@ export class Coalescer<Item, Result> {
     if (items.length === 0) return Promise.resolve([]);
     return new Promise((resolve, reject) => {
       const ticket: Ticket<Result> = { results: new Array<Result>(items.length), missing: items.length, resolve, reject };
-      for (const [position, item] of items.entries()) this.#waiting.push({ item, position, ticket });
+      items.forEach((item, position) => this.#waiting.push({ item, position, ticket }));
       this.#schedule();
     });
   }
@@ -73,11 +79,7 @@ export class Coalescer<Item, Result> {
     if (this.#flushing === 0) {
       if (this.#scheduled) return;
       this.#scheduled = true;
-      // At the end of the turn and not at once: calls made side by side belong together.
-      setImmediate(() => {
-        this.#scheduled = false;
-        this.#start();
-      });
+      atEndOfTurn(this.#startScheduled);
       return;
     }
     if (this.#waiting.length >= this.#options.maxItems) this.#start();
@@ -89,6 +91,11 @@ export class Coalescer<Item, Result> {
       });
     }
   }
+
+  readonly #startScheduled = (): void => {
+    this.#scheduled = false;
+    this.#start();
+  };
 
   #start(): void {
     while (this.#waiting.length > 0 && this.#flushing < this.#options.maxFlushes) {

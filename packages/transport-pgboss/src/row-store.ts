@@ -3,11 +3,12 @@ import { isSurprise } from "./driver-errors.ts";
 import type { Comparison, RowStore } from "./inserter.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
 import { isKeyed, type OutgoingRow } from "./row-codec.ts";
-import { compareRows, insertNewRows, insertRows, RECORD_SEPARATOR, reviveRows } from "./statements.ts";
+import { compareRows, insertNewRow, insertNewRows, insertRows, RECORD_SEPARATOR, reviveRows } from "./statements.ts";
 
 /** Rows by our own statements: one round trip and one commit for messages of any queues. */
 export function createFastRowStore(database: Database, schema: string, queues: QueueDirectory): RowStore {
-  const insertNew = new WeakMap<QueueInfo, Statement>();
+  const insertNew = perQueue((queue) => insertNewRows(schema, queue));
+  const insertOne = perQueue((queue) => insertNewRow(schema, queue));
   const insert = insertRows(schema);
   const insertKeyed = insertRows(schema, true);
   const compare = compareRows(schema);
@@ -19,10 +20,13 @@ export function createFastRowStore(database: Database, schema: string, queues: Q
       if (!rows.every((row) => isOrdinary(row, name))) return false;
       const queue = queues.peek(name) ?? (await queues.find(name));
       if (queue === undefined) return false;
-      const sql = insertNew.get(queue) ?? insertNewRows(schema, queue);
-      insertNew.set(queue, sql);
+      const [first, ...others] = rows as readonly [OutgoingRow, ...OutgoingRow[]];
+      const call =
+        others.length === 0 && first.at === null
+          ? { sql: insertOne(queue), values: [first.id, first.data, `${first.priority}`, `${first.delay}`] }
+          : { sql: insertNew(queue), values: newRows(name, first, others) };
       try {
-        return (await database.change({ sql, values: newRows(name, rows) }, sending(rows), behind)) === rows.length;
+        return (await database.change(call, sending(rows), behind)) === rows.length;
       } catch (error) {
         if (isSurprise((error as { cause?: unknown }).cause)) return false;
         throw error;
@@ -34,6 +38,17 @@ export function createFastRowStore(database: Database, schema: string, queues: Q
   };
 }
 
+function perQueue(make: (queue: QueueInfo) => Statement): (queue: QueueInfo) => Statement {
+  const made = new WeakMap<QueueInfo, Statement>();
+  return (queue) => {
+    const known = made.get(queue);
+    if (known !== undefined) return known;
+    const fresh = make(queue);
+    made.set(queue, fresh);
+    return fresh;
+  };
+}
+
 export const sending = (rows: readonly OutgoingRow[]): string => `sending ${rows.length} message${rows.length === 1 ? "" : "s"}`;
 
 /** Without keys, in this queue, and with a record that is one line of text. */
@@ -41,8 +56,7 @@ const isOrdinary = (row: OutgoingRow, queue: string): boolean =>
   row.name === queue && row.key === null && !isKeyed(row) && row.data !== "" && !row.data.includes(RECORD_SEPARATOR);
 
 /** Parameters of `insertNewRows`. */
-function newRows(queue: string, rows: readonly OutgoingRow[]): unknown[] {
-  const [first, ...others] = rows as readonly [OutgoingRow, ...OutgoingRow[]];
+function newRows(queue: string, first: OutgoingRow, others: readonly OutgoingRow[]): unknown[] {
   let [ids, records, priorities, delays, times] = [first.id, first.data, `${first.priority}`, `${first.delay}`, `${first.at}`];
   for (const { id, data, priority, delay, at } of others) {
     ids += `,${id}`;

@@ -37,6 +37,23 @@ test("delivers what one call has sent in the order of the call", async () => {
   await clear("alpha");
 });
 
+test("stores a message that is alone just as it stores one of several", async () => {
+  const late = [stamps.priority({ priority: 9 }), stamps.delay({ delayMs: 60_000 })];
+  const rows = async (...ids: string[]) =>
+    schema.query(
+      `SELECT to_jsonb(j) - '{id,data,start_after,created_on,keep_until}'::text[] || jsonb_build_object('kept', keep_until - start_after,
+         'same', created_on = start_after, 'due', extract(epoch FROM start_after - now()) BETWEEN 50 AND 60, 'payload', data -> 'payload') AS stored
+       FROM $schema.job j WHERE id = ANY ($1::uuid[])`,
+      [ids],
+    );
+  const [alone] = await send(transport, message("alpha", { n: 1 }, ...late));
+  const [together] = await send(transport, message("alpha", { n: 1 }, ...late), message("alpha", { n: 2 }));
+  const [one, several] = [await rows(alone ?? ""), await rows(together ?? "")];
+  assert.deepEqual(one, several);
+  assert.equal((one[0] as { stored: { due: boolean } }).stored.due, true);
+  await clear("alpha");
+});
+
 test("refuses the one message that PostgreSQL refuses, and stores its neighbours", async () => {
   const json = createJsonSerializer();
   // Core's serializer would not let these pass; one of the application may.

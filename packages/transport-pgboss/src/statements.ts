@@ -67,6 +67,8 @@ export function insertRows(schema: string, keyed = false): Statement {
   );
 }
 
+const newOptions = (queue: QueueInfo): readonly string[] => (queue.namesDeadLetters ? OPTIONS : [...OPTIONS, DEAD_LETTER]);
+
 /**
  * Stores new messages of one queue, straight into its table: $1 the queue, $2 ids, $3 records, one a line, $4 priorities,
  * $5 delays and $6 times as in `insertRows`. All of them or, for a queue that does not exist, none.
@@ -76,7 +78,7 @@ export function insertRows(schema: string, keyed = false): Statement {
  * trigger names the queue of dead letters when a row fails, the row does not.
  */
 export function insertNewRows(schema: string, queue: QueueInfo): Statement {
-  const options = queue.namesDeadLetters ? OPTIONS : [...OPTIONS, DEAD_LETTER];
+  const options = newOptions(queue);
   return statement(
     "insert_new",
     `INSERT INTO ${table(schema, queue)} (id, name, data, priority, start_after, created_on, keep_until, ${options.join(", ")})
@@ -87,6 +89,21 @@ export function insertNewRows(schema: string, queue: QueueInfo): Statement {
          WITH ORDINALITY AS x(id, record, priority, delay, at, i)) j
      WHERE q.name = $1::text
      ORDER BY j.i`,
+  );
+}
+
+/**
+ * The same for one message that is due after $4 milliseconds: $1 its id, $2 the record, $3 the priority. Who sends one at
+ * a time waits for each, and a statement without lists begins sooner.
+ */
+export function insertNewRow(schema: string, queue: QueueInfo): Statement {
+  const options = newOptions(queue);
+  return statement(
+    "insert_one",
+    `INSERT INTO ${table(schema, queue)} (id, name, data, priority, start_after, created_on, keep_until, ${options.join(", ")})
+     SELECT $1::uuid, q.name, $2::text::jsonb, $3::int, j.due, j.due, j.due + q.retention_seconds * interval '1 s', ${columnsOf("q", options)}
+     FROM ${schema}.queue q CROSS JOIN (SELECT now() + $4::float8 * interval '1 ms' AS due) j
+     WHERE q.name = ${pg.escapeLiteral(queue.name)}`,
   );
 }
 
