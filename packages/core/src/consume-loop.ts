@@ -254,6 +254,7 @@ export class ConsumeLoop {
     this.#linger.end();
     await this.#rejections.write();
     const receiving = this.#receive(room, notified);
+    if (notified.length > 0 && this.held === 0) this.#executor.expect?.();
     if (this.#hunger.isHungry)
       this.#beside ??= this.#receiveBeside().finally(() => {
         this.#beside = undefined;
@@ -281,28 +282,27 @@ export class ConsumeLoop {
     const call = { room, workerId: this.#workerId, queues: this.#order.next(), only: this.#order.only, notified };
     const receiving = receive(this.#o, this.settler, this.#report.metrics, call).finally(() => (this.#asked -= room));
     const { messages, startedAt, endedAt: now } = await receiving;
-    this.#report.metrics.consumed(messages);
+    const { held, length: got } = { held: this.held, length: messages.length };
     this.#tracing?.received(messages, startedAt, now);
-    this.#report.counters.polled();
-    this.#report.emit("running", { isIdle: messages.length === 0 });
+    this.#report.emit("running", { isIdle: got === 0 });
+    if (got > 0) this.#accept(messages, got === room);
+    // What is only counted comes after the start of the handlers.
+    this.#report.received({ messages, queue: this.#order.only, receiveMs: now - startedAt });
     this.#prefetch.observe({ atMs: now, receiveMs: now - startedAt, finished: this.#report.counters.processed });
-    this.#hunger.observe({ asked: room, got: messages.length, held: this.held });
-    const full = messages.length === room;
-    if (full) this.#o.fleet.onFull?.();
-    if (messages.length === 0) return 0;
-    this.#accept(messages);
-    this.#cancelWatch?.received();
-    // There is more: the next receive goes out first, and the handlers run while the database works on it.
-    if (full) setImmediate(() => this.#fillSlots());
-    else this.#fillSlots();
-    return messages.length;
+    this.#hunger.observe({ asked: room, got, held });
+    if (got === room) this.#o.fleet.onFull?.();
+    return got;
   }
 
-  #accept(messages: readonly Received[]): void {
+  #accept(messages: readonly Received[], full: boolean): void {
     const batch = new Batch(messages.length, this.#clock.monotonic());
     this.#report.counters.batches += 1;
     this.#report.emit("batch_start", { size: messages.length });
     for (const received of messages) this.#waiting.add({ received, batch });
+    this.#cancelWatch?.received();
+    // There is more: the next receive goes out first, and the handlers run while the database works on it.
+    if (full) setImmediate(() => this.#fillSlots());
+    else this.#fillSlots();
   }
 
   /** Nothing was waiting: until a wake-up, something to settle, or the poll interval. */

@@ -50,6 +50,8 @@ export interface Executor {
   execute(received: Received, signal: AbortSignal): Promise<Outcome>;
   /** Ends this one attempt as an aborted signal would, with the reason `cancelled`. Nothing happens when it is not running. */
   cancel?(received: Received): void;
+  /** Nothing runs, and a message is most likely about to come: who must be woken for it can be woken now. */
+  expect?(): void;
   /** How many attempts may run at once. */
   readonly size: number;
   /**

@@ -5,7 +5,9 @@ import { z } from "zod";
 import type { MessengerConfig } from "./config.ts";
 import { MessageCancelledError, RecoverableError, TransportError, UnrecoverableError } from "./errors.ts";
 import type { StopReason, WorkerEvents } from "./events.ts";
+import type { Executor } from "./execute.ts";
 import { defineHandler, type HandlerContext, type HandlerFunction } from "./handlers.ts";
+import { createInProcessExecutor } from "./in-process-executor.ts";
 import { LINGER_MS } from "./linger.ts";
 import { defineMessage, type RetryOptions } from "./message.ts";
 import { createMessenger, type Messenger } from "./messenger.ts";
@@ -596,6 +598,36 @@ describe("Worker", () => {
     const processed = once(one, "message_processed");
     await messenger.dispatch(Task, { n: 1 });
     await processed;
+    await one.stop();
+    await running;
+  });
+
+  test("tells an executor that has nothing to do that a message is about to come, when a wake-up said so", async () => {
+    let expected = 0;
+    const held = Promise.withResolvers<void>();
+    const { transport, messenger, worker } = await setUp(() => held.promise);
+    let wake: (queues: readonly string[]) => void = () => assert.fail("nobody listens");
+    transport.onWake = async (listener) => {
+      wake = listener;
+      return async () => {};
+    };
+    const executor: Executor = createInProcessExecutor({ messenger, transport: "default", size: 2 });
+    executor.expect = () => {
+      expected += 1;
+    };
+    const one = worker({ executor, pollInterval: 3_600_000 });
+    const running = run(one);
+    await waitFor(() => one.progress.pollAgeMs !== null, { what: "the first receive" });
+    assert.equal(expected, 0);
+    await messenger.dispatch(Task, { n: 1 });
+    wake(["default"]);
+    await waitFor(() => one.progress.inFlight === 1, { what: "the message" });
+    assert.equal(expected, 1);
+    await messenger.dispatch(Task, { n: 2 });
+    wake(["default"]);
+    await waitFor(() => one.progress.inFlight === 2, { what: "the second message" });
+    assert.equal(expected, 1, "one runs");
+    held.resolve();
     await one.stop();
     await running;
   });

@@ -47,6 +47,10 @@ class RoutedExecutor implements Executor {
     this.#route(received).cancel?.(received);
   }
 
+  expect(): void {
+    this.#o.threads.expect?.();
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#o.inline.close(), this.#o.threads.close()]);
   }

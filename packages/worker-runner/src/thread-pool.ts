@@ -148,6 +148,12 @@ class ThreadPoolExecutor implements ThreadPool {
     });
   }
 
+  expect(): void {
+    const [seat] = this.#seats;
+    // The claim goes out first.
+    setImmediate(() => seat?.inFlight === 0 && seat.send({ kind: "rouse" }));
+  }
+
   cancel(received: Received): void {
     const waiting = this.#waiting.find((entry) => entry.received === received);
     if (waiting === undefined) {
