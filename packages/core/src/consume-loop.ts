@@ -278,6 +278,7 @@ export class ConsumeLoop {
 
   /** Resolves with how many came. */
   async #receive(room: number, notified: readonly string[] = []): Promise<number> {
+    const wasIdle = this.held + this.#asked === 0;
     this.#asked += room;
     const call = { room, workerId: this.#workerId, queues: this.#order.next(), only: this.#order.only, notified };
     const receiving = receive(this.#o, this.settler, this.#report.metrics, call).finally(() => (this.#asked -= room));
@@ -288,7 +289,7 @@ export class ConsumeLoop {
     if (got > 0) this.#accept(messages, got === room);
     // What is only counted comes after the start of the handlers.
     this.#report.received({ messages, queue: this.#order.only, receiveMs: now - startedAt });
-    this.#prefetch.observe({ atMs: now, receiveMs: now - startedAt, finished: this.#report.counters.processed });
+    this.#prefetch.observe({ atMs: now, receiveMs: now - startedAt, finished: this.#report.counters.processed, wasIdle });
     this.#hunger.observe({ asked: room, got, held });
     if (got === room) this.#o.fleet.onFull?.();
     return got;

@@ -16,6 +16,19 @@ test("what is held beyond the slots lasts for one and a half receives, and for n
   assert.equal(after(0.02, 2), 0, "a slow handler: another worker could run what would wait here");
 });
 
+test("reckons with the rate of handlers while they have something to do, from the first batch on", () => {
+  const prefetch = new Prefetch("auto", 1_000);
+  prefetch.observe({ atMs: 100, receiveMs: 20, finished: 0, wasIdle: true });
+  assert.equal(prefetch.size, 0, "nobody knows yet");
+  // A batch of 400 in 10 ms, and then 20 ms of waiting for the next.
+  prefetch.observe({ atMs: 130, receiveMs: 20, finished: 400, wasIdle: true });
+  assert.equal(prefetch.size, 1_000);
+  const slow = new Prefetch("auto", 1_000);
+  slow.observe({ atMs: 100, receiveMs: 20, finished: 0, wasIdle: true });
+  slow.observe({ atMs: 1_120, receiveMs: 20, finished: 10, wasIdle: true });
+  assert.equal(slow.size, 0, "ten in a second");
+});
+
 test("a number that was set is what it is", () => {
   assert.equal(new Prefetch(7, 1_000).size, 7);
 });

@@ -12,8 +12,8 @@ const SPAN_MS = 20;
 export class Prefetch {
   readonly #fixed: number | undefined;
   readonly #max: number;
-  #perMs = 0;
-  #receiveMs = 0;
+  #perMs = Number.NaN;
+  #receiveMs = Number.NaN;
   #lastAt = Number.NaN;
   #lastFinished = 0;
 
@@ -24,13 +24,18 @@ export class Prefetch {
 
   get size(): number {
     if (this.#fixed !== undefined) return this.#fixed;
+    if (Number.isNaN(this.#perMs)) return 0;
     // One and a half round trips: a whole one is spent waiting, the half covers its variation.
     return Math.min(this.#max, Math.floor(this.#perMs * Math.max(this.#receiveMs * 1.5, SPAN_MS)));
   }
 
-  /** After each receive: how long it took, and how many messages had been finished by then in total. */
-  observe(o: { atMs: number; receiveMs: number; finished: number }): void {
-    const elapsed = o.atMs - this.#lastAt;
+  /**
+   * After each receive: how long it took, and how many messages had been finished by then in total.
+   *
+   * @param o.wasIdle - Nothing was held when it began: of what was finished, nothing was during its time.
+   */
+  observe(o: { atMs: number; receiveMs: number; finished: number; wasIdle?: boolean }): void {
+    const elapsed = o.atMs - this.#lastAt - (o.wasIdle === true ? o.receiveMs : 0);
     if (elapsed > 0) this.#perMs = smooth(this.#perMs, (o.finished - this.#lastFinished) / elapsed);
     this.#receiveMs = smooth(this.#receiveMs, o.receiveMs);
     this.#lastAt = o.atMs;
@@ -38,4 +43,4 @@ export class Prefetch {
   }
 }
 
-const smooth = (old: number, now: number): number => old * 0.5 + now * 0.5;
+const smooth = (old: number, now: number): number => (Number.isNaN(old) ? now : old * 0.5 + now * 0.5);
