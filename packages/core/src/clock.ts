@@ -68,7 +68,7 @@ export const systemClock: Clock = {
 export function createIdGenerator(clock: Clock, random: (bytes: number) => Buffer = randomBytes): () => string {
   let lastMs = 0;
   let sequence = 0;
-  // Minutes go by with the same upper half of the time.
+  // A minute goes by with the same upper part of the time.
   let upper = -1;
   let upperText = "";
   let tails = "";

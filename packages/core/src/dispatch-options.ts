@@ -45,9 +45,6 @@ export interface DispatchOptions {
 export type HandleOptions = Pick<DispatchOptions, "headers" | "metadata" | "stamps" | "bus">;
 
 /** Tells where a message went. */
-/** What most messages are dispatched with. */
-export const NO_OPTIONS: DispatchOptions = Object.freeze({});
-
 export interface DispatchReceipt {
   readonly messageId: string;
   /** Where it was sent; empty when it was handled in place for want of a route. */
@@ -59,6 +56,9 @@ export interface DispatchReceipt {
   /** It waits for the current handler to succeed: nothing was sent yet. */
   readonly held?: true;
 }
+
+/** What most messages are dispatched with. */
+export const NO_OPTIONS: DispatchOptions = Object.freeze({});
 
 export interface DispatchItem {
   readonly type: AnyMessageType;

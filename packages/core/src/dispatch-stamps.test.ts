@@ -19,6 +19,8 @@ test("leaves it to the transport whether a time is over: the clock of who dispat
 test("makes the stamps of a type without options once, unless they depend on the payload or the time", () => {
   assert.equal(toStamps(Note, { n: 1 }, NO_OPTIONS, 1), toStamps(Note, { n: 2 }, NO_OPTIONS, 2));
   assert.deepEqual(toStamps(Note, {}, {}, 1), toStamps(Note, {}, NO_OPTIONS, 1));
+  const [first] = toStamps(Note, {}, NO_OPTIONS, 1) as readonly { value: { queue: string } }[];
+  assert.throws(() => Object.assign(first?.value ?? {}, { queue: "other" }), TypeError);
   const Line = defineMessage("line", { partitionKey: (payload) => String((payload as { n: number }).n) });
   const Brief = defineMessage("brief", { expiresInMs: 10 });
   const last = (type: AnyMessageType, payload: unknown, now: number) => toStamps(type, payload, NO_OPTIONS, now).at(-1)?.value;

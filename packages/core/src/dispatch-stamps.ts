@@ -53,8 +53,15 @@ export function toStamps(type: AnyMessageType, payload: unknown, options: Dispat
   if (known !== undefined) return known;
   const stamps = makeStamps(type, payload, options, now);
   const { delayMs, expiresInMs, partitionKey: part, deduplicate: single } = type;
-  if (Object.isFrozen(type) && [delayMs, expiresInMs, part, single].every((option) => option === undefined)) constant.set(type, stamps);
+  if (Object.isFrozen(type) && [delayMs, expiresInMs, part, single].every((option) => option === undefined))
+    constant.set(type, frozen(stamps, type.stamps));
   return stamps;
+}
+
+/** Whoever changes one would change it for every later message. @param own - Of the application, which may change its own. */
+function frozen(stamps: readonly Stamp[], own: readonly Stamp[] = []): readonly Stamp[] {
+  for (const stamp of stamps) if (!own.includes(stamp)) Object.freeze(Object.freeze(stamp).value);
+  return Object.freeze(stamps);
 }
 
 function makeStamps(type: AnyMessageType, payload: unknown, options: DispatchOptions, now: number): Stamp[] {

@@ -24,16 +24,16 @@ interface Waiting<Item, Result> {
 }
 
 /**
- * Behind everything that this turn of the event loop still has to do: calls made side by side belong together. Ticks come
- * when no microtask is left, and microtasks when no tick is. `setImmediate` would look for events of sockets first.
+ * Behind everything that the event under way still has to do: calls made side by side belong together. Ticks come when no
+ * microtask is left, and microtasks when no tick is. `setImmediate` would look for other events first, whose messages find
+ * company anyway: they gather while this flush is under way.
  */
-const atEndOfTurn = (run: () => void): void => void Promise.resolve(run).then(process.nextTick);
+const atEndOfEvent = (run: () => void): void => void Promise.resolve(run).then(process.nextTick);
 
 /**
  * Makes few large operations of many small ones.
  *
- * When nothing is under way a flush begins at the end of the current turn of the event loop; while one is, items
- * gather for the next. Every caller's promise settles with the results of its own items.
+ * When nothing is under way a flush begins at the end of the current event; while one is, items gather for the next. Every caller's promise settles with the results of its own items.
  */
 export class Coalescer<Item, Result> {
   readonly #flush: (items: readonly Item[]) => Promise<readonly Result[]>;
@@ -79,7 +79,7 @@ export class Coalescer<Item, Result> {
     if (this.#flushing === 0) {
       if (this.#scheduled) return;
       this.#scheduled = true;
-      atEndOfTurn(this.#startScheduled);
+      atEndOfEvent(this.#startScheduled);
       return;
     }
     if (this.#waiting.length >= this.#options.maxItems) this.#start();

@@ -2,11 +2,12 @@
 export const FAILED_TRIGGER = "messenger_failed";
 
 /**
- * Names the queue of dead letters in a row at the moment when it becomes `failed`, as pg-boss makes it of what its own
- * tools give up; only then does anybody read it. In a row that is sent it would cost a look-up for its foreign key, which
- * a thousand messages in one call feel by a quarter of their time.
+ * Names the queue of dead letters in a row that comes in as `failed`: pg-boss takes what its own tools give up out of the
+ * table and puts it in again, and only then does anybody read it. In a row that is sent it would cost a look-up for its
+ * foreign key, which a thousand messages in one call feel by a quarter of their time.
  *
- * All in one statement of the simple protocol, which is one transaction.
+ * All in one statement of the simple protocol, which is one transaction. Its lock waits for whoever has written to the
+ * queue in a transaction that is still open, and everybody else waits behind it: set-up bounds that (`lock_timeout`).
  */
 export function failedTrigger(schema: string, name: string): string {
   const table = `${schema}.${name}`;
@@ -16,6 +17,6 @@ BEGIN
   RETURN NEW;
 END$$;
 DROP TRIGGER IF EXISTS ${FAILED_TRIGGER} ON ${table};
-CREATE TRIGGER ${FAILED_TRIGGER} BEFORE INSERT OR UPDATE OF state ON ${table}
+CREATE TRIGGER ${FAILED_TRIGGER} BEFORE INSERT ON ${table}
 FOR EACH ROW WHEN (NEW.state = 'failed' AND NEW.dead_letter IS NULL) EXECUTE FUNCTION ${schema}.${FAILED_TRIGGER}();`;
 }

@@ -81,7 +81,7 @@ export class PgBossSender {
   }
 
   async #send(all: readonly Prepared[], options: SendOptions): Promise<readonly SendResult[]> {
-    // Nothing is waited for without need: what is sent in one turn of the event loop goes out together.
+    // Nothing is waited for without need: what is sent in one event goes out together.
     const isAnyKeyed = all.some((each) => "row" in each && isKeyed(each.row));
     const mayMake = options.transaction === undefined && this.#input.joined() === undefined;
     const prepared = isAnyKeyed ? await this.#inTurn(() => this.#checkKeys(all, mayMake)) : all;

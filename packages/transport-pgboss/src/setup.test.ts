@@ -112,9 +112,18 @@ test("names the dead letters in each row where an older set-up made the queue, u
     return (await schema.query<{ dead: string | null }>("DELETE FROM $schema.job RETURNING dead_letter AS dead")).map(({ dead }) => dead);
   };
   assert.deepEqual(await named(), ["failed"]);
+  // A program that starts leaves it alone, while it makes what it cannot do without: its role may not alter the table.
+  const starting = await schema.open({ queues: ["alpha", "beta"] });
+  assert.deepEqual(await named(), ["failed"]);
+  assert.deepEqual(await starting.checkSetUp(), ['let rows of the queue "alpha" name their dead letters only when they fail']);
   const transport = await schema.open({ autoSetup: "defer", queues: ["alpha"] });
   assert.match((await transport.checkSetUp()).join(), /name their dead letters only when they fail/);
-  await transport.setUp();
+  const open = await schema.admin.connect();
+  await open.query(`BEGIN; INSERT INTO ${schema.name}.job (name) VALUES ('alpha')`);
+  assert.deepEqual(await transport.setUp(), [], "it does not fail for want of a lock, and keeps nobody waiting for long");
+  await open.query("ROLLBACK");
+  open.release();
+  assert.equal((await transport.setUp()).length, 1);
   assert.deepEqual(await named(), [null]);
 });
 

@@ -23,12 +23,19 @@ export interface Step {
   readonly sql: readonly string[];
   /** Absent: `sql` is run as it stands. */
   readonly run?: (boss: PgBoss) => Promise<void>;
+  /** The queue that it makes. */
+  readonly makes?: string;
+  /** An improvement of this queue whose lock would hold up everybody who uses it: for who asks for set-up, or makes the queue. */
+  readonly locks?: string;
 }
 
 /** Another process did the same at the same moment (object exists), or stood in the way for too long: look again. */
-const RACE_STATES = new Set(["42P07", "42710", "23505", "42P06", "55P03", "40P01", "XX000"]);
+const LOCK_NOT_AVAILABLE = "55P03";
+const RACE_STATES = new Set(["42P07", "42710", "23505", "42P06", LOCK_NOT_AVAILABLE, "40P01", "XX000"]);
 const TRIES = 10;
 const LOCK_POLL_MS = 50;
+/** Milliseconds for which everybody who uses a queue may be held up by an improvement of it, in one try. */
+const SHORT_LOCK_MS = 200;
 const LOCK_PATIENCE_MS = 120_000;
 
 /** Makes and checks everything in the database. What is there already is not touched. */
@@ -57,16 +64,22 @@ export class SetUp {
     }
   }
 
-  /** Does what is missing, and resolves with what that was. Safe from any number of processes at once. */
-  async run(queues: readonly string[]): Promise<readonly Step[]> {
-    const missing = await this.missing(queues);
+  /**
+   * Does what is missing, and resolves with what that was. Safe from any number of processes at once.
+   *
+   * @param o.unasked - By a program that starts, whose role may have no right to alter a table: what would hold up others
+   *   is left out.
+   */
+  async run(queues: readonly string[], o: { readonly unasked?: boolean } = {}): Promise<readonly Step[]> {
+    const missing = (await this.missing(queues)).filter((step) => o.unasked !== true || step.locks === undefined);
     if (missing.length === 0) return missing;
     const done: Step[] = [];
     for (let tries = 1; ; tries++) {
       try {
-        await this.#attempt(queues, done);
+        await this.#attempt(queues, done, o.unasked === true);
         return done;
       } catch (error) {
+        if (tries >= TRIES && (await this.#canWait(error, queues))) return done;
         if (tries >= TRIES || !RACE_STATES.has((error as { code?: string }).code ?? "")) throw toTransportError(error, "setting up");
         this.#logger.info({ err: error, tries }, "set-up met another process; looking again");
         await this.#pause(LOCK_POLL_MS * tries * (1 + this.#runtime.random()));
@@ -74,29 +87,40 @@ export class SetUp {
     }
   }
 
-  async #attempt(queues: readonly string[], done: Step[]): Promise<void> {
+  /** A transaction that stays open keeps an improvement from its lock, and nothing else is missing: no reason to fail. */
+  async #canWait(error: unknown, queues: readonly string[]): Promise<boolean> {
+    if ((error as { code?: string }).code !== LOCK_NOT_AVAILABLE) return false;
+    const missing = await this.missing(queues);
+    if (missing.some(({ locks }) => locks === undefined)) return false;
+    this.#logger.warn({ missing: missing.map(({ title }) => title) }, "left out, since others use the queue: run `symphony setup` again");
+    return true;
+  }
+
+  async #attempt(queues: readonly string[], done: Step[], unasked: boolean): Promise<void> {
     const config = this.#database.plainConfig([`lock_timeout=${this.#options.lockTimeoutMs}`]);
     const client = this.#database.client(config);
     client.on("error", (error) => this.#logger.debug({ err: error }, "the connection of set-up was lost"));
     await client.connect();
     try {
       await this.#lock(client);
-      await this.#runMissing(client, queues, done);
+      await this.#runMissing(client, queues, done, unasked);
     } finally {
       // The lock belongs to the session and ends with it.
       await this.#database.end(client);
     }
   }
 
-  async #runMissing(client: pg.Client, queues: readonly string[], done: Step[]): Promise<void> {
+  async #runMissing(client: pg.Client, queues: readonly string[], done: Step[], unasked: boolean): Promise<void> {
     const { schema } = this.#options;
+    const isWanted = ({ locks }: Step): boolean => !unasked || locks === undefined || done.some(({ makes }) => makes === locks);
+    const find = async () => (await this.#plan(await readSchemaState(client, schema, this.#names(queues)), queues)).filter(isWanted);
     const db = { executeSql: (text: string, values?: unknown[]) => client.query(text, values) };
     const boss = await createBoss({ db, schema, backend: this.#database.facts.backend, migrate: true, logger: this.#logger });
     let started = false;
     try {
       // A queue that is made brings steps of its own, which only its table can tell: look until nothing is missing.
       for (let round = 0; round < 4; round++) {
-        const steps = await this.#plan(await readSchemaState(client, schema, this.#names(queues)), queues);
+        const steps = await find();
         if (steps.length === 0) return;
         if (!started) {
           await boss.start();
@@ -111,7 +135,7 @@ export class SetUp {
     } finally {
       await boss.stop({ graceful: false, close: false });
     }
-    const left = await this.#plan(await readSchemaState(client, schema, this.#names(queues)), queues);
+    const left = await find();
     if (left.length > 0) throw new TransportError("TRANSPORT_FAILED", `set-up cannot do: ${left.map((step) => step.title).join("; ")}`);
   }
 
@@ -138,6 +162,7 @@ export class SetUp {
     const options = queueOptions(name, this.#options);
     return {
       kind: "queue",
+      makes: name,
       title: `create the queue "${name}"`,
       sql: [`SELECT ${this.#options.schema}.create_queue(${pg.escapeLiteral(name)}, ${pg.escapeLiteral(JSON.stringify(options))}::jsonb)`],
       run: (boss) => boss.createQueue(name, options),
@@ -176,8 +201,9 @@ export class SetUp {
     if (!found.namesDeadLetters && wanted.deadLetter !== undefined && hasFunctions(this.#database.facts)) {
       steps.push({
         kind: "care",
+        locks: found.name,
         title: `let rows of the queue "${found.name}" name their dead letters only when they fail`,
-        sql: [failedTrigger(schema, found.table)],
+        sql: [`SET LOCAL lock_timeout = ${SHORT_LOCK_MS};\n${failedTrigger(schema, found.table)}`],
       });
     }
     if (!found.cured) steps.push(cureStep(table, found.name));

@@ -197,7 +197,7 @@ class Opened extends Controlled implements PgBossTransport {
   async prepare(): Promise<void> {
     const { autoSetup, schema } = this.#options;
     if (autoSetup === "defer") return;
-    if (autoSetup) await this.setUp();
+    if (autoSetup) await this.#setUp.run([...this.#names], { unasked: true });
     else {
       const missing = await this.#setUp.missing([...this.#names]);
       if (missing.some((step) => step.kind !== "care")) throw missingError(schema, missing);

@@ -11,7 +11,7 @@ export interface WorkerRun {
    * Registers the worker, consumes, and resolves with the reason when nothing of it runs any more. Waits for a store
    * that is away.
    *
-   * @throws {ConfigError} `CONFIG_INVALID` when a thread cannot load the configuration.
+   * @throws {ConfigError} `CONFIG_INVALID` when the first thread cannot load the configuration.
    * @throws {TransportError} when a transport cannot be consumed at all.
    */
   start(): Promise<StopReason>;

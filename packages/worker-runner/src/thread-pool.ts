@@ -25,7 +25,8 @@ export type { ThreadPoolOptions } from "./thread-options.ts";
 export interface ThreadPool extends Executor {
   /**
    * Resolves when the first thread has loaded the configuration. The others load it from then on: they would share the
-   * cores with it, and it would be ready as late as they are.
+   * cores with it, and it would be ready as late as they are. What is given to the pool before they are there waits for
+   * them, for as long as that takes. One of them that cannot load it is tried again and again, and the log says so.
    *
    * @throws {ConfigError} `CONFIG_INVALID` when it could not.
    */

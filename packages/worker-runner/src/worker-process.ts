@@ -119,7 +119,7 @@ export class WorkerProcess {
   /**
    * Resolves when a thread of each transport has loaded the configuration.
    *
-   * @throws {ConfigError} `CONFIG_INVALID` when one could not.
+   * @throws {ConfigError} `CONFIG_INVALID` when the first one could not.
    */
   async ready(): Promise<void> {
     await Promise.all([...this.#lines.values()].map(({ pool }) => pool?.ready()));

@@ -133,6 +133,7 @@ async function judgeKills(arena: Arena, kills: readonly Kill[], restMs: number):
   arena.require(verdict.accepted >= kills.length * PER_KILL, `only ${verdict.accepted} messages for ${kills.length} kills`);
   arena.require(foreign.length === 0, `${foreign.length} messages ran again that were not in flight of a killed process`);
   arena.require(quantile(back, 0.99) <= 500, `work back p99 ${round(quantile(back, 0.99))} ms, allowed are 500`);
+  arena.require(restMs <= REPLACED_MS, `a replacement at rest took ${round(restMs)} ms, allowed are ${REPLACED_MS}`);
   const allowed = Math.max(REPLACED_MS, REPLACED_TO_REST * restMs);
   arena.require(quantile(replaced, 0.95) <= allowed, `replaced p95 ${round(quantile(replaced, 0.95))} ms, allowed are ${round(allowed)}`);
   return {
