@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { waitFor } from "@symphony/core/testing";
 import { project } from "./testing/project.ts";
 import { run } from "./testing/symphony.ts";
 import { type FailedRow, workerProject } from "./testing/worker-project.ts";
@@ -126,4 +127,20 @@ test("a database without the tables exits 78 where they may not be made", async 
   const { code, err } = await run(t, ["status"], { directory, environment: { DATABASE_URL: `${database.url}?autoSetup=false` } });
   assert.equal(code, 78, err);
   assert.match(err, /symphony setup/);
+});
+
+test("set-up says what it left out for want of a lock, and does it when it is run again", async (t) => {
+  const { run, database } = await workerProject(t);
+  assert.equal((await run(["setup"])).code, 0);
+  await database.query("DROP FUNCTION symphony.messenger_failed CASCADE");
+  const held = database.query("BEGIN; LOCK TABLE symphony.job IN ROW EXCLUSIVE MODE; SELECT pg_sleep(120)").catch(() => undefined);
+  const holder = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+  await waitFor(async () => (await database.query(`SELECT 1 ${holder}`)).length > 0, { what: "the lock" });
+  const without = await run(["setup"]);
+  assert.equal(without.code, 0, without.err);
+  assert.match(without.out, /left out, run this again: let rows of the queue "default" name their dead letters/);
+  await database.query(`SELECT pg_terminate_backend(pid) ${holder}`);
+  await held;
+  assert.match((await run(["setup"])).out, /^ {2}let rows of the queue "default"/m);
+  assert.match((await run(["setup"])).out, /up to date/);
 });

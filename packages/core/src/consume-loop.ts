@@ -12,7 +12,7 @@ import { Prefetch } from "./prefetch.ts";
 import { QueueOrder } from "./queue-order.ts";
 import { receive } from "./receive.ts";
 import { RejectionWriter } from "./rejection-writer.ts";
-import { type Listed, Roster } from "./roster.ts";
+import { Roster } from "./roster.ts";
 import { Settler } from "./settle.ts";
 import { StorePause } from "./store-pause.ts";
 import { isSuspect } from "./suspects.ts";
@@ -20,7 +20,7 @@ import { OPERATIONS } from "./telemetry/names.ts";
 import type { ProcessSpan } from "./telemetry/process-span.ts";
 import { Tracing } from "./telemetry/tracing.ts";
 import type { Received } from "./transport.ts";
-import { type Waiting, WaitingList } from "./waiting-list.ts";
+import { type Begun, type Waiting, WaitingList } from "./waiting-list.ts";
 import type { ParsedWorkerOptions } from "./worker-options.ts";
 import type { WorkerReport } from "./worker-report.ts";
 import { afterMicrotasks, Batch, Gate, WakeUps } from "./worker-state.ts";
@@ -34,15 +34,6 @@ export interface ConsumeLoopInput {
   readonly workerId: string;
   /** Called once when the loop finds that it should end. */
   readonly onFinished: (reason: StopReason) => void;
-}
-
-/** A message that is being handled. */
-interface Begun extends Listed {
-  readonly received: Received;
-  readonly batch: Batch;
-  /** Monotonic. */
-  readonly startedAt: number;
-  span: ProcessSpan | undefined;
 }
 
 /**
@@ -283,12 +274,14 @@ export class ConsumeLoop {
     const call = { room, workerId: this.#workerId, queues: this.#order.next(), only: this.#order.only, notified };
     const receiving = receive(this.#o, this.settler, this.#report.metrics, call).finally(() => (this.#asked -= room));
     const { messages, startedAt, endedAt: now } = await receiving;
-    const { held, length: got } = { held: this.held, length: messages.length };
+    const { held } = this;
+    const { length: got } = messages;
     this.#tracing?.received(messages, startedAt, now);
     this.#report.emit("running", { isIdle: got === 0 });
     if (got > 0) this.#accept(messages, got === room);
     // What is only counted comes after the start of the handlers.
-    this.#report.received({ messages, queue: this.#order.only, receiveMs: now - startedAt });
+    this.#report.metrics.consumed(messages);
+    this.#report.counters.polled();
     this.#prefetch.observe({ atMs: now, receiveMs: now - startedAt, finished: this.#report.counters.processed, wasIdle });
     this.#hunger.observe({ asked: room, got, held });
     if (got === room) this.#o.fleet.onFull?.();

@@ -40,7 +40,7 @@ const KNOWN = new Set<string>([
 const MAX_KEY_CHARS = 255;
 
 /** Of types whose every message without options has the same stamps. */
-const constant = new WeakMap<AnyMessageType, readonly Stamp[]>();
+const constantStamps = new WeakMap<AnyMessageType, readonly Stamp[]>();
 
 /**
  * Dispatch options and the message type's defaults as stamps.
@@ -49,12 +49,12 @@ const constant = new WeakMap<AnyMessageType, readonly Stamp[]>();
  */
 export function toStamps(type: AnyMessageType, payload: unknown, options: DispatchOptions, now: number): readonly Stamp[] {
   if (options !== NO_OPTIONS) return makeStamps(type, payload, options, now);
-  const known = constant.get(type);
+  const known = constantStamps.get(type);
   if (known !== undefined) return known;
   const stamps = makeStamps(type, payload, options, now);
   const { delayMs, expiresInMs, partitionKey: part, deduplicate: single } = type;
   if (Object.isFrozen(type) && [delayMs, expiresInMs, part, single].every((option) => option === undefined))
-    constant.set(type, frozen(stamps, type.stamps));
+    constantStamps.set(type, frozen(stamps, type.stamps));
   return stamps;
 }
 

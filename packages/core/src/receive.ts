@@ -26,7 +26,7 @@ export interface ReceiveAnswer {
   readonly endedAt: number;
 }
 
-/** One receive, of which only a failure is counted here; what waits to be acknowledged rides with it. Throws what the transport throws. */
+/** One receive, measured; what waits to be acknowledged rides with it. Throws what the transport throws. */
 export async function receive(
   { transport, runtime, stopWhenEmpty }: ParsedWorkerOptions,
   settler: Settler,
@@ -41,7 +41,9 @@ export async function receive(
     // Who ends when there is nothing must be told the whole truth.
     const hint = notified.length === 0 || stopWhenEmpty ? {} : { notified };
     const messages = await transport.receive(room, { workerId, ...chosen, ...hint, acknowledge, onSettled: ride.settled });
-    return { messages, startedAt, endedAt: runtime.clock.monotonic() };
+    const endedAt = runtime.clock.monotonic();
+    metrics.operation(OPERATIONS.receive, endedAt - startedAt, { queue: only });
+    return { messages, startedAt, endedAt };
   } catch (error) {
     metrics.operation(OPERATIONS.receive, runtime.clock.monotonic() - startedAt, { queue: only, error });
     throw error;

@@ -1,3 +1,5 @@
+import type { Listed } from "./roster.ts";
+import type { ProcessSpan } from "./telemetry/process-span.ts";
 import type { Received } from "./transport.ts";
 import type { Batch } from "./worker-state.ts";
 
@@ -5,6 +7,13 @@ export interface Waiting {
   readonly received: Received;
   /** With which it came. */
   readonly batch: Batch;
+}
+
+/** A message that is being handled. */
+export interface Begun extends Waiting, Listed {
+  /** Monotonic. */
+  readonly startedAt: number;
+  span: ProcessSpan | undefined;
 }
 
 /** Places that are worth tidying up. */

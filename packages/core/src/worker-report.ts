@@ -6,7 +6,6 @@ import type { Outcome } from "./execute.ts";
 import type { Logger } from "./logger.ts";
 import { attemptOf } from "./stamps.ts";
 import type { MessageMetrics } from "./telemetry/message-metrics.ts";
-import { OPERATIONS } from "./telemetry/names.ts";
 import type { ProcessSpan } from "./telemetry/process-span.ts";
 import type { Receipt, Received } from "./transport.ts";
 import type { WorkerCounters } from "./worker-state.ts";
@@ -49,13 +48,6 @@ export class WorkerReport {
     this.lastError = record.message;
     this.#logger.error({ err: record }, "worker error");
     this.emit("error", { error: record });
-  }
-
-  /** A receive was answered. @param o.queue - The only one that was asked for. */
-  received(o: { messages: readonly Received[]; queue: string | undefined; receiveMs: number }): void {
-    this.metrics.operation(OPERATIONS.receive, o.receiveMs, { queue: o.queue });
-    this.metrics.consumed(o.messages);
-    this.counters.polled();
   }
 
   /** @param o.span - For log lines: where its trace is found. */

@@ -1,4 +1,4 @@
-import type { Runtime } from "@symphony/core";
+import { afterMicrotasks, type Runtime } from "@symphony/core";
 
 export interface CoalescerOptions {
   readonly maxItems: number;
@@ -24,16 +24,10 @@ interface Waiting<Item, Result> {
 }
 
 /**
- * Behind everything that the event under way still has to do: calls made side by side belong together. Ticks come when no
- * microtask is left, and microtasks when no tick is. `setImmediate` would look for other events first, whose messages find
- * company anyway: they gather while this flush is under way.
- */
-const atEndOfEvent = (run: () => void): void => void Promise.resolve(run).then(process.nextTick);
-
-/**
  * Makes few large operations of many small ones.
  *
- * When nothing is under way a flush begins at the end of the current event; while one is, items gather for the next. Every caller's promise settles with the results of its own items.
+ * When nothing is under way a flush begins at the end of the current event; while one is, items gather for the next. Every
+ * caller's promise settles with the results of its own items.
  */
 export class Coalescer<Item, Result> {
   readonly #flush: (items: readonly Item[]) => Promise<readonly Result[]>;
@@ -79,7 +73,8 @@ export class Coalescer<Item, Result> {
     if (this.#flushing === 0) {
       if (this.#scheduled) return;
       this.#scheduled = true;
-      atEndOfEvent(this.#startScheduled);
+      // Calls made side by side belong together. What other events bring meanwhile gathers behind this flush.
+      afterMicrotasks(this.#startScheduled);
       return;
     }
     if (this.#waiting.length >= this.#options.maxItems) this.#start();

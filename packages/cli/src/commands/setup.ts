@@ -1,3 +1,4 @@
+import type { Messenger } from "@symphony/core";
 import { defineCommand, toggle } from "../command.ts";
 import { print } from "../output.ts";
 import { openSession, withMessenger, withoutAutoSetup } from "../session.ts";
@@ -13,11 +14,17 @@ export const setup = defineCommand({
   async run(io, flags) {
     const dryRun = flags["dry-run"];
     const session = await openSession(io, flags);
-    const steps = await withMessenger(session, (messenger) => messenger.setUp({ dryRun }), withoutAutoSetup(session.loaded.config));
+    // What others kept it from doing is still missing afterwards.
+    const work = async (messenger: Messenger) => {
+      const steps = await messenger.setUp({ dryRun });
+      return { steps, left: dryRun ? {} : await messenger.setUp({ dryRun: true }) };
+    };
+    const { steps, left } = await withMessenger(session, work, withoutAutoSetup(session.loaded.config));
     print(io, flags.json === true, { success: true, dryRun, transports: steps }, () => {
       const blocks = Object.entries(steps).map(([name, done]) => {
         if (dryRun) return [`-- ${name}: ${done.length === 0 ? "nothing to do" : ""}`.trimEnd(), ...done].join("\n");
-        return done.length === 0 ? `${name}: up to date` : [`${name}:`, ...done.map((step) => `  ${firstLine(step)}`)].join("\n");
+        const lines = [...done.map(firstLine), ...(left[name] ?? []).map((step) => `left out, run this again: ${firstLine(step)}`)];
+        return lines.length === 0 ? `${name}: up to date` : [`${name}:`, ...lines.map((line) => `  ${line}`)].join("\n");
       });
       return blocks.join("\n");
     });
