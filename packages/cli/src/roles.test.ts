@@ -80,6 +80,8 @@ test("a role that may only read and write rows runs everything, when another one
   await symphony("queue", "resume", "default");
   await symphony("schedule", "pause", "nightly");
   await symphony("status");
+  const [rights] = await database.query(`SELECT has_sequence_privilege('${role}', 'symphony.messenger_flush', 'UPDATE') AS flush`);
+  assert.deepEqual(rights, { flush: true }, "its messages would be picked up later than others'");
   const create = database.query(`SET ROLE ${role}; CREATE TABLE symphony.mine ()`);
   await assert.rejects(create, /permission denied for schema symphony/);
 });

@@ -1,5 +1,6 @@
 import { MessengerError, type SendResult, TransportError } from "@symphony/core";
-import type { Call, Queryable } from "./connection.ts";
+import type { Queryable } from "./connection.ts";
+import type { Word } from "./notifier.ts";
 import type { OutgoingRow } from "./row-codec.ts";
 
 /** What became of a row that was not stored, as `compareRows` tells it. */
@@ -18,12 +19,14 @@ export interface RowStore {
    * Stores rows that, as nearly all do, have new ids, no keys and a queue that exists; false: it stored none, and the
    * other ways must be tried.
    *
-   * @param behind - Sent after them on the same connection, not waited for.
+   * They may be received before this resolves.
+   *
+   * @param word - Said when they can be received, not waited for.
    */
-  insertNew(rows: readonly OutgoingRow[], behind?: Call): Promise<boolean>;
+  insertNew(rows: readonly OutgoingRow[], word?: Word): Promise<boolean>;
   /** Stores rows that do not exist; resolves with the ids of those it stored. */
   insert(rows: readonly OutgoingRow[], on?: Queryable): Promise<ReadonlySet<string>>;
-  /** One answer per row. */
+  /** One answer per row. What it finds is durable. */
   compare(rows: readonly OutgoingRow[], on?: Queryable): Promise<readonly Comparison[]>;
   /** Gives the rows of keys whose window is over to new messages; resolves with the ids for which it did. */
   revive(rows: readonly OutgoingRow[], on?: Queryable): Promise<ReadonlySet<string>>;

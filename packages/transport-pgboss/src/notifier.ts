@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Logger, Runtime } from "@symphony/core";
 import type { AdaptedTransaction } from "./caller-transaction.ts";
-import type { Call, Database, Queryable } from "./connection.ts";
+import type { Database, Queryable } from "./connection.ts";
 import { NOTIFY, NOTIFY_IN_TRANSACTION } from "./statements.ts";
 
 /** At most one NOTIFY in so many milliseconds: PostgreSQL lets the commits of notifying transactions pass one by one. */
@@ -14,6 +14,12 @@ const SEPARATOR = ",";
 export const channelOf = (schema: string): string => `symphony_${createHash("sha224").update(schema).digest("hex").slice(0, 24)}`;
 
 export const queuesIn = (payload: string): string[] => payload.split(SEPARATOR).filter((queue) => queue !== "");
+
+/** What tells listeners that queues have something to do. */
+export interface Word {
+  readonly channel: string;
+  readonly payload: string;
+}
 
 /** Says which queues have something to do: coalesced, after the commit, on a connection that no message waits for. */
 export class Notifier {
@@ -45,16 +51,16 @@ export class Notifier {
   }
 
   /**
-   * What the caller is to send right behind the statement that gives these queues something to do, so that listeners hear
-   * of it a round trip earlier; undefined: call `notify` when that one is done.
+   * What the caller is to say with the statement that gives these queues something to do, or right behind it, so that
+   * listeners hear of it a round trip earlier; undefined: call `notify` when that one is done.
    */
-  behind(queues: readonly string[]): Call | undefined {
+  word(queues: readonly string[]): Word | undefined {
     if (!this.#enabled || queues.length === 0 || this.#scheduled || this.#sending !== undefined) return undefined;
     const now = this.#runtime.clock.monotonic();
     const [payload, ...more] = payloads(queues);
     if (now - this.#lastAt < NOTIFY_EVERY_MS || payload === undefined || more.length > 0) return undefined;
     this.#lastAt = now;
-    return { sql: NOTIFY, values: [this.#channel, payload] };
+    return { channel: this.#channel, payload };
   }
 
   #add(queues: Iterable<string>): void {

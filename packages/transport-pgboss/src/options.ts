@@ -20,11 +20,11 @@ const optionsSchema = object({
   /** Connections for sending, receiving and settling. Beats, LISTEN and transactions of handlers have their own, opened when needed. */
   poolSize: integer({ min: 1, max: 100, default: 3 }),
   autoSetup,
-  /** Wake idle workers with NOTIFY after a commit. Without it they find messages by polling. */
+  /** Wake idle workers with NOTIFY. Without it they find messages by polling. */
   notify: boolean({ default: true }),
   /**
    * Durability of claims and acknowledgements. With "off" a crash of the server can undo acknowledgements that a living
-   * worker has forgotten: their messages stay in flight until it ends. Sending is always durable, and `claim_few` never is.
+   * worker has forgotten: their messages stay in flight until it ends. What is accepted is always durable, and `claim_few` never is.
    */
   synchronousCommit: oneOf(["off", "local", "on"], { default: "on" }),
   /** "portable" uses nothing but pg-boss's public API; "auto" the fast statements where they are known to fit. */

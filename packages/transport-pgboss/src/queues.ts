@@ -3,6 +3,7 @@ import { type Runtime, TransportError } from "@symphony/core";
 import { type Database, type Statement, statement } from "./connection.ts";
 import { FAILED_TRIGGER } from "./failed-trigger.ts";
 import { KEYED_TRIGGER } from "./keyed-queues.ts";
+import { FLUSH_SEQUENCE } from "./statements.ts";
 
 /** Version of pg-boss's tables that the fast statements were written against (pg-boss 12.35.0). */
 export const FAST_PATH_SCHEMA_VERSION = 43;
@@ -18,6 +19,8 @@ export interface QueueInfo {
   readonly keyed: boolean;
   /** Has the trigger that names the queue of dead letters in a row that fails. */
   readonly namesDeadLetters: boolean;
+  /** The sequence of `flush` is there, and ours to set. */
+  readonly hasFlush: boolean;
 }
 
 /** Milliseconds until queues that others made are seen by a worker that takes from all; every process of an idle fleet asks. */
@@ -47,7 +50,8 @@ export class QueueDirectory {
       `EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgrelid = to_regclass('${schema}.' || table_name) AND t.tgname = '${trigger}')`;
     this.#select = statement(
       "queues",
-      `SELECT name, table_name, policy, partition, ${has(KEYED_TRIGGER)}, ${has(FAILED_TRIGGER)}
+      `SELECT name, table_name, policy, partition, ${has(KEYED_TRIGGER)}, ${has(FAILED_TRIGGER)},
+         coalesce(has_sequence_privilege(to_regclass('${schema}.${FLUSH_SEQUENCE}'), 'UPDATE'), false)
        FROM ${schema}.queue WHERE left(name, 2) <> '__' ORDER BY name`,
     );
   }
@@ -102,8 +106,9 @@ export class QueueDirectory {
     const rows = await this.#database.run(this.#select, [], "reading the queues");
     this.#queues = new Map(
       rows.map((row) => {
-        const [name, table, policy, partitioned, keyed, namesDeadLetters] = row as [string, string, string, boolean, boolean, boolean];
-        const found: QueueInfo = { name, table, policy, partitioned, keyed, namesDeadLetters };
+        const [name, table, policy, ...facts] = row as [string, string, string, ...boolean[]];
+        const [partitioned = false, keyed = false, namesDeadLetters = false, hasFlush = false] = facts;
+        const found: QueueInfo = { name, table, policy, partitioned, keyed, namesDeadLetters, hasFlush };
         const before = this.#queues.get(name);
         // The same object as long as nothing changed: callers hold it across refreshes.
         return [name, before !== undefined && isDeepStrictEqual(before, found) ? before : found];

@@ -41,7 +41,7 @@ async function clear(): Promise<void> {
 
 async function queueOf(name: string): Promise<QueueInfo> {
   const [row] = await schema.query<{ table: string }>("SELECT table_name AS table FROM $schema.queue WHERE name = $1", [name]);
-  return { name, table: row?.table ?? "", policy: "standard", partitioned: true, keyed: false, namesDeadLetters: true };
+  return { name, table: row?.table ?? "", policy: "standard", partitioned: true, keyed: false, namesDeadLetters: true, hasFlush: true };
 }
 
 test("reads as many pages as there are messages to work on, whatever else is there, by plans from when nothing was", async (t) => {

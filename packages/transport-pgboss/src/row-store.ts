@@ -1,9 +1,16 @@
-import type { Database, Statement } from "./connection.ts";
+import type { Behind, Database, Statement } from "./connection.ts";
 import { isSurprise } from "./driver-errors.ts";
 import type { Comparison, RowStore } from "./inserter.ts";
+import type { Word } from "./notifier.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
 import { isKeyed, type OutgoingRow } from "./row-codec.ts";
-import { compareRows, insertNewRow, insertNewRows, insertRows, RECORD_SEPARATOR, reviveRows } from "./statements.ts";
+import { compareRows, flush, insertNewRow, insertNewRows, insertRows, NOTIFY, RECORD_SEPARATOR, reviveRows } from "./statements.ts";
+
+/**
+ * Rows in one insert that may be received while their commit waits for the disk: as many as a worker claims in a hurry. The
+ * commit that makes them durable is one more, which larger inserts would feel, and of those each message waits for others.
+ */
+const EARLY_ROWS = 8;
 
 /** Rows by our own statements: one round trip and one commit for messages of any queues. */
 export function createFastRowStore(database: Database, schema: string, queues: QueueDirectory): RowStore {
@@ -13,18 +20,22 @@ export function createFastRowStore(database: Database, schema: string, queues: Q
   const insertKeyed = insertRows(schema, true);
   const compare = compareRows(schema);
   const revive = reviveRows(schema);
+  const flushed = flush(schema);
   const ids = (rows: readonly (readonly unknown[])[]): ReadonlySet<string> => new Set(rows.map((row) => row[0] as string));
   return {
-    insertNew: async (rows, behind) => {
+    insertNew: async (rows, word) => {
       const name = rows[0]?.name ?? "";
       if (!rows.every((row) => isOrdinary(row, name))) return false;
       const queue = queues.peek(name) ?? (await queues.find(name));
       if (queue === undefined) return false;
+      const early = word !== undefined && queue.hasFlush && rows.length <= EARLY_ROWS ? word : undefined;
       const [first, ...others] = rows as readonly [OutgoingRow, ...OutgoingRow[]];
       const call =
         others.length === 0 && first.at === null
           ? { sql: insertOne(queue), values: [first.id, first.data, `${first.priority}`, `${first.delay}`] }
           : { sql: insertNew(queue), values: newRows(name, first, others) };
+      if (queue.hasFlush) call.values.push(early?.channel ?? null, early?.payload ?? null);
+      const behind = early === undefined ? notification(word) : { sql: flushed, values: [], awaited: true };
       try {
         return (await database.change(call, sending(rows), behind)) === rows.length;
       } catch (error) {
@@ -34,9 +45,17 @@ export function createFastRowStore(database: Database, schema: string, queues: Q
     },
     insert: async (rows, on) => ids(await database.run(rows.some(isKeyed) ? insertKeyed : insert, [recordset(rows)], sending(rows), on)),
     revive: async (rows, on) => ids(await database.run(revive, [recordset(rows)], sending(rows), on)),
-    compare: async (rows, on) => comparisons(rows, await database.run(compare, [recordset(rows)], sending(rows), on)),
+    compare: async (rows, on) => {
+      const found = comparisons(rows, await database.run(compare, [recordset(rows)], sending(rows), on));
+      // What is there may have been stored a moment ago by a sender that still waits for the disk.
+      if (rows.some((row) => queues.peek(row.name)?.hasFlush)) await database.run(flushed, [], sending(rows), on);
+      return found;
+    },
   };
 }
+
+const notification = (word: Word | undefined): Behind | undefined =>
+  word === undefined ? undefined : { sql: NOTIFY, values: [word.channel, word.payload], awaited: false };
 
 function perQueue(make: (queue: QueueInfo) => Statement): (queue: QueueInfo) => Statement {
   const made = new WeakMap<QueueInfo, Statement>();

@@ -3,6 +3,7 @@ import { FAILED_TRIGGER } from "./failed-trigger.ts";
 import { FORGET_AUDIT } from "./forget-audit.ts";
 import { KEYED_TRIGGER } from "./keyed-queues.ts";
 import { OWN_TABLES } from "./queue-layout.ts";
+import { FLUSH_SEQUENCE } from "./statements.ts";
 
 /** What set-up finds of one queue. */
 export interface QueueState {
@@ -31,12 +32,15 @@ export interface SchemaState {
   readonly missingTables: readonly string[];
   /** The function that forgets old records of actions is not there. */
   readonly lacksForgetting: boolean;
+  /** The sequence of `flush` is not there, and this role may make it. */
+  readonly lacksFlush: boolean;
   readonly queues: ReadonlyMap<string, QueueState>;
 }
 
 const TABLES = `SELECT to_regclass($1 || '.version') IS NOT NULL AS boss,
   ARRAY (SELECT name FROM unnest($2::text[]) AS t(name) WHERE to_regclass($1 || '.' || name) IS NULL) AS missing,
-  to_regprocedure($1 || '.${FORGET_AUDIT}()') IS NULL AS lacks`;
+  to_regprocedure($1 || '.${FORGET_AUDIT}()') IS NULL AS lacks,
+  to_regclass($1 || '.${FLUSH_SEQUENCE}') IS NULL AND coalesce(has_schema_privilege(to_regnamespace($1)::oid, 'CREATE'), true) AS lacks_flush`;
 
 /** Catalogues only: no lock that anybody could feel, no table of messages read. */
 const queuesSql = (schema: string): string => `
@@ -70,12 +74,13 @@ interface QueueRow {
 
 export async function readSchemaState(client: pg.ClientBase | pg.Pool, schema: string, names: readonly string[]): Promise<SchemaState> {
   const own = Object.keys(OWN_TABLES);
-  const { rows } = await client.query<{ boss: boolean; missing: string[]; lacks: boolean }>(TABLES, [schema, own]);
+  const { rows } = await client.query<{ boss: boolean; missing: string[]; lacks: boolean; lacks_flush: boolean }>(TABLES, [schema, own]);
   const [found] = rows;
   const none: SchemaState = {
     version: null,
     missingTables: found?.missing ?? own,
     lacksForgetting: found?.lacks ?? true,
+    lacksFlush: found?.lacks_flush ?? true,
     queues: new Map(),
   };
   if (found?.boss !== true) return none;

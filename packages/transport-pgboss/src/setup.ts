@@ -13,7 +13,7 @@ import { KEYED_INDEXES, keyedTriggers } from "./keyed-queues.ts";
 import type { PgBossOptions } from "./options.ts";
 import { indexes, OWN_TABLES, queueOptions, STORAGE } from "./queue-layout.ts";
 import { type QueueState, readSchemaState, type SchemaState } from "./schema-state.ts";
-import { BUNDLE_TABLE } from "./statements.ts";
+import { BUNDLE_TABLE, FLUSH_SEQUENCE } from "./statements.ts";
 
 /** One thing that is missing. */
 export interface Step {
@@ -150,6 +150,7 @@ export class SetUp {
     else if (state.version > BOSS_SCHEMA_VERSION) throw schemaMismatch(schema, state.version);
     for (const name of state.missingTables) steps.push(tableStep(schema, name, OWN_TABLES[name] ?? ""));
     if (state.lacksForgetting && hasFunctions(this.#database.facts)) steps.push(forgettingStep(schema));
+    if (state.lacksFlush && hasFunctions(this.#database.facts)) steps.push(flushStep(schema));
     // The dead-letter queue comes first: the others refer to it.
     for (const name of this.#names(queues)) {
       const found = state.queues.get(name);
@@ -308,6 +309,13 @@ const forgettingStep = (schema: string): Step => ({
   kind: "care",
   title: "create the function that forgets old records of actions",
   sql: [forgetAuditFunction(schema)],
+});
+
+/** Takes no lock that anybody could feel. */
+const flushStep = (schema: string): Step => ({
+  kind: "care",
+  title: `create the sequence ${FLUSH_SEQUENCE}, by which a message is picked up while its commit still waits for the disk`,
+  sql: [`CREATE SEQUENCE IF NOT EXISTS ${schema}.${FLUSH_SEQUENCE}`],
 });
 
 /**

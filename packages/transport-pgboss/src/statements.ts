@@ -79,6 +79,7 @@ const newOptions = (queue: QueueInfo): readonly string[] => (queue.namesDeadLett
  */
 export function insertNewRows(schema: string, queue: QueueInfo): Statement {
   const options = newOptions(queue);
+  const told = queue.hasFlush ? ` AND ${visibleAtOnce("$7", "$8")}` : "";
   return statement(
     "insert_new",
     `INSERT INTO ${table(schema, queue)} (id, name, data, priority, start_after, created_on, keep_until, ${options.join(", ")})
@@ -87,7 +88,7 @@ export function insertNewRows(schema: string, queue: QueueInfo): Statement {
        SELECT x.*, ${DUE} AS due
        FROM unnest($2::uuid[], string_to_array($3::text, ${SEPARATOR}), $4::int[], $5::float8[], $6::float8[])
          WITH ORDINALITY AS x(id, record, priority, delay, at, i)) j
-     WHERE q.name = $1::text
+     WHERE q.name = $1::text${told}
      ORDER BY j.i`,
   );
 }
@@ -98,14 +99,29 @@ export function insertNewRows(schema: string, queue: QueueInfo): Statement {
  */
 export function insertNewRow(schema: string, queue: QueueInfo): Statement {
   const options = newOptions(queue);
+  const told = queue.hasFlush ? ` AND ${visibleAtOnce("$5", "$6")}` : "";
   return statement(
     "insert_one",
     `INSERT INTO ${table(schema, queue)} (id, name, data, priority, start_after, created_on, keep_until, ${options.join(", ")})
      SELECT $1::uuid, q.name, $2::text::jsonb, $3::int, j.due, j.due, j.due + q.retention_seconds * interval '1 s', ${columnsOf("q", options)}
      FROM ${schema}.queue q CROSS JOIN (SELECT now() + $4::float8 * interval '1 ms' AS due) j
-     WHERE q.name = ${pg.escapeLiteral(queue.name)}`,
+     WHERE q.name = ${pg.escapeLiteral(queue.name)}${told}`,
   );
 }
+
+/**
+ * With a channel and a payload, not null: commits without waiting for the disk, and tells listeners with this very commit,
+ * so that a worker begins while the disk still writes. Nothing is accepted before `flush` has run behind it. Without: as the
+ * session commits. Notifying commits pass one by one, but none of these waits for anything meanwhile.
+ */
+const visibleAtOnce = (channel: string, payload: string): string =>
+  `(SELECT CASE WHEN ${channel}::text IS NULL THEN '' ELSE ${setCommit("off")} || pg_notify(${channel}::text, ${payload}::text)::text END) IS NOT NULL`;
+
+/** A sequence whose value means nothing: to set it is the smallest change that a commit must bring to the disk. */
+export const FLUSH_SEQUENCE = "messenger_flush";
+
+/** Returns when every commit before it is as durable as the session asks for: their records come first in the log. */
+export const flush = (schema: string): Statement => statement("flush", `SELECT setval('${schema}.${FLUSH_SEQUENCE}', 1)`);
 
 /** Rare, and over all partitions: planned anew each time, when it is known how large they are. */
 const unnamed = (text: string): Statement => ({ name: "", text });
