@@ -51,14 +51,17 @@ export class Acknowledgements {
     return this.#sorted.some(({ kept }) => kept.length > 0);
   }
 
-  /** Four arrays for bundles; when there are rows, six for each queue: ids, fences and claims of those that go, and of those that stay. */
-  get parameters(): unknown[] {
-    const { parameters } = this.#inBundles;
-    if (!this.anyRows) return [...parameters];
-    const ofQueues = this.#sorted.flatMap(({ plain, kept }) =>
+  /** Four arrays for what is in bundles. */
+  get bundleParameters(): readonly unknown[] {
+    return this.#inBundles.parameters;
+  }
+
+  /** When there are rows, six arrays for each queue: ids, fences and claims of those that go, and of those that stay. */
+  get rowParameters(): readonly unknown[] {
+    if (!this.anyRows) return [];
+    return this.#sorted.flatMap(({ plain, kept }) =>
       [plain, kept].flatMap((some) => [some.map(({ id }) => id), some.map(({ fence }) => fence), some.map(({ claim }) => claim ?? null)]),
     );
-    return [...parameters, ...ofQueues];
   }
 
   /** Those that took effect. */

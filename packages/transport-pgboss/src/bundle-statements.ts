@@ -46,8 +46,12 @@ export const bundled = (schema: string, name: string, gathered: string): string 
   `INSERT INTO ${schema}.${BUNDLE_TABLE} (worker_id, claim, queue, gone, ids, fences, priorities, created, records)
    SELECT $1::text, $3::bigint, ${name}, repeat('0', n)::varbit, ids, fences, priorities, created, records FROM ${gathered}`;
 
-/** Columns of what was gathered as text: ids, fences, priorities. One number stands for as many equal ones. */
-export const GATHERED_TEXT = `array_to_string(ids, ','), ${uniform("fences")}, ${uniform("priorities")}`;
+/**
+ * Columns of what was gathered as text: ids, fences, priorities. One number stands for as many equal ones. Behind the
+ * priorities, after a semicolon: the time of the last message in microseconds since 1970.
+ */
+export const GATHERED_TEXT = `array_to_string(ids, ','), ${uniform("fences")},
+         concat(${uniform("priorities")}, ';', (extract(epoch FROM created[n]) * 1000000)::bigint)`;
 
 function uniform(column: string): string {
   return `CASE WHEN ${column}[1] = ALL (${column}) THEN ${column}[1]::text ELSE array_to_string(${column}, ',') END`;

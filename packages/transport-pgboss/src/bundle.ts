@@ -1,5 +1,6 @@
 import { LazyDelivery, type Received, type Serializer } from "@symphony/core";
 import type { Row } from "./connection.ts";
+import type { Head } from "./queue-heads.ts";
 import type { PgBossReceipt } from "./row-codec.ts";
 import { RECORD_SEPARATOR } from "./statements.ts";
 
@@ -49,12 +50,18 @@ export function fromBundle(row: Row, claimed: Pick<Bundle, "workerId" | "claim" 
   const [, size, ids, fences, priorities, , records] = row as [number, number, string, string, string, boolean, string];
   const bundle: Bundle = { ...claimed, size };
   const fence = numbers(fences);
-  const priority = numbers(priorities);
+  const priority = numbers(priorities.slice(0, priorities.indexOf(";")));
   const bodies = records.split(RECORD_SEPARATOR);
   return ids.split(",").map((id, i) => {
     const receipt = new BundleReceipt(id, fence(i), bundle, i);
     return new LazyDelivery(receipt, priority(i), bodies[i] as string, serializer);
   });
+}
+
+/** Where the last message of that row lay in its queue. */
+export function headOf([, , , , priorities]: Row): Head {
+  const [list = "", us] = (priorities as string).split(";");
+  return { priority: Number(list.slice(list.lastIndexOf(",") + 1)), us: Number(us) };
 }
 
 /** A list of numbers as text; one number stands for as many equal ones. */

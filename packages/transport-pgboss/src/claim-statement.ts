@@ -3,6 +3,7 @@ import { bundleAcknowledgements, bundled, FITS_BUNDLE, GATHERED_TEXT, gathered }
 import { type Row, type Statement, statement } from "./connection.ts";
 import { controlEpoch } from "./pause-statements.ts";
 import type { QueueInfo } from "./queues.ts";
+import { DEFAULT_PRIORITY } from "./row-codec.ts";
 import { current, type Durability, fence, setCommit } from "./statements.ts";
 
 /** What a claim statement has to do; statements of equal needs are equal. */
@@ -22,8 +23,11 @@ export interface ClaimNeeds {
   readonly commit: Durability;
 }
 
-/** $1 worker, $2 how many, $3 number of the claim, $4 bytes, $5 to $8 acknowledgements in bundles; then, with `rows`, 6 per queue: ids, fences and claims to delete, and to complete. */
-const FIRST_QUEUE_PARAMETER = 9;
+/**
+ * $1 worker, $2 how many, $3 number of the claim, $4 bytes, $5 to $8 acknowledgements in bundles, $9 and $10 where the queues
+ * begin (see `QueueHeads`); then, with `rows`, 6 per queue: ids, fences and claims to delete, and to complete.
+ */
+const FIRST_QUEUE_PARAMETER = 11;
 const PARAMETERS_OF_RECEIPTS = 3;
 const PARAMETERS_PER_QUEUE = 2 * PARAMETERS_OF_RECEIPTS;
 
@@ -37,7 +41,7 @@ export const SETTINGS = -1_001;
  *
  * - Block 0, 1, …: a message claimed from that queue as a row of its own, in order of delivery.
  * - Block 1000, 1001, …: the messages claimed from queue 0, 1, … as a bundle: `number` of them, with ids, fences, priorities
- *   and bodies as lists (see `bundle-statements.ts`). A claim takes rows or a bundle of a queue, so their order needs no mending.
+ *   and bodies as lists, and where the last one lay (see `bundle-statements.ts`). A claim takes rows or a bundle of a queue, so their order needs no mending.
  * - Block -1, -3, …: acknowledgements by deletion of queue 0, 1, …; block -2, -4, …: those by completion. `body` is null when
  *   all took effect, else the positions (from 1) that did.
  * - Block -1000: one for each bundle that was found, by its position (`number`, from 1); `body`: the bits that came too late.
@@ -83,7 +87,7 @@ export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
   return statement(
     label,
     `WITH settings AS MATERIALIZED (SELECT ${setCommit(needs.commit)}, ${needs.acknowledgeOnly ? "NULL::int" : controlEpoch(schema)} AS pauses
-       WHERE ($1::text, $2::int, $3::bigint, $4::bigint, $5::text[], $6::bigint[], $7::text[], $8::text[]) IS NOT NULL${typed(parameters)})${parts.map((part) => `,\n     ${part}`).join("")}
+       WHERE ($1::text, $2::int, $3::bigint, $4::bigint, $5::text[], $6::bigint[], $7::text[], $8::text[], $9::int[], $10::float8[]) IS NOT NULL${typed(parameters)})${parts.map((part) => `,\n     ${part}`).join("")}
      SELECT block, number, id, fence, priority, kept, body
      FROM (${results.join("\n       UNION ALL ")}) AS r
      ORDER BY block, urgency DESC, created_on, id`,
@@ -118,13 +122,13 @@ const ALONE: Durability = "off";
 
 /** Positions, from 1, of those queues of $1 that have a ready message, in order. One text for all: of many queues, planning costs most. */
 export function readyStatement(schema: string): Statement {
-  const rows = ready(`${schema}.job`, "q.name", "1", "1", "");
+  const rows = ready(`${schema}.job`, "q.name", "1", "1", { lock: "" });
   return statement("ready", `SELECT q.k::int FROM unnest($1::text[]) WITH ORDINALITY AS q(name, k) WHERE EXISTS (${rows}) ORDER BY k`);
 }
 
 /** Whether any of these queues has a ready message; and the epoch of control. */
 export function anyReadyStatement(schema: string, queues: readonly QueueInfo[]): Statement {
-  const arms = queues.map((queue) => `EXISTS (${ready(`${schema}.${queue.table}`, pg.escapeLiteral(queue.name), "1", "1", "")})`);
+  const arms = queues.map((queue) => `EXISTS (${ready(`${schema}.${queue.table}`, pg.escapeLiteral(queue.name), "1", "1", { lock: "" })})`);
   return statement("any_ready", `SELECT ${arms.join("\n OR ")}, ${controlEpoch(schema)}`);
 }
 
@@ -156,6 +160,18 @@ function acknowledged(block: number, cte: string, parameter: number): string {
          CASE WHEN count(*) = cardinality($${parameter}::uuid[]) THEN NULL ELSE coalesce(array_agg(i), '{}')::text END, NULL, NULL FROM ${cte}`;
 }
 
+/** Where to begin: a priority, and a time among the rows of that priority. */
+interface Beginning {
+  readonly priority: string;
+  readonly from: string;
+}
+
+/** Of queue k, by the parameters. Without a head: the priority that nearly all messages have, and any time. */
+const beginningOf = (k: number): Beginning => ({
+  priority: `coalesce(($9::int[])[${k + 1}], ${DEFAULT_PRIORITY})`,
+  from: `coalesce('epoch'::timestamptz + ($10::float8[])[${k + 1}] * interval '1 us', '-infinity')`,
+});
+
 /**
  * Ready rows of one queue, the most urgent first, each locked.
  *
@@ -163,16 +179,25 @@ function acknowledged(block: number, cte: string, parameter: number): string {
  * `created_on` too, so they lie behind that limit in the index and cost nothing, however many they are; one range over
  * all priorities would have to step over them.
  */
-function ready(table: string, name: string, columns: string, limit: string, lock = "FOR UPDATE SKIP LOCKED"): string {
+function ready(table: string, name: string, columns: string, limit: string, o: { lock?: string; beginning?: Beginning } = {}): string {
+  const { lock = "FOR UPDATE SKIP LOCKED", beginning } = o;
   const waiting = `name = ${name} AND state < 'active' AND NOT blocked`;
+  const highest = (beyond: string): string => `(SELECT priority FROM ${table} WHERE ${waiting}${beyond} ORDER BY priority DESC LIMIT 1)`;
+  // To look for the highest priority is to step over all claimed rows of it. So it is looked for only beyond the given one.
+  const first =
+    beginning === undefined ? highest("") : `SELECT coalesce(${highest(` AND priority > ${beginning.priority}`)}, ${beginning.priority})`;
+  const since =
+    beginning === undefined
+      ? ""
+      : ` AND created_on >= CASE WHEN p.priority = ${beginning.priority} THEN ${beginning.from} ELSE '-infinity' END`;
   return `WITH RECURSIVE p(priority) AS (
-           (SELECT priority FROM ${table} WHERE ${waiting} ORDER BY priority DESC LIMIT 1)
+           ${first}
            UNION ALL
            SELECT (SELECT n.priority FROM ${table} n WHERE ${waiting} AND n.priority < p.priority ORDER BY n.priority DESC LIMIT 1)
            FROM p WHERE p.priority IS NOT NULL)
          SELECT r.* FROM p CROSS JOIN LATERAL (
            SELECT ${columns} FROM ${table} t
-           WHERE ${waiting} AND t.priority = p.priority AND created_on <= now() AND start_after <= now()
+           WHERE ${waiting} AND t.priority = p.priority${since} AND created_on <= now() AND start_after <= now()
            ORDER BY created_on LIMIT ${limit} ${lock}) r
          WHERE p.priority IS NOT NULL LIMIT ${limit}`;
 }
@@ -218,7 +243,7 @@ function pick(k: number, table: string, name: string, small: string | undefined,
   const taken = earlier.map((j) => `(SELECT count(*) FROM p${j})`);
   if (!bounded) {
     const limit = k === 0 ? "$2" : `(SELECT $2 - (${taken.join(" + ")}))`;
-    return [`p${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid${asked}`, limit)})`];
+    return [`p${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid${asked}`, limit, { beginning: beginningOf(k) })})`];
   }
   // An earlier queue that was cut off by the bytes still has messages: nothing of a later one may be taken then.
   const cut = earlier.map((j) => `(SELECT count(*) FROM l${j}) > (SELECT count(*) FROM p${j})`);

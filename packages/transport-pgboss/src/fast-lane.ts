@@ -1,12 +1,13 @@
 import type { Receipt, Received, Runtime, Serializer } from "@symphony/core";
 import { Acknowledgements, splitByPlace, unsettled } from "./acknowledgement.ts";
-import { fromBundle } from "./bundle.ts";
+import { fromBundle, headOf } from "./bundle.ts";
 import type { Bundles } from "./bundles.ts";
 import { type ClaimNeeds, claimStatement, FIRST_BUNDLE, fewStatement, ofFew, SETTINGS } from "./claim-statement.ts";
 import type { Database, Row, Statement } from "./connection.ts";
 import type { Burial, Claimed, ClaimRequest, GiveBack, Lane, QueueReceipts, Settlements } from "./lane.ts";
 import type { LostClaims } from "./lost-claims.ts";
 import type { PgBossOptions } from "./options.ts";
+import { QueueHeads } from "./queue-heads.ts";
 import type { QueueInfo } from "./queues.ts";
 import { ReadyQueues } from "./ready-queues.ts";
 import { deliveryOf, toReceived } from "./row-codec.ts";
@@ -37,11 +38,13 @@ export class FastLane implements Lane {
   readonly #bundles: Bundles;
   readonly #statements = new Map<string, Statement>();
   readonly ready: ReadyQueues;
+  readonly #heads: QueueHeads;
   /** Queues whose last claim left nothing, and brought fewer than a few. */
   readonly #quiet = new Set<QueueInfo>();
 
   constructor({ database, options, serializer, runtime, bundles }: FastLaneInput, lost: LostClaims) {
     this.ready = new ReadyQueues(database, runtime, options.schema);
+    this.#heads = new QueueHeads(runtime.clock);
     this.#bundles = bundles;
     this.#database = database;
     this.#options = options;
@@ -92,6 +95,7 @@ export class FastLane implements Lane {
     for (const group of groups) {
       const acknowledgements = new Acknowledgements(group, riding);
       const since = this.ready.now;
+      const before = received.length;
       // Of many groups, each has one statement, with and without acknowledgements: to plan a second one costs more than it saves.
       const bundles = acknowledgements.anyBundles || queues.length > QUEUES_PER_CLAIM;
       const claimed = await this.#runClaim(group, { ...request, max: left, bundles }, acknowledgements).catch((error: unknown) => {
@@ -100,14 +104,24 @@ export class FastLane implements Lane {
         return undefined;
       });
       if (claimed === undefined) break;
-      const { rows } = claimed;
+      const { rows, isWhole } = claimed;
       for (const receipt of await this.#lookAgain(riding, acknowledgements.settled(rows))) settled.add(receipt);
       riding = [];
       // The settings come first.
       controlEpoch = rows[0]?.[0] === SETTINGS ? (rows[0][1] as number | null) : undefined;
       const some = this.#received(group, rows, { workerId: request.workerId, claim: claimed.claim });
       received.push(...some);
-      if (some.length < left && !Number.isFinite(request.maxBytes)) this.ready.emptied(group, since);
+      // One that began further on has found fewer than there may be: once more, from the beginning.
+      if (some.length < left && !isWhole) {
+        const again = { ...request, max: left - some.length, bundles, isWhole: true };
+        const rest = await this.#runClaim(group, again, new Acknowledgements(group, [])).catch((error: unknown) => {
+          if (received.length === 0 && request.acknowledge.length === 0) throw error;
+          return undefined;
+        });
+        if (rest === undefined) break;
+        received.push(...this.#received(group, rest.rows, { workerId: request.workerId, claim: rest.claim }));
+      }
+      if (received.length - before < left && !Number.isFinite(request.maxBytes)) this.ready.emptied(group, since);
       left = request.max - received.length;
       // With a limit of bytes it is not known which of the two ran out: then nothing of a later queue may be taken.
       if (left <= 0 || (received.length > 0 && Number.isFinite(request.maxBytes))) break;
@@ -167,24 +181,43 @@ export class FastLane implements Lane {
 
   async #runClaim(
     queues: readonly QueueInfo[],
-    request: ClaimRequest & Pick<ClaimNeeds, "bundles">,
-    { anyRows: rows, anyKept: kept, parameters }: Acknowledgements,
+    request: ClaimRequest & Pick<ClaimNeeds, "bundles"> & { readonly isWhole?: boolean },
+    { anyRows: rows, anyKept: kept, bundleParameters, rowParameters }: Acknowledgements,
   ) {
     const { workerId, max, maxBytes, bundles } = request;
     const bounded = Number.isFinite(maxBytes);
     const sql = this.#claimStatement(queues, { acknowledgeOnly: false, bundles, rows, kept, bounded });
+    // With a limit of bytes it is not known whether there was more.
+    const { priorities, us, isWhole } = this.#heads.of(queues, bounded || request.isWhole === true);
     return this.#lost.watch(workerId, queues, async (claim) => {
-      const values = [workerId, max, claim, bounded ? Math.floor(maxBytes) : 0, ...parameters];
-      return { claim, rows: await this.#database.run(sql, values, "receiving messages") };
+      const values = [workerId, max, claim, bounded ? Math.floor(maxBytes) : 0, ...bundleParameters, priorities, us, ...rowParameters];
+      const startedAt = this.ready.now;
+      const found = await this.#database.run(sql, values, "receiving messages");
+      if (isWhole) this.#heads.looked(queues, this.ready.now - startedAt);
+      this.#remember(queues, found, max);
+      return { claim, rows: found, isWhole };
     });
+  }
+
+  /** Where the next claim may begin: behind what a full one has taken. What is not full has met the end. */
+  #remember(queues: readonly QueueInfo[], rows: readonly Row[], max: number): void {
+    let count = 0;
+    for (const [block, number] of rows) count += (block as number) >= FIRST_BUNDLE ? (number as number) : (block as number) >= 0 ? 1 : 0;
+    if (count < max) this.#heads.forget(queues);
+    else
+      for (const row of rows) {
+        const queue = queues[(row[0] as number) - FIRST_BUNDLE];
+        if (queue !== undefined) this.#heads.taken(queue, headOf(row));
+      }
   }
 
   async #acknowledge(groups: readonly QueueReceipts[], sure: boolean): Promise<Set<Receipt>> {
     const queues = groups.map((each) => each.queue);
     const acknowledgements = new Acknowledgements(queues, groups, sure);
-    const { anyBundles: bundles, anyRows: rows, anyKept: kept, parameters } = acknowledgements;
+    const { anyBundles: bundles, anyRows: rows, anyKept: kept, bundleParameters, rowParameters } = acknowledgements;
     const sql = this.#claimStatement(queues, { acknowledgeOnly: true, bundles, rows, kept, bounded: false });
-    return acknowledgements.settled(await this.#database.run(sql, ["", 0, 0, 0, ...parameters], "acknowledging messages"));
+    const values = ["", 0, 0, 0, ...bundleParameters, [], [], ...rowParameters];
+    return acknowledgements.settled(await this.#database.run(sql, values, "acknowledging messages"));
   }
 
   /**

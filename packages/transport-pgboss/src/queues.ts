@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from "node:util";
 import { type Runtime, TransportError } from "@symphony/core";
 import { type Database, type Statement, statement } from "./connection.ts";
 import { FAILED_TRIGGER } from "./failed-trigger.ts";
+import { FLUSH_SEQUENCE } from "./flush.ts";
 import { KEYED_TRIGGER } from "./keyed-queues.ts";
-import { FLUSH_SEQUENCE } from "./statements.ts";
 
 /** Version of pg-boss's tables that the fast statements were written against (pg-boss 12.35.0). */
 export const FAST_PATH_SCHEMA_VERSION = 43;

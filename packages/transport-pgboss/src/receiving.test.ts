@@ -60,7 +60,7 @@ test("reads as many pages as there are messages to work on, whatever else is the
   const fences = `'{${ids.map(() => 0).join()}}'`;
   const claims = `'{${ids.map((_, i) => (i % 2 === 0 ? "NULL" : i)).join()}}'`;
   const rows = `'${JSON.stringify(ids.map((id, i) => ({ i, id, rc: 0, claim: i, delay: 0, failure: {} })))}'`;
-  const none = "'{}', '{}', '{}', '{}'";
+  const none = "'{}', '{}', '{}', '{}', '{}', '{}'";
   const noReceipts = "'{}', '{}', '{}', '{}', '{}', '{}'";
   const receipts = `${uuids}, ${fences}, ${claims}`;
   const plans = {
@@ -81,6 +81,30 @@ test("reads as many pages as there are messages to work on, whatever else is the
     assert.ok(read < 400, `${what} of 10 reads ${read} pages with 24,000 messages`);
   }
   assert.equal((await receive(transport, "beta", 10)).length, 10);
+  await clear();
+});
+
+test("reads no more for what was claimed before, although an open transaction keeps that from being removed", async (t) => {
+  const claim = {
+    queues: [await queueOf("beta")],
+    acknowledgeOnly: false,
+    bundles: false,
+    rows: false,
+    kept: false,
+    bounded: false,
+  } as const;
+  await send(transport, ...messages("beta", 8_000));
+  const pinned = await schema.admin.connect();
+  await pinned.query("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class");
+  for (let n = 0; n < 7; n++) assert.equal((await receive(transport, "beta", 1_000)).length, 1_000);
+  const [row] = await schema.query<{ us: string }>("SELECT (extract(epoch FROM min(created_on)) * 1000000)::bigint AS us FROM $schema.job");
+  const pages = async (heads: string): Promise<number> =>
+    (await plan(t, claimStatement(schema.name, { ...claim, commit: "on" }), `'w', 10, 1, 0, '{}', '{}', '{}', '{}', ${heads}`))();
+  const [whole, behind] = [await pages("'{NULL}', '{NULL}'"), await pages(`'{5}', '{${row?.us}}'`)];
+  await pinned.query("ROLLBACK");
+  pinned.release();
+  assert.ok(behind < 150, `${behind} pages, ${whole} from the beginning`);
+  assert.ok(whole > 2 * behind, `${whole} pages from the beginning: nothing is in the way, and this shows nothing`);
   await clear();
 });
 

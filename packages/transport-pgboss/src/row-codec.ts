@@ -30,7 +30,7 @@ export interface OutgoingRow {
 /** Whether the queue must be prepared for it. */
 export const isKeyed = (row: OutgoingRow): boolean => row.part !== undefined || row.single !== undefined;
 
-const DEFAULT_PRIORITY = 5;
+export const DEFAULT_PRIORITY = 5;
 export const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /**

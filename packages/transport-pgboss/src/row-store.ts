@@ -1,10 +1,11 @@
 import type { Behind, Database, Statement } from "./connection.ts";
 import { isSurprise } from "./driver-errors.ts";
+import { flush } from "./flush.ts";
 import type { Comparison, RowStore } from "./inserter.ts";
 import type { Word } from "./notifier.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
 import { isKeyed, type OutgoingRow } from "./row-codec.ts";
-import { compareRows, flush, insertNewRow, insertNewRows, insertRows, NOTIFY, RECORD_SEPARATOR, reviveRows } from "./statements.ts";
+import { compareRows, insertNewRow, insertNewRows, insertRows, NOTIFY, RECORD_SEPARATOR, reviveRows } from "./statements.ts";
 
 /**
  * Rows in one insert that may be received while their commit waits for the disk: as many as a worker claims in a hurry. The

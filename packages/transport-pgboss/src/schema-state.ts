@@ -1,9 +1,9 @@
 import type pg from "pg";
 import { FAILED_TRIGGER } from "./failed-trigger.ts";
+import { FLUSH_SEQUENCE } from "./flush.ts";
 import { FORGET_AUDIT } from "./forget-audit.ts";
 import { KEYED_TRIGGER } from "./keyed-queues.ts";
 import { OWN_TABLES } from "./queue-layout.ts";
-import { FLUSH_SEQUENCE } from "./statements.ts";
 
 /** What set-up finds of one queue. */
 export interface QueueState {

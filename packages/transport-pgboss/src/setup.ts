@@ -7,13 +7,14 @@ import { BUNDLE_STORAGE } from "./bundle-statements.ts";
 import type { Database } from "./connection.ts";
 import { toTransportError } from "./driver-errors.ts";
 import { failedTrigger } from "./failed-trigger.ts";
+import { FLUSH_SEQUENCE } from "./flush.ts";
 import { forgetAuditFunction } from "./forget-audit.ts";
 import type { IndexLayout } from "./index-layout.ts";
 import { KEYED_INDEXES, keyedTriggers } from "./keyed-queues.ts";
 import type { PgBossOptions } from "./options.ts";
 import { indexes, OWN_TABLES, queueOptions, STORAGE } from "./queue-layout.ts";
 import { type QueueState, readSchemaState, type SchemaState } from "./schema-state.ts";
-import { BUNDLE_TABLE, FLUSH_SEQUENCE } from "./statements.ts";
+import { BUNDLE_TABLE } from "./statements.ts";
 
 /** One thing that is missing. */
 export interface Step {

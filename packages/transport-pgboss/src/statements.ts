@@ -117,12 +117,6 @@ export function insertNewRow(schema: string, queue: QueueInfo): Statement {
 const visibleAtOnce = (channel: string, payload: string): string =>
   `(SELECT CASE WHEN ${channel}::text IS NULL THEN '' ELSE ${setCommit("off")} || pg_notify(${channel}::text, ${payload}::text)::text END) IS NOT NULL`;
 
-/** A sequence whose value means nothing: to set it is the smallest change that a commit must bring to the disk. */
-export const FLUSH_SEQUENCE = "messenger_flush";
-
-/** Returns when every commit before it is as durable as the session asks for: their records come first in the log. */
-export const flush = (schema: string): Statement => statement("flush", `SELECT setval('${schema}.${FLUSH_SEQUENCE}', 1)`);
-
 /** Rare, and over all partitions: planned anew each time, when it is known how large they are. */
 const unnamed = (text: string): Statement => ({ name: "", text });
 
