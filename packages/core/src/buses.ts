@@ -34,6 +34,11 @@ export class Buses {
     return this.#forced ?? this.of(envelope);
   }
 
+  /** The same, for a message that names this bus. */
+  handlingFor(name: string | undefined): MessageBus {
+    return this.#forced ?? (name === undefined ? undefined : this.#buses.get(name)) ?? this.default;
+  }
+
   /** The bus that a message names; the default one when it names none, or one that only the program that sent it knew. */
   of(envelope: Envelope): MessageBus {
     if (this.#buses.size === 1) return this.default;

@@ -31,6 +31,7 @@ export * from "./messenger.ts";
 export * from "./middleware/chain.ts";
 export { HandlerFailedError } from "./middleware/handle.ts";
 export * from "./options.ts";
+export type { Outline } from "./outline.ts";
 export * from "./queue-control.ts";
 export { parseQueueSelection, type QueueSelection, queueNames, queueSelection } from "./queue-order.ts";
 export * from "./queue-patterns.ts";

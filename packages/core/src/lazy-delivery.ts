@@ -1,11 +1,12 @@
 import type { Envelope } from "./envelope.ts";
 import { DecodeError } from "./errors.ts";
+import type { Outline } from "./outline.ts";
 import type { Serializer } from "./serializer.ts";
 import type { Receipt, Received } from "./transport.ts";
 
 /**
  * A message whose record is read when somebody asks for its envelope, and once: many are received at a time, and those
- * that wait are small until then. A copy by `...` has neither envelope nor error.
+ * that wait are small until then. A copy by `...` has neither envelope nor error nor outline.
  */
 export class LazyDelivery implements Received {
   readonly receipt: Receipt;
@@ -13,6 +14,8 @@ export class LazyDelivery implements Received {
   readonly body: string;
   readonly #serializer: Serializer;
   #read: Envelope | DecodeError | undefined;
+  /** Null: there is none. */
+  #outline: Outline | null | undefined;
 
   constructor(receipt: Receipt, priority: number, body: string, serializer: Serializer) {
     this.receipt = receipt;
@@ -23,6 +26,11 @@ export class LazyDelivery implements Received {
 
   get queue(): string {
     return this.receipt.queue;
+  }
+
+  get outline(): Outline | undefined {
+    if (this.#outline === undefined) this.#outline = (this.#read === undefined ? this.#serializer.outline?.(this.body) : null) ?? null;
+    return this.#outline ?? undefined;
   }
 
   get envelope(): Envelope | undefined {

@@ -1,6 +1,7 @@
 import { Envelope, isSendable, type Stamp } from "./envelope.ts";
 import { DecodeError, MessengerError } from "./errors.ts";
 import { assertStorableJson, DEFAULT_PAYLOAD_LIMITS, type PayloadLimits } from "./json-guard.ts";
+import { type Outline, outlineOf } from "./outline.ts";
 import {
   busName,
   dispatched,
@@ -26,12 +27,15 @@ export interface Serializer {
   encode(envelope: Envelope): string;
   /** @throws {DecodeError} `RECORD_UNDECODABLE`, or `RECORD_TOO_NEW` for a record of a newer program. */
   decode(body: string): Envelope;
+  /** A part of what `decode` would give, for much less; undefined, or no such function: `decode` has to be asked. */
+  outline?(body: string): Outline | undefined;
 }
 
 export function createJsonSerializer(limits: PayloadLimits = DEFAULT_PAYLOAD_LIMITS): Serializer {
   return {
     encode: (envelope) => encode(envelope, limits),
     decode: (body) => toEnvelope(parseRecord(body)),
+    outline: outlineOf,
   };
 }
 

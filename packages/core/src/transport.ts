@@ -2,6 +2,7 @@ import type { AttemptRecord, Receipt, Tries } from "./delivery.ts";
 import type { Envelope } from "./envelope.ts";
 import type { ErrorRecord } from "./error-record.ts";
 import type { DecodeError, MessengerError } from "./errors.ts";
+import type { Outline } from "./outline.ts";
 import type { QueuePattern } from "./queue-patterns.ts";
 
 export type { Receipt } from "./delivery.ts";
@@ -43,6 +44,8 @@ export interface Received {
   /** Absent exactly when `decodeError` is there. */
   readonly envelope?: Envelope | undefined;
   readonly decodeError?: DecodeError | undefined;
+  /** What is known without reading the record. Absent where there is more to it, or where it was read already. */
+  readonly outline?: Outline | undefined;
 }
 
 export interface ReceiveOptions {

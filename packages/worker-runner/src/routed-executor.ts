@@ -28,6 +28,8 @@ export function createRoutedExecutor(options: RoutedExecutorOptions): Executor {
   return new RoutedExecutor(options);
 }
 
+const keyOf = (type: string, bus: string): string => `${type}\n${bus}`;
+
 class RoutedExecutor implements Executor {
   readonly size: number;
   readonly #o: RoutedExecutorOptions;
@@ -55,13 +57,18 @@ class RoutedExecutor implements Executor {
     await Promise.all([this.#o.inline.close(), this.#o.threads.close()]);
   }
 
-  #route({ envelope }: Received): Executor {
+  #route(received: Received): Executor {
+    const { messenger } = this.#o;
+    const { outline } = received;
+    // Mostly it is read in its thread, and nowhere else.
+    const known = outline === undefined ? undefined : this.#routes.get(keyOf(outline.type, messenger.buses.handlingFor(outline.bus).name));
+    if (known !== undefined) return known;
+    const { envelope } = received;
     if (envelope === undefined) return this.#o.inline;
-    const bus = this.#o.messenger.buses.handling(envelope).name;
-    const key = `${envelope.message.type}\n${bus}`;
+    const bus = messenger.buses.handling(envelope).name;
+    const key = keyOf(envelope.message.type, bus);
     let executor = this.#routes.get(key);
     if (executor === undefined) {
-      const { messenger } = this.#o;
       const type = messenger.registry.typeOf(envelope);
       executor = type !== undefined && this.#wantsThread(type.name, bus) ? this.#o.threads : this.#o.inline;
       // Only what is registered is remembered: names that senders make up must not fill the memory.

@@ -315,8 +315,9 @@ class ThreadPoolExecutor implements ThreadPool {
   };
 
   /** Here, or by its record: with one death to its name a message runs in a group, with a second one alone (`fleet/child.ts`). */
-  #isSuspect({ receipt, envelope }: Received): boolean {
-    return this.#suspects.has(receipt.id) || (envelope?.last(stamps.suspect)?.crashes ?? 0) > 1;
+  #isSuspect(received: Received): boolean {
+    if (this.#suspects.has(received.receipt.id)) return true;
+    return received.outline === undefined && (received.envelope?.last(stamps.suspect)?.crashes ?? 0) > 1;
   }
 
   #suspect(id: string): void {

@@ -72,7 +72,7 @@ export class MessageMetrics {
     const { queue } = received;
     // A name that no handler knows comes from whoever sent it.
     const isKnown = outcome.kind !== "noHandler" && outcome.kind !== "undecodable" && outcome.kind !== "tooNew";
-    const type = isKnown ? (received.envelope?.message.type ?? OTHER) : OTHER;
+    const type = isKnown ? (received.outline?.type ?? received.envelope?.message.type ?? OTHER) : OTHER;
     if (decision.kind === "acknowledge") {
       this.#handledIn(queue, type).observe(durationMs / 1_000);
       return;
