@@ -37,5 +37,7 @@ test("no message is accepted that a crash of the server would undo, although it 
       "accepted, and gone",
     );
   }
+  const [early] = await bed.database.query<{ used: boolean }>("SELECT is_called AS used FROM symphony.messenger_flush");
+  assert.equal(early?.used, true, "no message went the early way");
   assert.ok(lost > 0, "the crashes undid nothing: they show nothing");
 });

@@ -85,6 +85,13 @@ test("tells nothing that is not so: what it gives is what reading the record giv
 });
 
 test("leaves to reading what it cannot know", () => {
+  const foreign = asStored(record({}));
+  assert.notEqual(outlineOf(foreign), undefined);
+  for (const own of ['"trace": 1, "tries": {"crashes": 1}', '"tries": {"crashes": 1}'])
+    assert.equal(outlineOf(foreign.replace('"payload"', `${own}, "payload"`)), undefined, own);
+  assert.equal(outlineOf(foreign.replace(/}$/, ', "suspect": 2, "priority": "x"}')), undefined);
+  const other = { ...json, decode: () => json.decode(record({}, busName({ bus: "other" }))) };
+  assert.equal(other.outline?.(foreign), undefined, "a serializer that reads in another way");
   const tried = asStored(record({})).replace('"payload"', '"tries": {"failures": 0, "crashes": 1, "interruptions": 0}, "payload"');
   for (const body of [tried, "", "null", "[]", "{}", '{"v": 2, "type": "t"}', '{"v": 1, "type": ""}', '{"v": 1, "id": 5, "type": "t"}'])
     assert.equal(outlineOf(body), undefined, body);

@@ -11,7 +11,7 @@ export interface Outline {
 
 const FIRST = `{"v": ${WIRE_VERSION}, "at": `;
 const PARENT = '"parent": "';
-const [BACKSLASH, ZERO, NINE] = [0x5c, 0x30, 0x39];
+const BACKSLASH = 0x5c;
 
 /**
  * The outline of a record of ours as it comes out of a column of type `jsonb`, which orders fields by the length of their
@@ -34,7 +34,7 @@ function busIn(head: string): string | undefined {
   return at < 0 ? undefined : head.slice(at + 8, head.indexOf('"', at + 8));
 }
 
-/** Of the fields behind the type, at `i`: depth, tries, parent, stamps … payload, suspect. The last one is a number. */
+/** Of the fields behind the type, at `i`: depth, tries, parent, stamps, handled, headers, history, payload, suspect, and others' own. */
 function isFresh(body: string, i: number): boolean {
   let next = body.indexOf(",", i) + 2;
   if (body.startsWith(PARENT, next)) {
@@ -42,6 +42,7 @@ function isFresh(body: string, i: number): boolean {
     if (body.charCodeAt(end - 1) === BACKSLASH) return false;
     next = end + 3;
   }
-  const last = body.charCodeAt(body.length - 2);
-  return !body.startsWith('"tries"', next) && !body.startsWith('"stamps"', next) && !(last >= ZERO && last <= NINE);
+  if (!body.startsWith('"payload": ', next) && !body.startsWith('"headers": ', next)) return false;
+  // Perhaps only a field of the payload.
+  return !body.includes('"suspect"', next) && !body.includes('"history"', next);
 }

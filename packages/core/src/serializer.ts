@@ -32,10 +32,14 @@ export interface Serializer {
 }
 
 export function createJsonSerializer(limits: PayloadLimits = DEFAULT_PAYLOAD_LIMITS): Serializer {
+  const decode = (body: string): Envelope => toEnvelope(parseRecord(body));
   return {
     encode: (envelope) => encode(envelope, limits),
-    decode: (body) => toEnvelope(parseRecord(body)),
-    outline: outlineOf,
+    decode,
+    // Of a serializer that is made of this one and reads in another way, nothing is known.
+    outline(body) {
+      return this.decode === decode ? outlineOf(body) : undefined;
+    },
   };
 }
 

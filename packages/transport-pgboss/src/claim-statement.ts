@@ -24,10 +24,11 @@ export interface ClaimNeeds {
 }
 
 /**
- * $1 worker, $2 how many, $3 number of the claim, $4 bytes, $5 to $8 acknowledgements in bundles, $9 and $10 where the queues
- * begin (see `QueueHeads`); then, with `rows`, 6 per queue: ids, fences and claims to delete, and to complete.
+ * $1 worker, $2 how many, $3 number of the claim, $4 bytes, $5 to $8 acknowledgements in bundles, $9 to $11 how many queues
+ * to claim from, and in the last of them the head: priority and time (see `QueueHeads`); then, with `rows`, 6 per queue: ids,
+ * fences and claims to delete, and to complete.
  */
-const FIRST_QUEUE_PARAMETER = 11;
+const FIRST_QUEUE_PARAMETER = 12;
 const PARAMETERS_OF_RECEIPTS = 3;
 const PARAMETERS_PER_QUEUE = 2 * PARAMETERS_OF_RECEIPTS;
 
@@ -87,7 +88,7 @@ export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
   return statement(
     label,
     `WITH settings AS MATERIALIZED (SELECT ${setCommit(needs.commit)}, ${needs.acknowledgeOnly ? "NULL::int" : controlEpoch(schema)} AS pauses
-       WHERE ($1::text, $2::int, $3::bigint, $4::bigint, $5::text[], $6::bigint[], $7::text[], $8::text[], $9::int[], $10::float8[]) IS NOT NULL${typed(parameters)})${parts.map((part) => `,\n     ${part}`).join("")}
+       WHERE ($1::text, $2::int, $3::bigint, $4::bigint, $5::text[], $6::bigint[], $7::text[], $8::text[], $9::int) IS NOT NULL AND ($10::int IS NULL OR $11::float8 IS NOT NULL)${typed(parameters)})${parts.map((part) => `,\n     ${part}`).join("")}
      SELECT block, number, id, fence, priority, kept, body
      FROM (${results.join("\n       UNION ALL ")}) AS r
      ORDER BY block, urgency DESC, created_on, id`,
@@ -160,16 +161,16 @@ function acknowledged(block: number, cte: string, parameter: number): string {
          CASE WHEN count(*) = cardinality($${parameter}::uuid[]) THEN NULL ELSE coalesce(array_agg(i), '{}')::text END, NULL, NULL FROM ${cte}`;
 }
 
-/** Where to begin: a priority, and a time among the rows of that priority. */
-interface Beginning {
+/** A priority, and a time among its rows; SQL, null without a head. */
+interface HeadColumns {
   readonly priority: string;
-  readonly from: string;
+  readonly time: string;
 }
 
-/** Of queue k, by the parameters. Without a head: the priority that nearly all messages have, and any time. */
-const beginningOf = (k: number): Beginning => ({
-  priority: `coalesce(($9::int[])[${k + 1}], ${DEFAULT_PRIORITY})`,
-  from: `coalesce('epoch'::timestamptz + ($10::float8[])[${k + 1}] * interval '1 us', '-infinity')`,
+/** Of queue k. It has none unless it is the last one to claim from. */
+const headOfQueue = (k: number): HeadColumns => ({
+  priority: `(CASE WHEN $9 = ${k + 1} THEN $10::int END)`,
+  time: "('epoch'::timestamptz + $11::float8 * interval '1 us')",
 });
 
 /**
@@ -178,23 +179,24 @@ const beginningOf = (k: number): Beginning => ({
  * Walks from priority to priority (few exist) and reads each one's rows up to now. Rows for later have their time in
  * `created_on` too, so they lie behind that limit in the index and cost nothing, however many they are; one range over
  * all priorities would have to step over them.
+ *
+ * With a head: from there on, and nothing of a lower priority, for there may be something before it that comes first.
  */
-function ready(table: string, name: string, columns: string, limit: string, o: { lock?: string; beginning?: Beginning } = {}): string {
-  const { lock = "FOR UPDATE SKIP LOCKED", beginning } = o;
+function ready(table: string, name: string, columns: string, limit: string, o: { lock?: string; head?: HeadColumns } = {}): string {
+  const { lock = "FOR UPDATE SKIP LOCKED", head } = o;
   const waiting = `name = ${name} AND state < 'active' AND NOT blocked`;
   const highest = (beyond: string): string => `(SELECT priority FROM ${table} WHERE ${waiting}${beyond} ORDER BY priority DESC LIMIT 1)`;
-  // To look for the highest priority is to step over all claimed rows of it. So it is looked for only beyond the given one.
-  const first =
-    beginning === undefined ? highest("") : `SELECT coalesce(${highest(` AND priority > ${beginning.priority}`)}, ${beginning.priority})`;
+  // To look for the highest priority is to step over all claimed rows of it. So it is looked for only beyond an expected one.
+  const expected = `coalesce(${head?.priority}, ${DEFAULT_PRIORITY})`;
+  const first = head === undefined ? highest("") : `SELECT coalesce(${highest(` AND priority > ${expected}`)}, ${expected})`;
   const since =
-    beginning === undefined
-      ? ""
-      : ` AND created_on >= CASE WHEN p.priority = ${beginning.priority} THEN ${beginning.from} ELSE '-infinity' END`;
+    head === undefined ? "" : ` AND created_on >= CASE WHEN p.priority = ${head.priority} THEN ${head.time} ELSE '-infinity' END`;
+  const last = head === undefined ? "" : ` AND p.priority IS DISTINCT FROM ${head.priority}`;
   return `WITH RECURSIVE p(priority) AS (
            ${first}
            UNION ALL
            SELECT (SELECT n.priority FROM ${table} n WHERE ${waiting} AND n.priority < p.priority ORDER BY n.priority DESC LIMIT 1)
-           FROM p WHERE p.priority IS NOT NULL)
+           FROM p WHERE p.priority IS NOT NULL${last})
          SELECT r.* FROM p CROSS JOIN LATERAL (
            SELECT ${columns} FROM ${table} t
            WHERE ${waiting} AND t.priority = p.priority${since} AND created_on <= now() AND start_after <= now()
@@ -242,8 +244,8 @@ function pick(k: number, table: string, name: string, small: string | undefined,
   const earlier = Array.from({ length: k }, (_, j) => j);
   const taken = earlier.map((j) => `(SELECT count(*) FROM p${j})`);
   if (!bounded) {
-    const limit = k === 0 ? "$2" : `(SELECT $2 - (${taken.join(" + ")}))`;
-    return [`p${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid${asked}`, limit, { beginning: beginningOf(k) })})`];
+    const limit = k === 0 ? "$2" : `(SELECT CASE WHEN $9 > ${k} THEN $2 - (${taken.join(" + ")}) ELSE 0 END)`;
+    return [`p${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid${asked}`, limit, { head: headOfQueue(k) })})`];
   }
   // An earlier queue that was cut off by the bytes still has messages: nothing of a later one may be taken then.
   const cut = earlier.map((j) => `(SELECT count(*) FROM l${j}) > (SELECT count(*) FROM p${j})`);

@@ -23,12 +23,6 @@ export interface Call {
   readonly values: unknown[];
 }
 
-/** What goes out on the same connection before the statement in front of it has answered, in a commit of its own. */
-export interface Behind extends Call {
-  /** Whether that statement's success is nothing without it. Else nobody asks what becomes of it. */
-  readonly awaited: boolean;
-}
-
 export type Row = readonly unknown[];
 
 /** What a statement is run on: a pool, or the client of a transaction. */
@@ -170,20 +164,26 @@ export class Database {
 
   /**
    * Runs a statement of ours outside of any action, once, and resolves with the number of rows that it changed.
+   *
+   * @param behind - Goes out on the same connection before the first one has answered, in a commit of its own; what
+   *   becomes of it is told by `followed`, to whoever asks.
    */
-  async change(call: Call, doing: string, behind?: Behind): Promise<number> {
+  async change(call: Call, doing: string, behind?: Call): Promise<{ readonly changed: number; readonly followed: () => Promise<void> }> {
     this.#assertOpen(doing);
+    const failed = (error: unknown): never => {
+      doubt(this.main, error);
+      throw toTransportError(error, doing);
+    };
     try {
-      if (behind === undefined) return (await this.main.query(this.query(call))).rowCount ?? 0;
+      if (behind === undefined)
+        return { changed: (await this.main.query(this.query(call))).rowCount ?? 0, followed: async () => undefined };
       const client = await this.main.connect();
       const [first, second] = [call, behind].map((each) => client.query(this.query(each)));
       void released(client, [first, second]);
       const changed = (await first)?.rowCount ?? 0;
-      if (behind.awaited) await second;
-      return changed;
+      return { changed, followed: async () => void (await second?.catch(failed)) };
     } catch (error) {
-      doubt(this.main, error);
-      throw toTransportError(error, doing);
+      return failed(error);
     }
   }
 

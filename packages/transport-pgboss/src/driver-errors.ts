@@ -48,6 +48,9 @@ export const isRowFault = (error: unknown): boolean => ROW_STATES.test(codeOf(er
  */
 export const isSurprise = (error: unknown): boolean => isTransient(error) || /^(22|23|54|42P01)/.test(codeOf(error));
 
+/** A table or sequence is not there any more, or not ours to use. */
+export const isForbidden = (error: unknown): boolean => ["42P01", "42501"].includes(codeOf(error));
+
 /** The other end has not answered in time; the driver has no code for it. */
 export const isSilence = (error: unknown): boolean => /query read timeout/i.test(textOf(error));
 

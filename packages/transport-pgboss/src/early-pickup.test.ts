@@ -79,6 +79,20 @@ test("a message that is there already is a duplicate only when the disk has it",
   await schema.query("DELETE FROM $schema.job");
 });
 
+test("a message is accepted, once, when the sequence has gone meanwhile", async () => {
+  const transport = await schema.open({ queues: ["alpha"] });
+  await send(transport, message("alpha"));
+  await schema.query("DROP SEQUENCE $schema.messenger_flush");
+  for (let n = 0; n < 2; n++) {
+    lastAt = performance.now();
+    await quiet();
+    await send(transport, message("alpha"));
+  }
+  assert.equal((await schema.query("SELECT 1 FROM $schema.job")).length, 3);
+  await schema.open({ queues: ["alpha"] });
+  await schema.query("DELETE FROM $schema.job");
+});
+
 test("where the sequence is missing, or not ours to set, messages are sent as ever", async () => {
   const role = `${schema.name}_runtime`;
   await schema.open({ queues: ["alpha"] });
@@ -93,18 +107,27 @@ test("where the sequence is missing, or not ours to set, messages are sent as ev
     await quiet();
     assert.equal((await send(limited, message("alpha"))).length, 1);
     await limited.close();
+    // In a transaction of a role that may not set it, of a program that may.
+    const owner = await schema.open({ queues: ["alpha"] });
+    const known = message("alpha", { n: 1 });
+    await send(owner, known);
+    const client = await schema.admin.connect();
+    await client.query(`BEGIN; SET LOCAL ROLE ${role}`);
+    assert.equal((await owner.send([known], { transaction: client }))[0]?.kind, "duplicate");
+    await client.query("COMMIT");
+    client.release();
     await schema.query("DROP SEQUENCE $schema.messenger_flush");
     // A role that may not make it starts all the same.
     const still = await schema.open({ dsn: address.href, queues: ["alpha"] });
     assert.deepEqual(await still.checkSetUp(), []);
     assert.equal((await send(still, message("alpha", {}, stamps.priority({ priority: 3 })))).length, 1);
     await still.close();
-    const owner = await schema.open({ autoSetup: "defer", queues: ["alpha"] });
-    assert.match((await owner.checkSetUp()).join(), /sequence messenger_flush/);
+    const deferred = await schema.open({ autoSetup: "defer", queues: ["alpha"] });
+    assert.match((await deferred.checkSetUp()).join(), /sequence messenger_flush/);
     // One that may starts, and makes it.
     await schema.open({ queues: ["alpha"] });
-    assert.deepEqual(await owner.checkSetUp(), []);
-    assert.equal((await receive(owner, "alpha")).length, 2);
+    assert.deepEqual(await deferred.checkSetUp(), []);
+    assert.equal((await receive(deferred, "alpha")).length, 3);
   } finally {
     await schema.query(`DROP OWNED BY ${role}`);
     await schema.query(`DROP ROLE ${role}`);

@@ -7,7 +7,7 @@ import type { Database, Row, Statement } from "./connection.ts";
 import type { Burial, Claimed, ClaimRequest, GiveBack, Lane, QueueReceipts, Settlements } from "./lane.ts";
 import type { LostClaims } from "./lost-claims.ts";
 import type { PgBossOptions } from "./options.ts";
-import { QueueHeads } from "./queue-heads.ts";
+import { type End, type Head, QueueHeads } from "./queue-heads.ts";
 import type { QueueInfo } from "./queues.ts";
 import { ReadyQueues } from "./ready-queues.ts";
 import { deliveryOf, toReceived } from "./row-codec.ts";
@@ -110,17 +110,20 @@ export class FastLane implements Lane {
       // The settings come first.
       controlEpoch = rows[0]?.[0] === SETTINGS ? (rows[0][1] as number | null) : undefined;
       const some = this.#received(group, rows, { workerId: request.workerId, claim: claimed.claim });
-      received.push(...some);
       // One that began further on has found fewer than there may be: once more, from the beginning.
       if (some.length < left && !isWhole) {
         const again = { ...request, max: left - some.length, bundles, isWhole: true };
-        const rest = await this.#runClaim(group, again, new Acknowledgements(group, [])).catch((error: unknown) => {
-          if (received.length === 0 && request.acknowledge.length === 0) throw error;
-          return undefined;
-        });
-        if (rest === undefined) break;
-        received.push(...this.#received(group, rest.rows, { workerId: request.workerId, claim: rest.claim }));
+        const rest = await this.#runClaim(group, again, new Acknowledgements(group, [])).catch((error: unknown) => ({ error }));
+        // What was found is in flight, and must not be forgotten for the sake of the rest; but nothing is no answer.
+        if ("error" in rest) {
+          received.push(...some);
+          if (received.length === 0) return { received, settled, failure: rest.error };
+          break;
+        }
+        const older = this.#received(group, rest.rows, { workerId: request.workerId, claim: rest.claim });
+        some.splice(0, some.length, ...inOrder(group, [...older, ...some]));
       }
+      received.push(...some);
       if (received.length - before < left && !Number.isFinite(request.maxBytes)) this.ready.emptied(group, since);
       left = request.max - received.length;
       // With a limit of bytes it is not known which of the two ran out: then nothing of a later queue may be taken.
@@ -188,27 +191,15 @@ export class FastLane implements Lane {
     const bounded = Number.isFinite(maxBytes);
     const sql = this.#claimStatement(queues, { acknowledgeOnly: false, bundles, rows, kept, bounded });
     // With a limit of bytes it is not known whether there was more.
-    const { priorities, us, isWhole } = this.#heads.of(queues, bounded || request.isWhole === true);
+    const beginning = this.#heads.next(queues, bounded || request.isWhole === true);
+    const { head, queues: few } = beginning;
+    const from = [few, head?.priority ?? null, head?.us ?? null];
     return this.#lost.watch(workerId, queues, async (claim) => {
-      const values = [workerId, max, claim, bounded ? Math.floor(maxBytes) : 0, ...bundleParameters, priorities, us, ...rowParameters];
-      const startedAt = this.ready.now;
+      const values = [workerId, max, claim, bounded ? Math.floor(maxBytes) : 0, ...bundleParameters, ...from, ...rowParameters];
       const found = await this.#database.run(sql, values, "receiving messages");
-      if (isWhole) this.#heads.looked(queues, this.ready.now - startedAt);
-      this.#remember(queues, found, max);
-      return { claim, rows: found, isWhole };
+      this.#heads.ended(queues, beginning, endsOf(queues, found), max);
+      return { claim, rows: found, isWhole: beginning.isWhole };
     });
-  }
-
-  /** Where the next claim may begin: behind what a full one has taken. What is not full has met the end. */
-  #remember(queues: readonly QueueInfo[], rows: readonly Row[], max: number): void {
-    let count = 0;
-    for (const [block, number] of rows) count += (block as number) >= FIRST_BUNDLE ? (number as number) : (block as number) >= 0 ? 1 : 0;
-    if (count < max) this.#heads.forget(queues);
-    else
-      for (const row of rows) {
-        const queue = queues[(row[0] as number) - FIRST_BUNDLE];
-        if (queue !== undefined) this.#heads.taken(queue, headOf(row));
-      }
   }
 
   async #acknowledge(groups: readonly QueueReceipts[], sure: boolean): Promise<Set<Receipt>> {
@@ -216,7 +207,7 @@ export class FastLane implements Lane {
     const acknowledgements = new Acknowledgements(queues, groups, sure);
     const { anyBundles: bundles, anyRows: rows, anyKept: kept, bundleParameters, rowParameters } = acknowledgements;
     const sql = this.#claimStatement(queues, { acknowledgeOnly: true, bundles, rows, kept, bounded: false });
-    const values = ["", 0, 0, 0, ...bundleParameters, [], [], ...rowParameters];
+    const values = ["", 0, 0, 0, ...bundleParameters, 0, null, null, ...rowParameters];
     return acknowledgements.settled(await this.#database.run(sql, values, "acknowledging messages"));
   }
 
@@ -269,6 +260,26 @@ export class FastLane implements Lane {
     this.#statements.set(key, made);
     return made;
   }
+}
+
+/** What a claim has taken of each queue. */
+function endsOf(queues: readonly QueueInfo[], rows: readonly Row[]): End[] {
+  const ends = queues.map((): { count: number; head: Head | undefined } => ({ count: 0, head: undefined }));
+  for (const row of rows) {
+    const block = row[0] as number;
+    const end = ends[block >= FIRST_BUNDLE ? block - FIRST_BUNDLE : block];
+    if (end === undefined) continue;
+    end.count += block >= FIRST_BUNDLE ? (row[1] as number) : 1;
+    if (block >= FIRST_BUNDLE) end.head = headOf(row);
+  }
+  return ends;
+}
+
+/** Of two claims from the same queues, the older ones first: by queue and by priority. */
+function inOrder(queues: readonly QueueInfo[], received: readonly Received[]): Received[] {
+  const places = new Map(queues.map(({ name }, place) => [name, place]));
+  const place = ({ queue }: Received): number => places.get(queue) ?? 0;
+  return received.toSorted((a, b) => place(a) - place(b) || b.priority - a.priority);
 }
 
 /** The only queue that notifications were about, where nothing else is asked for, and nobody keeps turns. */

@@ -26,7 +26,7 @@ export interface RowStore {
   insertNew(rows: readonly OutgoingRow[], word?: Word): Promise<boolean>;
   /** Stores rows that do not exist; resolves with the ids of those it stored. */
   insert(rows: readonly OutgoingRow[], on?: Queryable): Promise<ReadonlySet<string>>;
-  /** One answer per row. What it finds is durable. */
+  /** One answer per row. What it finds is durable, where the role may make it so. */
   compare(rows: readonly OutgoingRow[], on?: Queryable): Promise<readonly Comparison[]>;
   /** Gives the rows of keys whose window is over to new messages; resolves with the ids for which it did. */
   revive(rows: readonly OutgoingRow[], on?: Queryable): Promise<ReadonlySet<string>>;

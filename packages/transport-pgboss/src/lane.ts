@@ -25,6 +25,8 @@ export interface Claimed {
   readonly settled: Settlements;
   /** The epoch of control at the time of the claim; absent when nobody told it. */
   readonly controlEpoch?: number | null;
+  /** Why it is not known whether there is anything; nothing was received then. */
+  readonly failure?: unknown;
 }
 
 /** Receipts that took effect: of those that were given, the same objects. */

@@ -48,7 +48,7 @@ export class Lanes {
     this.#inTurn = new Map([this.#fast, this.#portable].map((lane): [Lane, Lane] => [lane, inTurn(lane)]));
     const [fast, portable] = [
       createFastRowStore(database, options.schema, input.queues),
-      createPortableRowStore(this.#api, database, options.schema),
+      createPortableRowStore(this.#api, database, options.schema, input.queues),
     ];
     const store = (): RowStore => (this.#fits() ? fast : portable);
     this.store = {

@@ -3,15 +3,16 @@ import type { JobInsert } from "pg-boss";
 import type { Database, Queryable } from "./connection.ts";
 import type { RowStore } from "./inserter.ts";
 import { bossDatabase, type PublicApi } from "./public-api.ts";
+import type { QueueDirectory } from "./queues.ts";
 import { isKeyed, type OutgoingRow } from "./row-codec.ts";
-import { comparisons, recordset, sending } from "./row-store.ts";
+import { comparisons, flushBeside, recordset, sending } from "./row-store.ts";
 import { compareRows, reviveRows } from "./statements.ts";
 
 /** What PostgreSQL says to text that is no JSON. */
 const INVALID_TEXT = "22P02";
 
 /** Rows through pg-boss's `insert`: one statement per queue. */
-export function createPortableRowStore(api: PublicApi, database: Database, schema: string): RowStore {
+export function createPortableRowStore(api: PublicApi, database: Database, schema: string, queues: QueueDirectory): RowStore {
   const compare = compareRows(schema);
   const revive = reviveRows(schema);
   return {
@@ -30,7 +31,12 @@ export function createPortableRowStore(api: PublicApi, database: Database, schem
       }
       return stored;
     },
-    compare: async (rows, on) => comparisons(rows, await database.run(compare, [recordset(rows)], sending(rows), on)),
+    compare: async (rows, on) => {
+      const found = comparisons(rows, await database.run(compare, [recordset(rows)], sending(rows), on));
+      // By another sender, on the fast path.
+      if (rows.some((row) => queues.peek(row.name)?.hasFlush)) await flushBeside(database, schema, rows, on);
+      return found;
+    },
     revive: async (rows, on: Queryable | undefined) =>
       new Set((await database.run(revive, [recordset(rows)], sending(rows), on)).map((row) => row[0] as string)),
   };

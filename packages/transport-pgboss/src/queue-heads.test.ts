@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Received, stamps, systemClock, systemRuntime } from "@symphony/core";
 import { createManualRuntime } from "@symphony/core/testing";
-import { QueueHeads } from "./queue-heads.ts";
+import { type Beginning, type End, type Head, QueueHeads } from "./queue-heads.ts";
 import type { QueueInfo } from "./queues.ts";
 import { TestSchema, testDatabase } from "./testing/database.ts";
 import { message, messages, send, WORKER } from "./testing/messages.ts";
@@ -14,30 +14,68 @@ const queue = (name: string): QueueInfo => ({
   ...{ namesDeadLetters: true, hasFlush: true },
 });
 
+const [a, b] = [queue("a"), queue("b")];
+const at = (us: number, priority = 5): Head => ({ priority, us });
+const NOTHING: End = { count: 0, head: undefined };
+const upTo = (head: Head | undefined, count = 100): End => ({ count, head });
+
 test("a claim begins where the last one ended, from the beginning once in a while, and when it has to", async () => {
   const { clock } = createManualRuntime();
   const heads = new QueueHeads(clock);
-  const [a, b] = [queue("a"), queue("b")];
-  assert.equal(heads.of([a, b], false).isWhole, true, "nothing is known");
-  heads.taken(b, { priority: 5, us: 100 });
-  assert.deepEqual(heads.of([a, b], false), { priorities: [null, 5], us: [null, 100], isWhole: false });
-  heads.taken(b, { priority: 5, us: 90 });
-  assert.deepEqual(heads.of([b], false).us, [100], "of two claims at a time the later one may answer first");
-  heads.taken(b, { priority: 3, us: 50 });
-  assert.deepEqual(heads.of([b], false), { priorities: [3], us: [50], isWhole: false });
-  assert.equal(heads.of([b], true).isWhole, true);
+  const first = heads.next([a, b], false);
+  assert.equal(first.isWhole, true, "nothing is known");
+  heads.ended([a, b], first, [NOTHING, upTo(at(100))], 100);
+  const second = heads.next([b, a], false);
+  assert.deepEqual([second.isWhole, second.head, second.queues], [false, at(100), 1], "nothing of a later queue");
+  heads.ended([b, a], second, [upTo(at(50, 3)), NOTHING], 100);
+  assert.deepEqual([heads.next([b], false).head, heads.next([a, b], false).queues], [at(50, 3), 2]);
+  assert.equal(heads.next([b], true).isWhole, true, "as it is told to");
   await clock.advance(240);
-  assert.equal(heads.of([b], false).isWhole, false);
+  const third = heads.next([b], false);
+  assert.equal(third.isWhole, false);
   await clock.advance(10);
-  assert.equal(heads.of([b], false).isWhole, true);
-  assert.equal(heads.of([b], false).isWhole, false, "once");
-  heads.looked([b], 200);
+  const whole = heads.next([b], false);
+  assert.equal(whole.isWhole, true);
+  assert.equal(heads.next([b], false).isWhole, false, "once");
+  await clock.advance(200);
+  heads.ended([b], whole, [upTo(at(200))], 100);
   await clock.advance(790);
-  assert.equal(heads.of([b], false).isWhole, false, "one that took long is not repeated so soon");
+  assert.equal(heads.next([b], false).isWhole, false, "one that took long is not repeated so soon");
   await clock.advance(10);
-  assert.equal(heads.of([b], false).isWhole, true);
-  heads.forget([b]);
-  assert.equal(heads.of([b], false).isWhole, true);
+  assert.equal(heads.next([b], false).isWhole, true);
+  heads.ended([b], third, [upTo(at(300), 99)], 100);
+  assert.equal(heads.next([b], false).isWhole, true, "the end was met");
+});
+
+test("a queue from which little was taken is always looked at from its beginning", () => {
+  const heads = new QueueHeads(createManualRuntime().clock);
+  for (let n = 0; n < 10; n++) {
+    const beginning = heads.next([a], false);
+    assert.equal(beginning.isWhole, true);
+    heads.ended([a], beginning, [upTo(at(n), 99)], 99);
+  }
+  heads.ended([a], heads.next([a], false), [upTo(at(10), 100)], 100);
+  assert.equal(heads.next([a], false).isWhole, false);
+});
+
+test("of claims at the same time the furthest counts, but a look from the beginning counts more", async () => {
+  const { clock } = createManualRuntime();
+  const heads = new QueueHeads(clock);
+  const end = (beginning: Beginning, us: number) => heads.ended([a], beginning, [upTo(at(us))], 100);
+  const next = () => heads.next([a], false);
+  end(next(), 100);
+  const [one, two, three] = [next(), next(), next()];
+  end(two, 300);
+  end(one, 200);
+  assert.deepEqual(next().head, at(300));
+  // It found as many as it could take, further back: there may be more.
+  await clock.advance(250);
+  end(next(), 40);
+  assert.deepEqual(next().head, at(40));
+  end(three, 400);
+  assert.deepEqual(next().head, at(40), "not undone by one that began before");
+  end(next(), 80);
+  assert.deepEqual(next().head, at(80));
 });
 
 /** A transport whose clock stands still until it is told to go on. */
@@ -45,8 +83,9 @@ async function frozen() {
   let passedMs = 0;
   const startMs = systemClock.monotonic();
   const clock = { ...systemClock, monotonic: () => startMs + passedMs };
-  const transport = await schema.open({ queues: ["alpha"], runtime: { ...systemRuntime, clock } });
-  const receive = async (max: number) => transport.receive(max, { workerId: WORKER, queues: ["alpha"] });
+  const queues = ["alpha", "beta"];
+  const transport = await schema.open({ queues, runtime: { ...systemRuntime, clock } });
+  const receive = async (max: number) => transport.receive(max, { workerId: WORKER, queues });
   return { transport, receive, pass: (ms: number) => (passedMs += ms) };
 }
 
@@ -71,7 +110,22 @@ test("what comes to lie before that is found after a moment, or when there is no
   await clear();
 });
 
-test("priorities are kept, wherever the last claim has ended", async () => {
+test("what comes to lie before that is worked off at once when it has been found, however much it is", async () => {
+  const { transport, receive, pass } = await frozen();
+  const ids = await send(transport, ...messages("alpha", 2_000));
+  const released = await receive(600);
+  await receive(200);
+  await transport.reject(released.map(({ receipt }) => ({ receipt, release: true })));
+  const next = async (): Promise<string[]> => (await receive(200)).map(({ receipt }) => receipt.id);
+  assert.deepEqual(await next(), ids.slice(800, 1_000));
+  pass(250);
+  // Those that were sent together are equals.
+  assert.deepEqual(new Set([...(await next()), ...(await next()), ...(await next())]), new Set(ids.slice(0, 600)));
+  assert.deepEqual(await next(), ids.slice(1_000, 1_200));
+  await clear();
+});
+
+test("order of queues and priorities is kept, wherever the last claim has ended", async () => {
   const { transport, receive } = await frozen();
   const priority = (priority: number) => stamps.priority({ priority });
   await send(transport, ...messages("alpha", 300, priority(8)), ...messages("alpha", 300), ...messages("alpha", 300, priority(-2)));
@@ -87,6 +141,26 @@ test("priorities are kept, wherever the last claim has ended", async () => {
   await send(transport, message("alpha"));
   assert.equal(await priorities(150), "1 of 5, 149 of -2");
   assert.equal(await priorities(150), "101 of -2");
+  await clear();
+  await send(transport, ...messages("alpha", 400), ...messages("alpha", 200, priority(1)));
+  const [first] = await receive(150);
+  assert.equal(await priorities(150), "150 of 5");
+  // Before the head, and before what is less urgent.
+  await transport.reject([{ receipt: (first as Received).receipt, release: true }]);
+  assert.equal(await priorities(150), "101 of 5, 49 of 1");
+  await clear();
+  await send(transport, ...messages("alpha", 300), ...messages("beta", 600));
+  const queues = async (): Promise<string> => {
+    const received = (await receive(150)).map((each) => each.queue);
+    return [...Map.groupBy(received, (each) => each)].map(([each, some]) => `${some.length} of ${each}`).join(", ");
+  };
+  const [second] = await receive(150);
+  assert.equal(await queues(), "150 of alpha");
+  await transport.reject([{ receipt: (second as Received).receipt, release: true }]);
+  assert.equal(await queues(), "1 of alpha, 149 of beta");
+  assert.equal(await queues(), "150 of beta");
+  await send(transport, message("alpha"));
+  assert.equal(await queues(), "1 of alpha, 149 of beta", "an earlier queue is always looked at");
   await clear();
 });
 

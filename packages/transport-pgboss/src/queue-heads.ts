@@ -7,24 +7,47 @@ export interface Head {
   readonly us: number;
 }
 
-/** Parameters of a claim: for each queue, where to begin; null for the beginning. */
-export interface Heads {
-  readonly priorities: readonly (number | null)[];
-  readonly us: readonly (number | null)[];
-  /** All queues are looked at from their beginning: what such a claim does not find is not there. */
+/** Where a claim begins. */
+export interface Beginning {
+  /** How many of the queues to claim from. Those that come after a head are left out: there may be something before it. */
+  readonly queues: number;
+  /** In the last of these; undefined: at the beginning of all. */
+  readonly head: Head | undefined;
+  /** What such a claim does not find is not there. */
   readonly isWhole: boolean;
+  readonly startedAt: number;
+  /** How often each queue had been looked at as a whole. */
+  readonly looks: readonly number[];
 }
 
+/** What a claim has taken of a queue. */
+export interface End {
+  readonly count: number;
+  /** Where the last message lay; undefined where the claim does not tell. */
+  readonly head: Head | undefined;
+}
+
+/** Messages claimed since a queue was looked at from its beginning; fewer cost nothing that could be felt. */
+const IN_THE_WAY = 100;
 /**
- * Milliseconds after which a claim looks at a queue from its beginning again. What comes to lie before the head meanwhile
- * (released by a worker that stops, or committed late) waits for so long behind the others, in a queue that gives full
- * claims all the time.
+ * Milliseconds after which a claim looks at a queue from its beginning again, and claims go on from where that one ends.
+ * What comes to lie before the head meanwhile (released by a worker that stops, or committed late) waits for so long
+ * behind the others, in a queue that gives full claims all the time.
  */
 const LOOK_BACK_MS = 250;
 /** … or for so many times as long as the last such claim took, where an old transaction has left much to step over; */
 const LOOK_BACK_FACTOR = 4;
 /** but in milliseconds no longer than this. */
 const LOOK_BACK_MOST_MS = 5_000;
+
+interface Known {
+  head: Head | undefined;
+  /** Messages taken since the last look at the whole, with those that it took. */
+  taken: number;
+  /** When a claim begins at the beginning again. */
+  dueAt: number;
+  looks: number;
+}
 
 /**
  * Where the ready messages of queues begin, as full claims have left it. Claimed messages stay in the index until nobody's
@@ -33,46 +56,53 @@ const LOOK_BACK_MOST_MS = 5_000;
  */
 export class QueueHeads {
   readonly #clock: Clock;
-  readonly #heads = new Map<QueueInfo, Head>();
-  /** When claims begin at the beginning again. */
-  readonly #dueAt = new Map<QueueInfo, number>();
+  readonly #known = new Map<QueueInfo, Known>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   /** Where the next claim from these queues begins. @param isWhole - At the beginning, whatever is known. */
-  of(queues: readonly QueueInfo[], isWhole: boolean): Heads {
+  next(queues: readonly QueueInfo[], isWhole: boolean): Beginning {
+    const startedAt = this.#clock.monotonic();
+    const known = queues.map((queue) => this.#of(queue));
+    const looks = known.map((each) => each.looks);
+    const first = known.findIndex(({ head, taken }) => head !== undefined && taken >= IN_THE_WAY);
+    if (!isWhole && first >= 0 && known.every(({ dueAt }) => startedAt < dueAt))
+      return { queues: first + 1, head: known[first]?.head, isWhole: false, startedAt, looks };
+    for (const each of known) each.dueAt = startedAt + LOOK_BACK_MS;
+    return { queues: queues.length, head: undefined, isWhole: true, startedAt, looks };
+  }
+
+  /** A claim of up to `max` messages has answered. */
+  ended(queues: readonly QueueInfo[], { isWhole, startedAt, looks }: Beginning, ends: readonly End[], max: number): void {
     const now = this.#clock.monotonic();
-    const heads = queues.map((queue) => this.#heads.get(queue));
-    const isDue = queues.some((queue) => now >= (this.#dueAt.get(queue) ?? now));
-    if (!isWhole && !isDue && heads.some((head) => head !== undefined)) {
-      return { priorities: heads.map((head) => head?.priority ?? null), us: heads.map((head) => head?.us ?? null), isWhole: false };
+    const isFull = ends.reduce((sum, { count }) => sum + count, 0) >= max;
+    for (const [k, queue] of queues.entries()) {
+      const known = this.#of(queue);
+      const { count, head } = ends[k] as End;
+      known.taken = isWhole ? count : known.taken + count;
+      if (!isFull) {
+        known.head = undefined;
+        known.dueAt = now;
+      } else if (isWhole) {
+        known.looks += 1;
+        known.dueAt = Math.max(known.dueAt, now + Math.min(LOOK_BACK_MOST_MS, (now - startedAt) * LOOK_BACK_FACTOR));
+        // Also when that is further back than before, or not known: more may lie there than one claim takes.
+        known.head = head;
+      } else if (head !== undefined && looks[k] === known.looks && isBeyond(head, known.head)) known.head = head;
     }
-    for (const queue of queues) this.#dueAt.set(queue, now + LOOK_BACK_MS);
-    const none = queues.map(() => null);
-    return { priorities: none, us: none, isWhole: true };
   }
 
-  /** A claim from the beginning took so many milliseconds. */
-  looked(queues: readonly QueueInfo[], tookMs: number): void {
-    const now = this.#clock.monotonic();
-    const pauseMs = Math.min(LOOK_BACK_MOST_MS, tookMs * LOOK_BACK_FACTOR);
-    for (const queue of queues) this.#dueAt.set(queue, Math.max(this.#dueAt.get(queue) ?? now, now + pauseMs));
-  }
-
-  /** A claim that was full has taken messages up to here. */
-  taken(queue: QueueInfo, head: Head): void {
-    const before = this.#heads.get(queue);
-    // Of two claims at the same time, the one that came later may have begun before the other.
-    if (before === undefined || before.priority !== head.priority || before.us < head.us) this.#heads.set(queue, head);
-  }
-
-  /** The next claim begins at the beginning. */
-  forget(queues: readonly QueueInfo[]): void {
-    for (const queue of queues) {
-      this.#heads.delete(queue);
-      this.#dueAt.delete(queue);
+  #of(queue: QueueInfo): Known {
+    let known = this.#known.get(queue);
+    if (known === undefined) {
+      known = { head: undefined, taken: 0, dueAt: Number.NEGATIVE_INFINITY, looks: 0 };
+      this.#known.set(queue, known);
     }
+    return known;
   }
 }
+
+/** Of two claims at the same time, the one that reaches further may answer first. */
+const isBeyond = (end: Head, head: Head | undefined): boolean => head === undefined || head.priority !== end.priority || head.us < end.us;

@@ -62,12 +62,13 @@ export class PgBossReceiver {
     }
     const settled = new Set<Receipt>();
     let received: readonly Received[] = [];
+    let failure: unknown;
     let waiting: readonly QueueReceipts[] = await this.#grouped(acknowledge);
     // What is free lies behind what is paused: each round takes some of that out of the way.
     for (let round = 0; round < ROUNDS && received.length === 0; round++) {
       const claimed = await this.#claim(pauses.open(named), { workerId, max, maxBytes, notified, acknowledge: waiting });
       for (const receipt of claimed.settled) settled.add(receipt);
-      waiting = claimed.waiting;
+      ({ waiting, failure } = claimed);
       received = await pauses.withhold(claimed.received, claimed.controlEpoch);
       if (received.length === claimed.received.length) break;
     }
@@ -76,6 +77,7 @@ export class PgBossReceiver {
       const report = this.#report(acknowledge, settled);
       onSettled?.(report);
     }
+    if (received.length === 0 && failure !== undefined) throw failure;
     return received;
   }
 
@@ -133,7 +135,7 @@ export class PgBossReceiver {
     const received: Received[] = [];
     let waiting = request.acknowledge;
     let left = max;
-    let told: Pick<Claimed, "controlEpoch"> = {};
+    let told: Pick<Claimed, "controlEpoch" | "failure"> = {};
     for (const { lane, queues: some } of runs(queues, this.#input.laneOf)) {
       const riding = waiting.filter((each) => some.includes(each.queue));
       waiting = waiting.filter((each) => !some.includes(each.queue));
@@ -141,11 +143,12 @@ export class PgBossReceiver {
       for (const receipt of claimed.settled) settled.add(receipt);
       received.push(...claimed.received);
       left -= claimed.received.length;
-      if (claimed.controlEpoch !== undefined) told = { controlEpoch: claimed.controlEpoch };
+      if (claimed.controlEpoch !== undefined) told = { ...told, controlEpoch: claimed.controlEpoch };
+      if (claimed.failure !== undefined) told = { ...told, failure: claimed.failure };
       // Whether bytes or messages ran out is not known: then nothing of a later queue may be taken.
       if (left <= 0 || (received.length > 0 && Number.isFinite(maxBytes))) break;
     }
-    return { received, settled, waiting, ...told };
+    return { received, settled, waiting, failure: undefined, ...told };
   }
 
   async #rejectIn(queue: QueueInfo, rejections: readonly Rejection[]): Promise<Receipt[]> {

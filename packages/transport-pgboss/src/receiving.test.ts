@@ -60,7 +60,7 @@ test("reads as many pages as there are messages to work on, whatever else is the
   const fences = `'{${ids.map(() => 0).join()}}'`;
   const claims = `'{${ids.map((_, i) => (i % 2 === 0 ? "NULL" : i)).join()}}'`;
   const rows = `'${JSON.stringify(ids.map((id, i) => ({ i, id, rc: 0, claim: i, delay: 0, failure: {} })))}'`;
-  const none = "'{}', '{}', '{}', '{}', '{}', '{}'";
+  const none = "'{}', '{}', '{}', '{}', 1, NULL, NULL";
   const noReceipts = "'{}', '{}', '{}', '{}', '{}', '{}'";
   const receipts = `${uuids}, ${fences}, ${claims}`;
   const plans = {
@@ -100,7 +100,7 @@ test("reads no more for what was claimed before, although an open transaction ke
   const [row] = await schema.query<{ us: string }>("SELECT (extract(epoch FROM min(created_on)) * 1000000)::bigint AS us FROM $schema.job");
   const pages = async (heads: string): Promise<number> =>
     (await plan(t, claimStatement(schema.name, { ...claim, commit: "on" }), `'w', 10, 1, 0, '{}', '{}', '{}', '{}', ${heads}`))();
-  const [whole, behind] = [await pages("'{NULL}', '{NULL}'"), await pages(`'{5}', '{${row?.us}}'`)];
+  const [whole, behind] = [await pages("1, NULL, NULL"), await pages(`1, 5, ${row?.us}`)];
   await pinned.query("ROLLBACK");
   pinned.release();
   assert.ok(behind < 150, `${behind} pages, ${whole} from the beginning`);

@@ -1,6 +1,6 @@
-import type { Behind, Database, Statement } from "./connection.ts";
-import { isSurprise } from "./driver-errors.ts";
-import { flush } from "./flush.ts";
+import type { Call, Database, Queryable, Statement } from "./connection.ts";
+import { isForbidden, isSurprise } from "./driver-errors.ts";
+import { FLUSH_WITHOUT_SEQUENCE, flush } from "./flush.ts";
 import type { Comparison, RowStore } from "./inserter.ts";
 import type { Word } from "./notifier.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
@@ -22,6 +22,17 @@ export function createFastRowStore(database: Database, schema: string, queues: Q
   const compare = compareRows(schema);
   const revive = reviveRows(schema);
   const flushed = flush(schema);
+  /** Rows are stored, and may be received: whatever is wrong with the second commit, they are not stored once more. */
+  const makeDurable = async (rows: readonly OutgoingRow[], followed: () => Promise<void>): Promise<void> => {
+    try {
+      await followed();
+    } catch (error) {
+      if (!isForbidden((error as { cause?: unknown }).cause)) throw error;
+      // The sequence has gone, or the right to set it.
+      await database.run(FLUSH_WITHOUT_SEQUENCE, [], sending(rows), database.main);
+      await queues.refresh();
+    }
+  };
   const ids = (rows: readonly (readonly unknown[])[]): ReadonlySet<string> => new Set(rows.map((row) => row[0] as string));
   return {
     insertNew: async (rows, word) => {
@@ -36,27 +47,32 @@ export function createFastRowStore(database: Database, schema: string, queues: Q
           ? { sql: insertOne(queue), values: [first.id, first.data, `${first.priority}`, `${first.delay}`] }
           : { sql: insertNew(queue), values: newRows(name, first, others) };
       if (queue.hasFlush) call.values.push(early?.channel ?? null, early?.payload ?? null);
-      const behind = early === undefined ? notification(word) : { sql: flushed, values: [], awaited: true };
-      try {
-        return (await database.change(call, sending(rows), behind)) === rows.length;
-      } catch (error) {
-        if (isSurprise((error as { cause?: unknown }).cause)) return false;
+      const behind = early === undefined ? notification(word) : { sql: flushed, values: [] };
+      const sent = await database.change(call, sending(rows), behind).catch((error: unknown) => {
+        if (isSurprise((error as { cause?: unknown }).cause)) return undefined;
         throw error;
-      }
+      });
+      if (sent !== undefined && early !== undefined) await makeDurable(rows, sent.followed);
+      return sent?.changed === rows.length;
     },
     insert: async (rows, on) => ids(await database.run(rows.some(isKeyed) ? insertKeyed : insert, [recordset(rows)], sending(rows), on)),
     revive: async (rows, on) => ids(await database.run(revive, [recordset(rows)], sending(rows), on)),
     compare: async (rows, on) => {
       const found = comparisons(rows, await database.run(compare, [recordset(rows)], sending(rows), on));
       // What is there may have been stored a moment ago by a sender that still waits for the disk.
-      if (rows.some((row) => queues.peek(row.name)?.hasFlush)) await database.run(flushed, [], sending(rows), on);
+      if (rows.some((row) => queues.peek(row.name)?.hasFlush)) await flushBeside(database, schema, rows, on);
       return found;
     },
   };
 }
 
-const notification = (word: Word | undefined): Behind | undefined =>
-  word === undefined ? undefined : { sql: NOTIFY, values: [word.channel, word.payload], awaited: false };
+/** In a transaction of the caller it would need the caller's rights, and could abort it; one of our own may have the only connection. */
+export async function flushBeside(database: Database, schema: string, rows: readonly OutgoingRow[], on?: Queryable): Promise<void> {
+  await database.run(flush(schema), [], sending(rows), on === database.joined ? on : database.main);
+}
+
+const notification = (word: Word | undefined): Call | undefined =>
+  word === undefined ? undefined : { sql: NOTIFY, values: [word.channel, word.payload] };
 
 function perQueue(make: (queue: QueueInfo) => Statement): (queue: QueueInfo) => Statement {
   const made = new WeakMap<QueueInfo, Statement>();

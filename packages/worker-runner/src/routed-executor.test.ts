@@ -45,7 +45,7 @@ describe("routed executor", () => {
       const id = `"${receipt.id}"`;
       // As PostgreSQL writes it.
       const body = `{"v": 1, "at": 0, "id": ${id}, "tv": 1, "root": ${id}, "type": "${m.Noop.name}", "depth": ${depth}, "payload": {}}`;
-      return executor.execute(new LazyDelivery(receipt, 5, body, { ...json, decode }), signal);
+      return executor.execute(new LazyDelivery(receipt, 5, body, { ...json, decode, outline: (text) => json.outline?.(text) }), signal);
     };
     for (let n = 0; n < 3; n++) assert.deepEqual(await run(), { kind: "handled" });
     assert.equal(reads, 1, "the first of its type");

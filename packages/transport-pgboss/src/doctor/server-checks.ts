@@ -38,7 +38,7 @@ export function durabilityFindings({ settings }: ServerState): Finding[] {
   return findings;
 }
 
-const OLDEST_VERSION = 130_000;
+const OLDEST_VERSION = 140_000;
 
 export function serverFindings(state: ServerState, limits: DiagnosisLimits): Finding[] {
   const findings: Finding[] = [];
@@ -48,7 +48,7 @@ export function serverFindings(state: ServerState, limits: DiagnosisLimits): Fin
       severity: "error",
       finding: `the server is PostgreSQL ${Math.floor(state.version / 10_000)}`,
       consequence: "statements of this program may fail",
-      cure: "upgrade to PostgreSQL 13 or newer",
+      cure: "upgrade to PostgreSQL 14 or newer",
     });
   }
   for (const name of ["autovacuum", "track_counts"]) {
