@@ -24,7 +24,8 @@ test("a claim begins where the last one ended, from the beginning once in a whil
   const heads = new QueueHeads(clock);
   const first = heads.next([a, b], false);
   assert.equal(first.isWhole, true, "nothing is known");
-  heads.ended([a, b], first, [NOTHING, upTo(at(100))], 100);
+  heads.ended([a, b], first, [NOTHING, upTo(at(100), 2_000)], 2_000);
+  assert.equal(heads.next([b], false).isWhole, false);
   const second = heads.next([b, a], false);
   assert.deepEqual([second.isWhole, second.head, second.queues], [false, at(100), 1], "nothing of a later queue");
   heads.ended([b, a], second, [upTo(at(50, 3)), NOTHING], 100);
@@ -79,18 +80,17 @@ test("of claims at the same time the furthest counts, but a look from the beginn
 });
 
 /** A transport whose clock stands still until it is told to go on. */
-async function frozen() {
+async function frozen(...queues: readonly string[]) {
   let passedMs = 0;
   const startMs = systemClock.monotonic();
   const clock = { ...systemClock, monotonic: () => startMs + passedMs };
-  const queues = ["alpha", "beta"];
   const transport = await schema.open({ queues, runtime: { ...systemRuntime, clock } });
   const receive = async (max: number) => transport.receive(max, { workerId: WORKER, queues });
   return { transport, receive, pass: (ms: number) => (passedMs += ms) };
 }
 
 test("what comes to lie before that is found after a moment, or when there is nothing else", async () => {
-  const { transport, receive, pass } = await frozen();
+  const { transport, receive, pass } = await frozen("alpha");
   const ids = await send(transport, ...messages("alpha", 1_000));
   const [first] = await receive(200);
   assert.equal(first?.receipt.id, ids[0]);
@@ -111,7 +111,7 @@ test("what comes to lie before that is found after a moment, or when there is no
 });
 
 test("what comes to lie before that is worked off at once when it has been found, however much it is", async () => {
-  const { transport, receive, pass } = await frozen();
+  const { transport, receive, pass } = await frozen("alpha");
   const ids = await send(transport, ...messages("alpha", 2_000));
   const released = await receive(600);
   await receive(200);
@@ -126,7 +126,7 @@ test("what comes to lie before that is worked off at once when it has been found
 });
 
 test("order of queues and priorities is kept, wherever the last claim has ended", async () => {
-  const { transport, receive } = await frozen();
+  const { transport, receive } = await frozen("alpha");
   const priority = (priority: number) => stamps.priority({ priority });
   await send(transport, ...messages("alpha", 300, priority(8)), ...messages("alpha", 300), ...messages("alpha", 300, priority(-2)));
   const priorities = async (max: number): Promise<string> => {
@@ -149,18 +149,23 @@ test("order of queues and priorities is kept, wherever the last claim has ended"
   await transport.reject([{ receipt: (first as Received).receipt, release: true }]);
   assert.equal(await priorities(150), "101 of 5, 49 of 1");
   await clear();
-  await send(transport, ...messages("alpha", 300), ...messages("beta", 600));
-  const queues = async (): Promise<string> => {
-    const received = (await receive(150)).map((each) => each.queue);
+});
+
+test("an earlier queue is always looked at, wherever the last claim has ended in a later one", async () => {
+  const { transport, receive } = await frozen("alpha", "beta");
+  await send(transport, ...messages("alpha", 300), ...messages("beta", 6_000));
+  const queues = async (max: number): Promise<string> => {
+    const received = (await receive(max)).map((each) => each.queue);
     return [...Map.groupBy(received, (each) => each)].map(([each, some]) => `${some.length} of ${each}`).join(", ");
   };
-  const [second] = await receive(150);
-  assert.equal(await queues(), "150 of alpha");
-  await transport.reject([{ receipt: (second as Received).receipt, release: true }]);
-  assert.equal(await queues(), "1 of alpha, 149 of beta");
-  assert.equal(await queues(), "150 of beta");
+  const [first] = await receive(150);
+  assert.equal(await queues(150), "150 of alpha");
+  assert.equal(await queues(2_500), "2500 of beta");
+  await transport.reject([{ receipt: (first as Received).receipt, release: true }]);
+  assert.equal(await queues(150), "1 of alpha, 149 of beta");
+  assert.equal(await queues(150), "150 of beta");
   await send(transport, message("alpha"));
-  assert.equal(await queues(), "1 of alpha, 149 of beta", "an earlier queue is always looked at");
+  assert.equal(await queues(150), "1 of alpha, 149 of beta");
   await clear();
 });
 

@@ -29,6 +29,8 @@ export interface End {
 
 /** Messages claimed since a queue was looked at from its beginning; fewer cost nothing that could be felt. */
 const IN_THE_WAY = 100;
+/** Of several queues: a head leaves out those behind it, and what it then finds too little of costs a second claim. */
+const IN_THE_WAY_OF_SEVERAL = 2_000;
 /**
  * Milliseconds after which a claim looks at a queue from its beginning again, and claims go on from where that one ends.
  * What comes to lie before the head meanwhile (released by a worker that stops, or committed late) waits for so long
@@ -67,7 +69,8 @@ export class QueueHeads {
     const startedAt = this.#clock.monotonic();
     const known = queues.map((queue) => this.#of(queue));
     const looks = known.map((each) => each.looks);
-    const first = known.findIndex(({ head, taken }) => head !== undefined && taken >= IN_THE_WAY);
+    const many = queues.length === 1 ? IN_THE_WAY : IN_THE_WAY_OF_SEVERAL;
+    const first = known.findIndex(({ head, taken }) => head !== undefined && taken >= many);
     if (!isWhole && first >= 0 && known.every(({ dueAt }) => startedAt < dueAt))
       return { queues: first + 1, head: known[first]?.head, isWhole: false, startedAt, looks };
     for (const each of known) each.dueAt = startedAt + LOOK_BACK_MS;
