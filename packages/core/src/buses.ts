@@ -36,13 +36,16 @@ export class Buses {
 
   /** The same, for a message that names this bus. */
   handlingFor(name: string | undefined): MessageBus {
-    return this.#forced ?? (name === undefined ? undefined : this.#buses.get(name)) ?? this.default;
+    return this.#forced ?? this.#named(name);
   }
 
   /** The bus that a message names; the default one when it names none, or one that only the program that sent it knew. */
   of(envelope: Envelope): MessageBus {
     if (this.#buses.size === 1) return this.default;
-    const name = envelope.last(busName)?.bus;
+    return this.#named(envelope.last(busName)?.bus);
+  }
+
+  #named(name: string | undefined): MessageBus {
     return (name === undefined ? undefined : this.#buses.get(name)) ?? this.default;
   }
 }

@@ -716,7 +716,8 @@ describe("Worker", () => {
     assert.equal((await health).running, true);
     await idle.stop();
     await idling;
-    assert.deepEqual([...new Set(names)].sort(), [
+    // The first one may live long enough for a health check of its own.
+    assert.deepEqual([...new Set(names.filter((name) => name !== "health_check"))].sort(), [
       "batch_complete",
       "batch_start",
       "error",

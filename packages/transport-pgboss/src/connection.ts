@@ -163,7 +163,7 @@ export class Database {
   }
 
   /**
-   * Runs a statement of ours outside of any action, once, and resolves with the number of rows that it changed.
+   * Runs a statement of ours outside of any action, once, and resolves with the number of rows that it `changed`.
    *
    * @param behind - Goes out on the same connection before the first one has answered, in a commit of its own; what
    *   becomes of it is told by `followed`, to whoever asks.

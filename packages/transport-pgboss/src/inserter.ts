@@ -1,6 +1,6 @@
 import { MessengerError, type SendResult, TransportError } from "@symphony/core";
 import type { Queryable } from "./connection.ts";
-import type { Word } from "./notifier.ts";
+import type { Notification } from "./notifier.ts";
 import type { OutgoingRow } from "./row-codec.ts";
 
 /** What became of a row that was not stored, as `compareRows` tells it. */
@@ -21,9 +21,9 @@ export interface RowStore {
    *
    * They may be received before this resolves.
    *
-   * @param word - Said when they can be received, not waited for.
+   * @param notification - Sent when they can be received, not waited for.
    */
-  insertNew(rows: readonly OutgoingRow[], word?: Word): Promise<boolean>;
+  insertNew(rows: readonly OutgoingRow[], notification?: Notification): Promise<boolean>;
   /** Stores rows that do not exist; resolves with the ids of those it stored. */
   insert(rows: readonly OutgoingRow[], on?: Queryable): Promise<ReadonlySet<string>>;
   /** One answer per row. What it finds is durable, where the role may make it so. */

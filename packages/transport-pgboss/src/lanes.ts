@@ -52,7 +52,7 @@ export class Lanes {
     ];
     const store = (): RowStore => (this.#fits() ? fast : portable);
     this.store = {
-      insertNew: (rows, word) => store().insertNew(rows, word),
+      insertNew: (rows, notification) => store().insertNew(rows, notification),
       insert: (rows, on) => store().insert(rows, on),
       compare: (rows, on) => store().compare(rows, on),
       revive: (rows, on) => store().revive(rows, on),

@@ -16,12 +16,12 @@ export const channelOf = (schema: string): string => `symphony_${createHash("sha
 export const queuesIn = (payload: string): string[] => payload.split(SEPARATOR).filter((queue) => queue !== "");
 
 /** What tells listeners that queues have something to do. */
-export interface Word {
+export interface Notification {
   readonly channel: string;
   readonly payload: string;
 }
 
-/** Says which queues have something to do: coalesced, after the commit, on a connection that no message waits for. */
+/** Says which queues have something to do: coalesced, with or after the commit, and no message waits for it. */
 export class Notifier {
   readonly #database: Database;
   readonly #runtime: Runtime;
@@ -51,10 +51,10 @@ export class Notifier {
   }
 
   /**
-   * What the caller is to say with the statement that gives these queues something to do, or right behind it, so that
+   * The notification that the caller is to send with the statement that gives these queues something to do, or right behind it, so that
    * listeners hear of it a round trip earlier; undefined: call `notify` when that one is done.
    */
-  word(queues: readonly string[]): Word | undefined {
+  due(queues: readonly string[]): Notification | undefined {
     if (!this.#enabled || queues.length === 0 || this.#scheduled || this.#sending !== undefined) return undefined;
     const now = this.#runtime.clock.monotonic();
     const [payload, ...more] = payloads(queues);

@@ -2,7 +2,7 @@ import type { Call, Database, Queryable, Statement } from "./connection.ts";
 import { isForbidden, isSurprise } from "./driver-errors.ts";
 import { FLUSH_WITHOUT_SEQUENCE, flush } from "./flush.ts";
 import type { Comparison, RowStore } from "./inserter.ts";
-import type { Word } from "./notifier.ts";
+import type { Notification } from "./notifier.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
 import { isKeyed, type OutgoingRow } from "./row-codec.ts";
 import { compareRows, insertNewRow, insertNewRows, insertRows, NOTIFY, RECORD_SEPARATOR, reviveRows } from "./statements.ts";
@@ -35,19 +35,19 @@ export function createFastRowStore(database: Database, schema: string, queues: Q
   };
   const ids = (rows: readonly (readonly unknown[])[]): ReadonlySet<string> => new Set(rows.map((row) => row[0] as string));
   return {
-    insertNew: async (rows, word) => {
+    insertNew: async (rows, notification) => {
       const name = rows[0]?.name ?? "";
       if (!rows.every((row) => isOrdinary(row, name))) return false;
       const queue = queues.peek(name) ?? (await queues.find(name));
       if (queue === undefined) return false;
-      const early = word !== undefined && queue.hasFlush && rows.length <= EARLY_ROWS ? word : undefined;
+      const early = queue.hasFlush && rows.length <= EARLY_ROWS ? notification : undefined;
       const [first, ...others] = rows as readonly [OutgoingRow, ...OutgoingRow[]];
       const call =
         others.length === 0 && first.at === null
           ? { sql: insertOne(queue), values: [first.id, first.data, `${first.priority}`, `${first.delay}`] }
           : { sql: insertNew(queue), values: newRows(name, first, others) };
       if (queue.hasFlush) call.values.push(early?.channel ?? null, early?.payload ?? null);
-      const behind = early === undefined ? notification(word) : { sql: flushed, values: [] };
+      const behind = early === undefined ? toCall(notification) : { sql: flushed, values: [] };
       const sent = await database.change(call, sending(rows), behind).catch((error: unknown) => {
         if (isSurprise((error as { cause?: unknown }).cause)) return undefined;
         throw error;
@@ -71,8 +71,8 @@ export async function flushBeside(database: Database, schema: string, rows: read
   await database.run(flush(schema), [], sending(rows), on === database.joined ? on : database.main);
 }
 
-const notification = (word: Word | undefined): Call | undefined =>
-  word === undefined ? undefined : { sql: NOTIFY, values: [word.channel, word.payload] };
+const toCall = (notification: Notification | undefined): Call | undefined =>
+  notification === undefined ? undefined : { sql: NOTIFY, values: [notification.channel, notification.payload] };
 
 function perQueue(make: (queue: QueueInfo) => Statement): (queue: QueueInfo) => Statement {
   const made = new WeakMap<QueueInfo, Statement>();

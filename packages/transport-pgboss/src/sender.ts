@@ -14,7 +14,7 @@ import { Coalescer } from "./coalescer.ts";
 import type { Queryable } from "./connection.ts";
 import { isRowFault, toTransportError } from "./driver-errors.ts";
 import { type RowStore, storeRows } from "./inserter.ts";
-import type { Notifier, Word } from "./notifier.ts";
+import type { Notification, Notifier } from "./notifier.ts";
 import type { PgBossOptions } from "./options.ts";
 import type { QueueMaker } from "./queue-maker.ts";
 import { isKeyed, type OutgoingRow, toRow, UUID_PATTERN } from "./row-codec.ts";
@@ -148,9 +148,9 @@ export class PgBossSender {
   /** Of those without keys. */
   async #flush(rows: readonly OutgoingRow[]): Promise<readonly SendResult[]> {
     const { notifier } = this.#input;
-    const word = notifier.word(dueQueues(rows));
-    if (await this.#insertNew(rows, word)) {
-      if (word === undefined) notifier.notify(dueQueues(rows));
+    const notification = notifier.due(dueQueues(rows));
+    if (await this.#insertNew(rows, notification)) {
+      if (notification === undefined) notifier.notify(dueQueues(rows));
       return rows.map(accepted);
     }
     return this.#flushWithCare(rows);
@@ -171,9 +171,9 @@ export class PgBossSender {
     return results;
   }
 
-  async #insertNew(rows: readonly OutgoingRow[], word: Word | undefined): Promise<boolean> {
+  async #insertNew(rows: readonly OutgoingRow[], notification: Notification | undefined): Promise<boolean> {
     try {
-      return await this.#input.store.insertNew(rows, word);
+      return await this.#input.store.insertNew(rows, notification);
     } catch (error) {
       throw toTransportError(error, sending(rows));
     }
