@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Received, stamps, systemClock, systemRuntime } from "@symphony/core";
 import { createManualRuntime } from "@symphony/core/testing";
+import type { PgBossTransport } from "./index.ts";
 import { type Beginning, type End, type Head, QueueHeads } from "./queue-heads.ts";
 import type { QueueInfo } from "./queues.ts";
 import { TestSchema, testDatabase } from "./testing/database.ts";
@@ -89,9 +90,24 @@ async function frozen(...queues: readonly string[]) {
   return { transport, receive, pass: (ms: number) => (passedMs += ms) };
 }
 
-test("what comes to lie before that is found after a moment, or when there is nothing else", async () => {
+/** A test with such a transport; its messages go with it. */
+const stored = (claim: string, body: () => Promise<void>): void => {
+  test(claim, async (t) => {
+    t.after(() => schema.query("DELETE FROM $schema.job; DELETE FROM $schema.messenger_bundle"));
+    await body();
+  });
+};
+
+/** Sends so many at a time: those that are sent together have one time, and which of them a claim takes first is not promised. */
+async function sendGroups(transport: PgBossTransport, queue: string, ...counts: readonly number[]): Promise<string[]> {
+  const ids: string[] = [];
+  for (const count of counts) ids.push(...(await send(transport, ...messages(queue, count))));
+  return ids;
+}
+
+stored("what comes to lie before that is found after a moment, or when there is nothing else", async () => {
   const { transport, receive, pass } = await frozen("alpha");
-  const ids = await send(transport, ...messages("alpha", 1_000));
+  const ids = await sendGroups(transport, "alpha", 1, 199, 200, 199, 401);
   const [first] = await receive(200);
   assert.equal(first?.receipt.id, ids[0]);
   await transport.reject([{ receipt: (first as Received).receipt, release: true }]);
@@ -107,25 +123,22 @@ test("what comes to lie before that is found after a moment, or when there is no
   await transport.reject([{ receipt: (late[0] as Received).receipt, release: true }]);
   const rest = (await receive(1_000)).map(({ receipt }) => receipt.id);
   assert.deepEqual(new Set(rest), new Set([...ids.slice(599), ids[0]]), "fewer than asked: all that there is");
-  await clear();
 });
 
-test("what comes to lie before that is worked off at once when it has been found, however much it is", async () => {
+stored("what comes to lie before that is worked off at once when it has been found, however much it is", async () => {
   const { transport, receive, pass } = await frozen("alpha");
-  const ids = await send(transport, ...messages("alpha", 2_000));
+  const ids = await sendGroups(transport, "alpha", 600, 200, 200, 200, 800);
   const released = await receive(600);
   await receive(200);
   await transport.reject(released.map(({ receipt }) => ({ receipt, release: true })));
   const next = async (): Promise<string[]> => (await receive(200)).map(({ receipt }) => receipt.id);
   assert.deepEqual(await next(), ids.slice(800, 1_000));
   pass(250);
-  // Those that were sent together are equals.
   assert.deepEqual(new Set([...(await next()), ...(await next()), ...(await next())]), new Set(ids.slice(0, 600)));
   assert.deepEqual(await next(), ids.slice(1_000, 1_200));
-  await clear();
 });
 
-test("order of queues and priorities is kept, wherever the last claim has ended", async () => {
+stored("order of queues and priorities is kept, wherever the last claim has ended", async () => {
   const { transport, receive } = await frozen("alpha");
   const priority = (priority: number) => stamps.priority({ priority });
   await send(transport, ...messages("alpha", 300, priority(8)), ...messages("alpha", 300), ...messages("alpha", 300, priority(-2)));
@@ -141,17 +154,15 @@ test("order of queues and priorities is kept, wherever the last claim has ended"
   await send(transport, message("alpha"));
   assert.equal(await priorities(150), "1 of 5, 149 of -2");
   assert.equal(await priorities(150), "101 of -2");
-  await clear();
   await send(transport, ...messages("alpha", 400), ...messages("alpha", 200, priority(1)));
   const [first] = await receive(150);
   assert.equal(await priorities(150), "150 of 5");
   // Before the head, and before what is less urgent.
   await transport.reject([{ receipt: (first as Received).receipt, release: true }]);
   assert.equal(await priorities(150), "101 of 5, 49 of 1");
-  await clear();
 });
 
-test("an earlier queue is always looked at, wherever the last claim has ended in a later one", async () => {
+stored("an earlier queue is always looked at, wherever the last claim has ended in a later one", async () => {
   const { transport, receive } = await frozen("alpha", "beta");
   await send(transport, ...messages("alpha", 300), ...messages("beta", 6_000));
   const queues = async (max: number): Promise<string> => {
@@ -166,10 +177,4 @@ test("an earlier queue is always looked at, wherever the last claim has ended in
   assert.equal(await queues(150), "150 of beta");
   await send(transport, message("alpha"));
   assert.equal(await queues(150), "1 of alpha, 149 of beta");
-  await clear();
 });
-
-async function clear(): Promise<void> {
-  await schema.query("DELETE FROM $schema.job");
-  await schema.query("DELETE FROM $schema.messenger_bundle");
-}

@@ -12,7 +12,7 @@ import { forwardingTests } from "./contract/forwarding.ts";
 import { guards } from "./contract/guards.ts";
 import type { TransportCapability, TransportContractHarness } from "./contract/harness.ts";
 import { idempotencyTests } from "./contract/idempotency.ts";
-import { type Claim, ContractKit, unique } from "./contract/kit.ts";
+import { type Claim, ContractKit, queueNames } from "./contract/kit.ts";
 import { partitionKeyTests } from "./contract/partition-keys.ts";
 import { placeTests } from "./contract/places.ts";
 import { reapingTests } from "./contract/reaping.ts";
@@ -77,7 +77,7 @@ export function describeTransportContract(name: string, harness: TransportContra
 function claimOf(harness: TransportContractHarness): Claim {
   return (claim, body, options = {}) => {
     test(claim, { timeout: TEST_TIMEOUT_MS }, async (t) => {
-      const queues = Array.from({ length: options.queues ?? 1 }, () => unique("q"));
+      const queues = queueNames(options.queues ?? 1);
       const fixture = await harness.create({ queues });
       t.after(() => fixture.close());
       const kit = new ContractKit(fixture, queues);
@@ -90,7 +90,7 @@ function claimOf(harness: TransportContractHarness): Claim {
 
 function declaredCapabilities(harness: TransportContractHarness, declared: readonly TransportCapability[]): void {
   test("has the capabilities that its harness declares, no more and no fewer", async (t) => {
-    const fixture = await harness.create({ queues: [unique("q")] });
+    const fixture = await harness.create({ queues: queueNames(1) });
     t.after(() => fixture.close());
     const found = (Object.keys(guards) as TransportCapability[]).filter((capability) => guards[capability](fixture.transport));
     assert.deepEqual(found.sort(), [...declared].sort());

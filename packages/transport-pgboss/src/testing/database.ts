@@ -22,6 +22,7 @@ export class TestSchema {
   readonly admin: pg.Pool;
   #failed = false;
   readonly #transports: PgBossTransport[] = [];
+  readonly queues = new TestQueues((sql, values) => this.query(sql, values));
 
   /** @param t - The test that it is for; without it, all tests of the file. */
   constructor(url: string, t?: TestContext) {
@@ -62,6 +63,51 @@ export class TestSchema {
   }
 }
 
+type Query = <R extends pg.QueryResultRow>(sql: string, values?: unknown[]) => Promise<R[]>;
+
+/** Making a queue takes longer than most tests of the contract: those that are as they were made are used again. */
+class TestQueues {
+  readonly #query: Query;
+  /** How each queue looked when it was new. */
+  readonly #made = new Map<string, string>();
+
+  constructor(query: Query) {
+    this.#query = query;
+  }
+
+  /** Drops all others. */
+  async leave(names: readonly string[]): Promise<void> {
+    await this.#drop([...this.#made.keys()].filter((name) => !names.includes(name)));
+  }
+
+  /** Notes those that are new. */
+  async look(): Promise<void> {
+    for (const [name, looks] of await this.#looks()) if (!this.#made.has(name)) this.#made.set(name, looks);
+  }
+
+  async dropChanged(): Promise<void> {
+    await this.#drop([...(await this.#looks())].flatMap(([name, looks]) => (this.#made.get(name) === looks ? [] : [name])));
+  }
+
+  async #drop(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      await this.#query("SELECT $schema.delete_queue($1)", [name]);
+      this.#made.delete(name);
+    }
+  }
+
+  async #looks(): Promise<Map<string, string>> {
+    const rows = await this.#query<{ name: string; looks: string }>(
+      `SELECT q.name, concat_ws(' ', q.table_name, q.policy, q.retry_limit, q.retry_delay, q.retry_backoff, q.expire_seconds, q.retention_seconds,
+         q.deletion_seconds, q.partition, q.notify, q.heartbeat_seconds, q.dead_letter, c.reloptions,
+         (SELECT array_agg(tgname ORDER BY tgname) FROM pg_trigger WHERE tgrelid = c.oid),
+         (SELECT array_agg(indexrelid ORDER BY indexrelid) FROM pg_index WHERE indrelid = c.oid)) AS looks
+       FROM $schema.queue q JOIN pg_class c ON c.oid = to_regclass('$schema.' || q.table_name) WHERE q.dead_letter IS NOT NULL`,
+    );
+    return new Map(rows.map(({ name, looks }) => [name, looks]));
+  }
+}
+
 /** `TEST_LOG=1` shows what the transports say. */
 const testLogger: Logger =
   process.env.TEST_LOG === undefined
@@ -79,7 +125,9 @@ export async function contractFixture(
   queues: readonly string[],
   input: { first?: Partial<PgBossTransportInput>; second?: Partial<PgBossTransportInput> } = {},
 ): Promise<TransportFixture> {
+  await schema.queues.leave(queues);
   const opened = [await schema.open({ queues, ...input.first })];
+  await schema.queues.look();
   const transport = opened[0] as PgBossTransport;
   return {
     transport,
@@ -143,16 +191,15 @@ async function begin(url: string): Promise<OpenTransaction> {
   return { client, commit: () => end("COMMIT"), rollback: () => end("ROLLBACK") };
 }
 
-/** Drops the queues but the dead letters', and empties what all tests share. */
+/** Empties what all tests share; queues are dropped that are not any more as they were made. */
 async function empty(schema: TestSchema): Promise<void> {
-  const queues = await schema.query<{ name: string }>("SELECT name FROM $schema.queue WHERE dead_letter IS NOT NULL");
-  for (const { name } of queues) await schema.query("SELECT $schema.delete_queue($1)", [name]);
-  await schema.query("DELETE FROM $schema.job");
-  await schema.query("DELETE FROM $schema.messenger_bundle");
-  await schema.query(
-    "TRUNCATE $schema.messenger_worker, $schema.messenger_counter, $schema.messenger_signal, $schema.messenger_audit, $schema.messenger_trash, $schema.messenger_schedule, $schema.messenger_pause, $schema.messenger_redrive, $schema.messenger_request",
-  );
+  await schema.queues.dropChanged();
+  const tables = ["job", ...OWN_TABLES.map((table) => `messenger_${table}`)];
+  // To truncate them takes longer: that makes a new file of every table and index.
+  await schema.query(tables.map((table) => `DELETE FROM $schema.${table}`).join(";"));
 }
+
+const OWN_TABLES = ["bundle", "worker", "counter", "signal", "audit", "trash", "schedule", "pause", "redrive", "request"];
 
 export const ALL_CAPABILITIES: readonly TransportCapability[] = [
   "countable",

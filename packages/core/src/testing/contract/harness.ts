@@ -57,11 +57,12 @@ export interface TransportFixture {
   readonly seed?: number;
 }
 
-/** Makes transports for the suite: each test gets its own fixture, and queues that no other test uses. */
+/** Makes transports for the suite: each test gets its own fixture. */
 export interface TransportContractHarness {
   /**
-   * Resolves with a transport whose `queues` exist. The store behind it must hold nothing of other tests: no messages,
-   * dead letters, workers or requests to stop (a schema of its own, or one that `close` has emptied).
+   * Resolves with a transport whose `queues` exist, and no others; their names are the same in every test. The store behind
+   * it must hold nothing of other tests: no messages, dead letters, pauses, workers or requests to stop (a schema of its own,
+   * or one that `close` has emptied).
    */
   create(input: { queues: readonly string[] }): Promise<TransportFixture>;
   /**

@@ -62,6 +62,9 @@ const BEAT_EVERY_MS = 200;
 /** Milliseconds. Long enough for a live worker's beat to count on a busy machine. */
 const SILENT_MS = 1_000;
 
+/** The queues of a test: the same in all of them, so that a fixture may leave them there, empty. */
+export const queueNames = (count: number): string[] => Array.from({ length: count }, (_, i) => `contract-q${i + 1}`);
+
 export const unique = (prefix: string): string => `${prefix}-${randomBytes(6).toString("hex")}`;
 
 export const failure = (more: Partial<Failure> = {}): Failure => ({

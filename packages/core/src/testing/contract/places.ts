@@ -1,6 +1,6 @@
 import { seededRandom } from "../manual-clock.ts";
 import type { TransportContractHarness } from "./harness.ts";
-import { type Claim, ContractKit, unique } from "./kit.ts";
+import { type Claim, ContractKit, queueNames } from "./kit.ts";
 import { OPERATION_KINDS, type Operation, PlaceModel } from "./place-model.ts";
 
 const QUEUES = 2;
@@ -20,7 +20,7 @@ export function operationOf([kind, a, b]: readonly [number, number, number]): Op
  * @throws {Error} naming the operation after which something was not where it must be.
  */
 export async function checkPlaces(harness: TransportContractHarness, operations: readonly Operation[]): Promise<void> {
-  const queues = Array.from({ length: QUEUES }, () => unique("q"));
+  const queues = queueNames(QUEUES);
   const fixture = await harness.create({ queues });
   try {
     const model = new PlaceModel(new ContractKit(fixture, queues));
