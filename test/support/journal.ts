@@ -14,6 +14,7 @@ export type JournalEntry =
   /** The dispatch surely did not take effect. */
   | { readonly kind: "refused"; readonly value: string; readonly error: string; readonly at: number }
   | RunEntry
+  | ToldEntry
   | { readonly kind: "fault"; readonly fault: Fault };
 
 /** `start` and `end` of one handler run; `threw`: it ended on purpose with an error. */
@@ -27,6 +28,13 @@ export interface RunEntry {
   readonly at: number;
   /** What the handler of an echo was given, as JSON. */
   readonly seen?: string;
+}
+
+/** A worker process of a fleet has been told to stop: from here on it has no reason to receive. */
+export interface ToldEntry {
+  readonly kind: "told";
+  readonly pid: number;
+  readonly at: number;
 }
 
 /** What was done to the system, for the checker to explain what it sees. */

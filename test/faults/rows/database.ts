@@ -193,9 +193,13 @@ async function loseSettleReply(arena: Arena): Promise<Figures> {
       await waitFor(() => arena.entries().some((entry) => entry.kind === "start" && entry.value === value), {
         what: "the handler to begin",
       });
-      // An acknowledgement names the worker in a list, as no other statement does.
-      const [held] = await arena.database.query<{ worker: string }>(`SELECT worker FROM ${allMessages()} WHERE id = $1`, [id]);
-      proxy.dropReplies({ marker: `{"${held?.worker}"}` });
+      // An acknowledgement names the message in a list, or the worker whose bundle it is in, as no other statement does.
+      const [held] = await arena.database.query<{ name: string }>(
+        `SELECT CASE WHEN EXISTS (SELECT FROM symphony.messenger_bundle WHERE $1::uuid = ANY (ids)) THEN worker ELSE id::text END AS name
+         FROM ${allMessages()} WHERE id = $1`,
+        [id],
+      );
+      proxy.dropReplies({ marker: `{"${held?.name}"}` });
       await arena.drain();
     }
     await fleet.stop();

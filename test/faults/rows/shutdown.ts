@@ -28,18 +28,22 @@ async function stopIdle(arena: Arena): Promise<Figures> {
   return spread("stop", took);
 }
 
+/** Milliseconds for a claim that was on its way to the database when the worker process was told to stop. */
+const UNDER_WAY_MS = 250;
+
 /** Handlers fit into the timeout: all of them end, nothing else is begun, and a waiting thief finds nothing to steal. */
 async function stopWhatFits(arena: Arena): Promise<Figures> {
   const took: number[] = [];
   const thief = await arena.fleet({ processes: 1 });
   const load = new Load(arena, { backlog: 60, turn: 40, sleepMs: [200, 900] });
-  const stops: { ids: readonly string[]; at: number }[] = [];
+  const stops: { readonly pid: number; readonly ids: readonly string[]; readonly signalledAt: number }[] = [];
   for (let i = 0; i < arena.n; i++) {
     const fleet = await arena.fleet({ processes: 2, concurrency: 5, shutdownTimeout: 5 });
-    const ids = await fleet.workerIds(fleet.workers());
-    await waitFor(async () => (await arena.heldBy(ids)) >= 6, { timeoutMs: 15_000, what: "work in flight" });
+    const ids = new Map<number, readonly string[]>();
+    for (const pid of fleet.workers()) ids.set(pid, await fleet.workerIds([pid]));
+    await waitFor(async () => (await arena.heldBy([...ids.values()].flat())) >= 6, { timeoutMs: 15_000, what: "work in flight" });
     await pause(arena.random.integer(0, 500));
-    stops.push({ ids, at: now() });
+    for (const [pid, own] of ids) stops.push({ pid, ids: own, signalledAt: now() });
     const { code, afterMs } = await fleet.stop();
     arena.require(code === 0, `exit code ${code}`);
     took.push(afterMs);
@@ -49,13 +53,17 @@ async function stopWhatFits(arena: Arena): Promise<Figures> {
   await thief.stop();
   const verdict = await arena.judge();
   const claims = await readClaims(arena.database);
-  const late = stops.flatMap(({ ids, at }) => claims.filter((claim) => ids.includes(claim.worker ?? "") && claim.at > at + 250)).length;
+  const told = new Map(arena.entries().flatMap((entry) => (entry.kind === "told" ? [[entry.pid, entry.at] as const] : [])));
+  const heardAfter = stops.map(({ pid, signalledAt }) => (told.get(pid) ?? Number.NaN) - signalledAt);
+  const late = stops.flatMap(({ pid, ids }) =>
+    claims.filter((claim) => ids.includes(claim.worker ?? "") && claim.at > (told.get(pid) ?? 0) + UNDER_WAY_MS),
+  ).length;
   const paid = arena.entries().filter((entry) => entry.kind === "start" && entry.attempt > 1).length;
   arena.require(verdict.duplicates.length === 0, `${verdict.duplicates.length} messages were begun twice`);
   arena.require(paid === 0, `${paid} attempts were spent`);
-  arena.require(late === 0, `${late} messages were claimed after the signal`);
+  arena.require(late === 0, `${late} messages were claimed by a worker process that had been told to stop`);
   arena.require(quantile(took, 1) <= 6_000, `took up to ${round(quantile(took, 1))} ms, allowed are 6000`);
-  return { ...summary(verdict), attempts_spent: paid, ...spread("stop", took) };
+  return { ...summary(verdict), attempts_spent: paid, ...spread("stop", took), ...spread("heard", heardAfter) };
 }
 
 interface Overlong {
