@@ -72,6 +72,11 @@ export class ConsumeLoop {
     this.#starting = false;
     this.#fillSlots();
   };
+  readonly #fillAndGoOn = (): void => {
+    this.#fillSlots();
+    // What had to wait for its handler, and the next receive with it, does not any more.
+    this.#gate.open();
+  };
   readonly #hunger: Hunger;
   readonly #linger: Linger;
   readonly #storePause: StorePause;
@@ -295,7 +300,7 @@ export class ConsumeLoop {
     for (const received of messages) this.#waiting.add({ received, batch });
     this.#cancelWatch?.received();
     // There is more: the next receive goes out first, and the handlers run while the database works on it.
-    if (full) setImmediate(() => this.#fillSlots());
+    if (full) setImmediate(this.#fillAndGoOn);
     else this.#fillSlots();
   }
 
