@@ -249,6 +249,8 @@ export class ConsumeLoop {
     const notified = this.#wakeUps.take();
     this.#linger.end();
     await this.#rejections.write();
+    // It may have been told to end meanwhile.
+    if (!this.#running) return;
     const receiving = this.#receive(room, notified);
     if (notified.length > 0 && this.held === 0) this.#executor.expect?.();
     if (this.#hunger.isHungry)
