@@ -519,13 +519,20 @@ describe("batch handlers in threads", () => {
   test("each thread gathers what it has, and every message has an outcome of its own", async () => {
     await using kit = await createPoolKit({ threads: 2, concurrency: 6 });
     const payloads = [{}, {}, { bad: true }, {}, {}, {}];
-    const outcomes = await Promise.all(payloads.map((payload) => kit.run(m.Gathered, payload)));
-    assert.deepEqual(
-      outcomes.map(({ kind }) => kind),
-      ["handled", "handled", "failed", "handled", "handled", "handled"],
-    );
-    // What a thread says comes by another way than its outcomes.
-    await waitFor(() => kit.said.count("gathered 3") === 6, { what: "two slices of three" });
+    const said = (size: number): number => kit.said.count(`gathered ${size}`);
+    // A thread that a busy machine lets wait longer than a batch does gathers fewer: that may happen, but not always.
+    for (let round = 1; round <= 20; round++) {
+      const before = said(3);
+      const outcomes = await Promise.all(payloads.map((payload) => kit.run(m.Gathered, payload)));
+      assert.deepEqual(
+        outcomes.map(({ kind }) => kind),
+        ["handled", "handled", "failed", "handled", "handled", "handled"],
+      );
+      // What a thread says comes by another way than its outcomes.
+      await waitFor(() => said(1) + said(2) + said(3) === 6 * round, { what: "what all six have said" });
+      if (said(3) - before === 6) return;
+    }
+    assert.fail("never two slices of three");
   });
 
   test("a batch that blocks its thread is taken apart: the guilty one is found, the others are handled", async () => {
