@@ -28,13 +28,11 @@ export function createRoutedExecutor(options: RoutedExecutorOptions): Executor {
   return new RoutedExecutor(options);
 }
 
-const keyOf = (type: string, bus: string): string => `${type}\n${bus}`;
-
 class RoutedExecutor implements Executor {
   readonly size: number;
   readonly #o: RoutedExecutorOptions;
-  /** Message name and bus → where it runs; the handlers do not change while the program runs. */
-  readonly #routes = new Map<string, Executor>();
+  /** Bus, then message name → where it runs; the handlers do not change while the program runs. */
+  readonly #routes = new Map<string, Map<string, Executor>>();
 
   constructor(options: RoutedExecutorOptions) {
     this.#o = options;
@@ -61,18 +59,21 @@ class RoutedExecutor implements Executor {
     const { messenger } = this.#o;
     const { outline } = received;
     // Mostly it is read in its thread, and nowhere else.
-    const known = outline === undefined ? undefined : this.#routes.get(keyOf(outline.type, messenger.buses.handlingFor(outline.bus).name));
+    const known = outline === undefined ? undefined : this.#routes.get(messenger.buses.handlingFor(outline.bus).name)?.get(outline.type);
     if (known !== undefined) return known;
     const { envelope } = received;
     if (envelope === undefined) return this.#o.inline;
     const bus = messenger.buses.handling(envelope).name;
-    const key = keyOf(envelope.message.type, bus);
-    let executor = this.#routes.get(key);
+    let routes = this.#routes.get(bus);
+    let executor = routes?.get(envelope.message.type);
     if (executor === undefined) {
       const type = messenger.registry.typeOf(envelope);
       executor = type !== undefined && this.#wantsThread(type.name, bus) ? this.#o.threads : this.#o.inline;
       // Only what is registered is remembered: names that senders make up must not fill the memory.
-      if (type !== undefined) this.#routes.set(key, executor);
+      if (type !== undefined) {
+        routes ??= new Map();
+        this.#routes.set(bus, routes.set(envelope.message.type, executor));
+      }
     }
     return executor;
   }

@@ -15,7 +15,7 @@ import {
 } from "@symphony/core";
 import type { SlotBoard } from "./slot-board.ts";
 import type { ThreadOutbox } from "./thread-outbox.ts";
-import { type PackedMessage, unpack } from "./thread-protocol.ts";
+import { type PackedMessage, type PackedMessages, unpack } from "./thread-protocol.ts";
 
 /** Milliseconds that a thread starts handlers before it lets outcomes out and other events in. */
 const TURN_MS = 5;
@@ -60,7 +60,7 @@ export class ThreadLoop {
     this.#retired = true;
   }
 
-  run(packed: readonly (string | number)[]): void {
+  run(packed: PackedMessages): void {
     if (this.#retired) return;
     for (const message of unpack(packed)) this.#queue.push(message);
     if (!this.#draining) this.#drain();

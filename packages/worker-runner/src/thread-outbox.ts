@@ -9,7 +9,8 @@ import type { DeathNotice, FromThread, LogRecord, SendRequest } from "./thread-p
 export class ThreadOutbox {
   readonly #port: MessagePort;
   readonly #onUnsendable: (request: SendRequest) => void;
-  #outcomes: (number | Outcome)[] = [];
+  #handled: number[] = [];
+  #outcomes: [slot: number, outcome: Outcome][] = [];
   #sends: SendRequest[] = [];
   #logs: LogRecord[] = [];
   #scheduled = false;
@@ -21,7 +22,8 @@ export class ThreadOutbox {
   }
 
   outcome(slot: number, outcome: Outcome): void {
-    this.#outcomes.push(slot, outcome.kind === "handled" && outcome.settled !== true ? 0 : outcome);
+    if (outcome.kind === "handled" && outcome.settled !== true) this.#handled.push(slot);
+    else this.#outcomes.push([slot, outcome]);
     this.#schedule();
   }
 
@@ -52,17 +54,20 @@ export class ThreadOutbox {
 
   /** Posts at once: the caller may not live to see the end of the turn. */
   flush(death?: DeathNotice): void {
+    const handled = this.#handled;
     const outcomes = this.#outcomes;
     const sends = this.#sends;
     const logs = this.#logs;
+    this.#handled = [];
     this.#outcomes = [];
     this.#sends = [];
     this.#logs = [];
     // What handlers send may hold things that cannot be copied; nothing else may fail with it.
     if (sends.length > 0) this.#postSends(sends);
-    if (outcomes.length === 0 && logs.length === 0 && death === undefined) return;
+    if (handled.length === 0 && outcomes.length === 0 && logs.length === 0 && death === undefined) return;
     this.#port.postMessage({
       ...(logs.length === 0 ? {} : { logs }),
+      ...(handled.length === 0 ? {} : { handled: new Uint32Array(handled) }),
       ...(outcomes.length === 0 ? {} : { outcomes }),
       ...(death === undefined ? {} : { death }),
     } satisfies FromThread);

@@ -25,7 +25,7 @@ export interface RelaySpec {
 
 /** Main thread → thread. */
 export type ToThread =
-  | { readonly kind: "run"; readonly packed: readonly (string | number)[] }
+  | { readonly kind: "run"; readonly packed: PackedMessages }
   | { readonly kind: "abort"; readonly group: number; readonly reason: AbortReason }
   /** End the attempt in this slot. */
   | { readonly kind: "cancel"; readonly slot: number }
@@ -42,8 +42,10 @@ export type ToThread =
 /** Thread → main thread: everything of one turn in one post. */
 export interface FromThread {
   readonly ready?: { readonly threadId: number };
-  /** Slot, outcome, slot, outcome…; 0 is "handled", by far the most frequent one. */
-  readonly outcomes?: readonly (number | Outcome)[];
+  /** Slots whose messages were handled, by far the most frequent outcome. */
+  readonly handled?: Uint32Array;
+  /** The other outcomes, each with its slot. */
+  readonly outcomes?: readonly (readonly [slot: number, outcome: Outcome])[];
   readonly sends?: readonly SendRequest[];
   readonly logs?: readonly LogRecord[];
   readonly death?: DeathNotice;
@@ -103,30 +105,76 @@ export interface PackedMessage {
   readonly trace: string;
 }
 
-const FIELDS = 10;
-const NO_CLAIM = -1;
-
-/** Appends a message to a flat list: V8 copies strings and small numbers several times faster than objects. */
-export function pack(into: (string | number)[], { slot, ticket, group, received, trace }: PackedMessage): void {
-  const { receipt, queue, priority, body } = received;
-  into.push(slot, ticket, group, receipt.id, receipt.fence, receipt.claim ?? NO_CLAIM, queue, priority, body, trace);
+/**
+ * Messages on their way, as few things as can be: V8 copies a typed array at once, and a string several times faster than an
+ * object with it.
+ */
+export interface PackedMessages {
+  /** Slot, ticket, group, fence, claim, priority and the place in `queues`, of one message after the other. */
+  readonly numbers: Float64Array;
+  /** Id and body of one message after the other; if anything is traced, all traces behind them. */
+  readonly texts: readonly string[];
+  readonly queues: readonly string[];
+  readonly traced: boolean;
 }
 
-export function* unpack(packed: readonly (string | number)[]): Generator<PackedMessage> {
-  for (let i = 0; i + FIELDS <= packed.length; i += FIELDS) {
-    const claim = packed[i + 5] as number;
-    const queue = packed[i + 6] as string;
-    yield {
-      slot: packed[i] as number,
-      ticket: packed[i + 1] as number,
-      group: packed[i + 2] as number,
-      received: {
-        receipt: { id: packed[i + 3] as string, fence: packed[i + 4] as number, queue, ...(claim === NO_CLAIM ? {} : { claim }) },
-        queue,
-        priority: packed[i + 7] as number,
-        body: packed[i + 8] as string,
-      },
-      trace: packed[i + 9] as string,
-    };
+const NUMBERS = 7;
+const NO_CLAIM = -1;
+
+/** Collects messages for one post. */
+export class Packer {
+  #numbers: number[] = [];
+  #texts: string[] = [];
+  #queues: string[] = [];
+  #traces: string[] = [];
+  #traced = false;
+
+  get isEmpty(): boolean {
+    return this.#numbers.length === 0;
   }
+
+  add({ slot, ticket, group, received, trace }: PackedMessage): void {
+    const { receipt, queue, priority, body } = received;
+    // There are few, and mostly it is that of the message before.
+    let place = this.#queues.lastIndexOf(queue);
+    if (place < 0) place = this.#queues.push(queue) - 1;
+    this.#numbers.push(slot, ticket, group, receipt.fence, receipt.claim ?? NO_CLAIM, priority, place);
+    this.#texts.push(receipt.id, body);
+    this.#traces.push(trace);
+    this.#traced ||= trace !== "";
+  }
+
+  /** Everything that was added since the last time. */
+  take(): PackedMessages {
+    const traced = this.#traced;
+    const texts = traced ? [...this.#texts, ...this.#traces] : this.#texts;
+    const packed = { numbers: new Float64Array(this.#numbers), texts, queues: this.#queues, traced };
+    this.#numbers = [];
+    this.#texts = [];
+    this.#queues = [];
+    this.#traces = [];
+    this.#traced = false;
+    return packed;
+  }
+}
+
+export function unpack({ numbers, texts, queues, traced }: PackedMessages): PackedMessage[] {
+  const messages: PackedMessage[] = [];
+  const count = numbers.length / NUMBERS;
+  for (let i = 0; i < count; i++) {
+    const at = i * NUMBERS;
+    const number = (field: number): number => numbers[at + field] as number;
+    const queue = queues[number(6)] as string;
+    const id = texts[2 * i] as string;
+    const claim = number(4);
+    const receipt = claim === NO_CLAIM ? { id, fence: number(3), queue } : { id, fence: number(3), queue, claim };
+    messages.push({
+      slot: number(0),
+      ticket: number(1),
+      group: number(2),
+      received: { receipt, queue, priority: number(5), body: texts[2 * i + 1] as string },
+      trace: traced ? (texts[2 * count + i] as string) : "",
+    });
+  }
+  return messages;
 }

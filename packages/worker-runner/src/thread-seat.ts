@@ -12,7 +12,7 @@ import {
 import type { Piscina } from "piscina";
 import { type Death, judge, type Verdict, type Victim } from "./blame.ts";
 import { SlotBoard } from "./slot-board.ts";
-import { type DeathNotice, type FromThread, pack, type ThreadStart, type ToThread } from "./thread-protocol.ts";
+import { type DeathNotice, type FromThread, Packer, type ThreadStart, type ToThread } from "./thread-protocol.ts";
 
 /** A message that waits for, or has, a slot in a thread. */
 export interface Ticketed {
@@ -80,7 +80,7 @@ export class ThreadSeat {
   readonly #seated: (Seated | undefined)[];
   readonly #free: number[];
   #thread: Thread | undefined;
-  #packed: (string | number)[] = [];
+  readonly #packer = new Packer();
   #lastTicket = 0;
   #pings = 0;
   #pingedAt = Number.NEGATIVE_INFINITY;
@@ -119,8 +119,8 @@ export class ThreadSeat {
     const now = this.#o.clock.monotonic();
     this.#seated[slot] = { entry, ticket: this.#lastTicket, postedAt: now, beat: 0, beatAt: now };
     this.#board.queue(slot, this.#lastTicket);
-    if (this.#packed.length === 0) process.nextTick(() => this.#flush());
-    pack(this.#packed, { slot, ticket: this.#lastTicket, group: entry.group, received: entry.received, trace: entry.trace });
+    if (this.#packer.isEmpty) process.nextTick(() => this.#flush());
+    this.#packer.add({ slot, ticket: this.#lastTicket, group: entry.group, received: entry.received, trace: entry.trace });
   }
 
   /** Takes back up to `max` messages that wait here unstarted for `minAgeMs` or longer. */
@@ -252,17 +252,18 @@ export class ThreadSeat {
       return;
     }
     this.#o.events.message(this, message);
-    const { outcomes } = message;
-    if (outcomes === undefined) return;
-    for (let i = 0; i + 1 < outcomes.length; i += 2) this.#settle(outcomes[i] as number, outcomes[i + 1] as Outcome | 0);
+    const { handled, outcomes } = message;
+    if (handled === undefined && outcomes === undefined) return;
+    for (const slot of handled ?? []) this.#settle(slot, HANDLED);
+    for (const [slot, outcome] of outcomes ?? []) this.#settle(slot, outcome);
     if (this.state === "ready") this.#o.events.freed(this);
   }
 
-  #settle(slot: number, outcome: Outcome | 0): void {
+  #settle(slot: number, outcome: Outcome): void {
     const seated = this.#seated[slot];
     if (seated === undefined) return;
     this.#leave(slot);
-    seated.entry.resolve(outcome === 0 ? HANDLED : outcome);
+    seated.entry.resolve(outcome);
   }
 
   #leave(slot: number): void {
@@ -272,8 +273,7 @@ export class ThreadSeat {
   }
 
   #flush(): void {
-    const packed = this.#packed;
-    this.#packed = [];
+    const packed = this.#packer.take();
     // A thread that is going cannot start them: the end of the seat takes care of them.
     if (this.state === "ready") this.#post({ kind: "run", packed });
   }
