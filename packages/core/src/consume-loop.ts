@@ -70,12 +70,12 @@ export class ConsumeLoop {
   #starting = false;
   readonly #startMore = (): void => {
     this.#starting = false;
-    this.#fillSlots();
+    this.#fillAndGoOn();
   };
   readonly #fillAndGoOn = (): void => {
     this.#fillSlots();
     // What had to wait for its handler, and the next receive with it, does not any more.
-    this.#gate.open();
+    if (!this.#starting) this.#gate.open();
   };
   readonly #hunger: Hunger;
   readonly #linger: Linger;
@@ -246,12 +246,13 @@ export class ConsumeLoop {
   }
 
   async #receiveSome(room: number): Promise<void> {
-    const notified = this.#wakeUps.take();
     this.#linger.end();
     await this.#rejections.write();
-    // It may have been told to end meanwhile.
-    if (!this.#running) return;
-    const receiving = this.#receive(room, notified);
+    // It may have been told to end or to pause meanwhile, or another receive has taken the room.
+    const left = this.#running ? Math.min(room, this.#room()) : 0;
+    if (left <= 0) return;
+    const notified = this.#wakeUps.take();
+    const receiving = this.#receive(left, notified);
     if (notified.length > 0 && this.held === 0) this.#executor.expect?.();
     if (this.#hunger.isHungry)
       this.#beside ??= this.#receiveBeside().finally(() => {

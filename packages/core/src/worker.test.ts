@@ -430,42 +430,51 @@ describe("Worker", () => {
     await running;
   });
 
-  test("receives nothing more when it is told to stop while it writes what has failed", async () => {
-    const { messenger, transport, worker } = await setUp(() => Promise.reject(new Error("fails")), { retry: { delayMs: 0 } });
-    await dispatchMany(messenger, 3);
-    const written = Promise.withResolvers<void>();
-    const calls: string[] = [];
-    const [receive, reject] = [transport.receive.bind(transport), transport.reject.bind(transport)];
-    transport.receive = (...args) => {
-      calls.push("receive");
-      return receive(...args);
-    };
-    transport.reject = async (...args) => {
-      calls.push("reject");
-      await written.promise;
-      return reject(...args);
-    };
-    const one = worker({ batchSize: 1, maxConcurrency: 1, prefetch: 0 });
-    const running = run(one);
-    await waitFor(() => calls.includes("reject"), { what: "a failure to be written" });
-    const before = calls.filter((call) => call === "receive").length;
-    const stopped = one.stop("signal");
-    written.resolve();
-    await stopped;
-    await running;
-    assert.equal(calls.filter((call) => call === "receive").length, before);
-  });
+  for (const [what, tell] of [
+    ["stop", (one: Worker) => void one.stop("signal")],
+    ["pause", (one: Worker) => one.pause()],
+  ] as const)
+    test(`receives nothing more when it is told to ${what} while it writes what has failed`, async () => {
+      const { messenger, transport, worker } = await setUp(() => Promise.reject(new Error("fails")), { retry: { delayMs: 0 } });
+      await dispatchMany(messenger, 3);
+      const written = Promise.withResolvers<void>();
+      const calls: string[] = [];
+      const [receive, reject] = [transport.receive.bind(transport), transport.reject.bind(transport)];
+      transport.receive = (...args) => {
+        calls.push("receive");
+        return receive(...args);
+      };
+      transport.reject = async (...args) => {
+        calls.push("reject");
+        await written.promise;
+        const settled = await reject(...args);
+        calls.push("rejected");
+        return settled;
+      };
+      const one = worker({ batchSize: 1, maxConcurrency: 1, prefetch: 0 });
+      const running = run(one);
+      await waitFor(() => calls.includes("reject"), { what: "a failure to be written" });
+      const before = calls.filter((call) => call === "receive").length;
+      tell(one);
+      written.resolve();
+      await waitFor(() => calls.includes("rejected"), { what: "it to be written" });
+      await new Promise((resolve) => setImmediate(resolve));
+      await one.stop("signal");
+      await running;
+      assert.equal(calls.filter((call) => call === "receive").length, before);
+    });
 
   test("receives again as soon as all that came have their handlers, whether one of them has ended or not", async () => {
     const runtime = createManualRuntime();
     const { messenger, worker } = await setUp(() => new Promise<void>(() => {}));
-    await dispatchMany(messenger, 18);
-    const one = worker({ runtime, batchSize: 10, maxConcurrency: 10, prefetch: 8 });
+    await dispatchMany(messenger, 180);
+    // More than begin in one turn.
+    const one = worker({ runtime, batchSize: 100, maxConcurrency: 100, prefetch: 80 });
     const batches: number[] = [];
     (one as EventEmitter).on("batch_start", ({ size }: { size: number }) => batches.push(size));
     const running = run(one);
     await waitFor(() => batches.length === 2, { what: "the second receive" });
-    assert.deepEqual(batches, [10, 8], "the first one filled the slots, the second the places beside them; no time has passed");
+    assert.deepEqual(batches, [100, 80], "the first one filled the slots, the second the places beside them; no time has passed");
     await one.stop("signal", { deadlineMs: 0 });
     await running;
   });

@@ -3,7 +3,7 @@ import { describeTransportContract } from "@symphony/core/testing";
 import type { PgBossTransport } from "./index.ts";
 import { ALL_CAPABILITIES, contractFixture, TestSchema, testDatabase } from "./testing/database.ts";
 
-const schema = new TestSchema(await testDatabase());
+const url = await testDatabase();
 
 /** One transport that takes turns: every operation goes another way than the one before it. */
 function alternating(one: PgBossTransport, two: PgBossTransport): PgBossTransport {
@@ -33,6 +33,8 @@ for (const [name, first] of [
   ["own statements first", "auto"],
   ["public API first", "portable"],
 ] as const) {
+  // Each way makes its queues.
+  const schema = new TestSchema(url);
   describeTransportContract(`pgboss, both ways in turn, ${name}`, {
     capabilities: ALL_CAPABILITIES,
     create: async ({ queues }) => {

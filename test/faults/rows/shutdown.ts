@@ -30,6 +30,8 @@ async function stopIdle(arena: Arena): Promise<Figures> {
 
 /** Milliseconds for a claim that was on its way to the database when the worker process was told to stop. */
 const UNDER_WAY_MS = 250;
+/** Milliseconds from the signal to the last worker process that hears of it: a machine at half its speed takes 150 at most. */
+const HEARD_MS = 1_500;
 
 /** Handlers fit into the timeout: all of them end, nothing else is begun, and a waiting thief finds nothing to steal. */
 async function stopWhatFits(arena: Arena): Promise<Figures> {
@@ -53,15 +55,22 @@ async function stopWhatFits(arena: Arena): Promise<Figures> {
   await thief.stop();
   const verdict = await arena.judge();
   const claims = await readClaims(arena.database);
-  const told = new Map(arena.entries().flatMap((entry) => (entry.kind === "told" ? [[entry.pid, entry.at] as const] : [])));
-  const heardAfter = stops.map(({ pid, signalledAt }) => (told.get(pid) ?? Number.NaN) - signalledAt);
-  const late = stops.flatMap(({ pid, ids }) =>
-    claims.filter((claim) => ids.includes(claim.worker ?? "") && claim.at > (told.get(pid) ?? 0) + UNDER_WAY_MS),
+  const told = arena.entries().filter((entry) => entry.kind === "told");
+  const heard = stops.map(({ pid, ids, signalledAt }) => ({
+    ids,
+    signalledAt,
+    // A process id may come again.
+    at: told.find((entry) => entry.pid === pid && entry.at >= signalledAt)?.at ?? Number.POSITIVE_INFINITY,
+  }));
+  const heardAfter = heard.map(({ signalledAt, at }) => at - signalledAt);
+  const late = heard.flatMap(({ ids, signalledAt, at }) =>
+    claims.filter((claim) => ids.includes(claim.worker ?? "") && claim.at > Math.min(at, signalledAt + HEARD_MS) + UNDER_WAY_MS),
   ).length;
   const paid = arena.entries().filter((entry) => entry.kind === "start" && entry.attempt > 1).length;
   arena.require(verdict.duplicates.length === 0, `${verdict.duplicates.length} messages were begun twice`);
   arena.require(paid === 0, `${paid} attempts were spent`);
   arena.require(late === 0, `${late} messages were claimed by a worker process that had been told to stop`);
+  arena.require(quantile(heardAfter, 1) <= HEARD_MS, `told up to ${round(quantile(heardAfter, 1))} ms after the signal`);
   arena.require(quantile(took, 1) <= 6_000, `took up to ${round(quantile(took, 1))} ms, allowed are 6000`);
   return { ...summary(verdict), attempts_spent: paid, ...spread("stop", took), ...spread("heard", heardAfter) };
 }

@@ -98,7 +98,7 @@ class TestQueues {
 
   async #looks(): Promise<Map<string, string>> {
     const rows = await this.#query<{ name: string; looks: string }>(
-      `SELECT q.name, concat_ws(' ', q.table_name, q.policy, q.retry_limit, q.retry_delay, q.retry_backoff, q.expire_seconds, q.retention_seconds,
+      `SELECT q.name, concat_ws(' ', q.table_name, q.policy, q.retry_limit, q.retry_delay, q.retry_backoff, q.retry_delay_max, q.expire_seconds, q.retention_seconds,
          q.deletion_seconds, q.partition, q.notify, q.heartbeat_seconds, q.dead_letter, c.reloptions,
          (SELECT array_agg(tgname ORDER BY tgname) FROM pg_trigger WHERE tgrelid = c.oid),
          (SELECT array_agg(indexrelid ORDER BY indexrelid) FROM pg_index WHERE indrelid = c.oid)) AS looks
