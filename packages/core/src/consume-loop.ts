@@ -70,12 +70,7 @@ export class ConsumeLoop {
   #starting = false;
   readonly #startMore = (): void => {
     this.#starting = false;
-    this.#fillAndGoOn();
-  };
-  readonly #fillAndGoOn = (): void => {
     this.#fillSlots();
-    // What had to wait for its handler, and the next receive with it, does not any more.
-    if (!this.#starting) this.#gate.open();
   };
   readonly #hunger: Hunger;
   readonly #linger: Linger;
@@ -144,7 +139,7 @@ export class ConsumeLoop {
   async #turn(): Promise<void> {
     this.#gate.close();
     const room = this.#room();
-    if (room > 0 && this.#linger.isOver(room, this.#waiting.length)) await this.#receiveSome(room);
+    if (room > 0 && this.#linger.isOver(room, this.#waiting.length)) await this.#receiveSome();
     else if (room > 0) await this.#linger.wait();
     else if (this.settler.waiting > 0) await Promise.all([this.settler.flushAcknowledgements(), this.#rejections.write()]);
     else await this.#gate.wait();
@@ -238,21 +233,21 @@ export class ConsumeLoop {
   }
 
   #room(): number {
-    if (this.#paused) return 0;
+    if (this.#paused || !this.#running) return 0;
     const claimed = this.held + this.#asked;
     const most = this.#slots + this.#prefetch.size + (this.#hunger.isHungry ? this.#o.batchSize : 0);
     const room = Math.min(most - claimed, this.#o.batchSize);
     return Math.min(room, this.#limits.allowance(this.#report.counters.processed + claimed));
   }
 
-  async #receiveSome(room: number): Promise<void> {
+  async #receiveSome(): Promise<void> {
     this.#linger.end();
     await this.#rejections.write();
     // It may have been told to end or to pause meanwhile, or another receive has taken the room.
-    const left = this.#running ? Math.min(room, this.#room()) : 0;
-    if (left <= 0) return;
+    const room = this.#room();
+    if (room <= 0) return;
     const notified = this.#wakeUps.take();
-    const receiving = this.#receive(left, notified);
+    const receiving = this.#receive(room, notified);
     if (notified.length > 0 && this.held === 0) this.#executor.expect?.();
     if (this.#hunger.isHungry)
       this.#beside ??= this.#receiveBeside().finally(() => {
@@ -265,7 +260,7 @@ export class ConsumeLoop {
   /** A second receive beside the first, as long as the handlers wait for more. Never rejects. */
   async #receiveBeside(): Promise<void> {
     try {
-      for (let room = this.#room(); room > 0 && this.#running && this.#hunger.isHungry; room = this.#room()) {
+      for (let room = this.#room(); room > 0 && this.#hunger.isHungry; room = this.#room()) {
         await this.#receive(room);
         this.#gate.open();
       }
@@ -303,7 +298,7 @@ export class ConsumeLoop {
     for (const received of messages) this.#waiting.add({ received, batch });
     this.#cancelWatch?.received();
     // There is more: the next receive goes out first, and the handlers run while the database works on it.
-    if (full) setImmediate(this.#fillAndGoOn);
+    if (full) setImmediate(() => this.#fillSlots());
     else this.#fillSlots();
   }
 
@@ -336,10 +331,9 @@ export class ConsumeLoop {
       }
       this.#begin(received, batch);
     }
-    if (suspects === undefined) return;
-    isolate?.(suspects);
-    // There may be room now, and nothing else that would say so.
-    this.#gate.open();
+    if (suspects !== undefined) isolate?.(suspects);
+    // There may be room now, or less to wait for, and nothing else that would say so.
+    if (!this.#starting) this.#gate.open();
   }
 
   /** The way of one message begins. */

@@ -433,7 +433,7 @@ describe("Worker", () => {
   for (const [what, tell] of [
     ["stop", (one: Worker) => void one.stop("signal")],
     ["pause", (one: Worker) => one.pause()],
-  ] as const)
+  ] as const) {
     test(`receives nothing more when it is told to ${what} while it writes what has failed`, async () => {
       const { messenger, transport, worker } = await setUp(() => Promise.reject(new Error("fails")), { retry: { delayMs: 0 } });
       await dispatchMany(messenger, 3);
@@ -463,6 +463,7 @@ describe("Worker", () => {
       await running;
       assert.equal(calls.filter((call) => call === "receive").length, before);
     });
+  }
 
   test("receives again as soon as all that came have their handlers, whether one of them has ended or not", async () => {
     const runtime = createManualRuntime();

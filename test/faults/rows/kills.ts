@@ -23,7 +23,7 @@ const NOTED_EARLY_MS = 1_000;
 const REPLACED_MS = 1_500;
 /**
  * Kills come so fast that two cores do little else than start processes: how long one takes then is a multiple of what it
- * takes at rest (1.6 to 1.7 in the median, 2.7 in the slowest of twenty beside two busy loops), and both depend on the machine.
+ * takes at rest (1.6 to 1.7 in the median, 2.7 at the 95th percentile beside two busy loops), and both depend on the machine.
  * One on which this many times the rest is more than the published figure is too slow to be judged by that.
  */
 const REPLACED_TO_REST = 3.5;
