@@ -57,6 +57,16 @@ describe("the handler registry", () => {
     assert.equal(registry.all().length, 5);
   });
 
+  test("finds each message's own, whichever was asked for before, and nothing of one transport for another", () => {
+    const registry = new HandlerRegistry([make("a"), defineHandler(Two, noop, { name: "b", fromTransport: "x" })]);
+    const names = (type: string, transport: string) => registry.for(type, { transport }).map(({ name }) => name);
+    for (let round = 0; round < 2; round++)
+      assert.deepEqual(
+        [names("one", "x"), names("one", "y"), names("two", "x"), names("two", "y"), names("three", "x")],
+        [["a"], ["a"], ["b"], [], []],
+      );
+  });
+
   test("leaves out handlers for another transport or bus", () => {
     const registry = new HandlerRegistry([make("any"), make("mail", { fromTransport: "mail" }), make("audit", { bus: "audit" })]);
     const found = (where?: object) => registry.for("one", where).map((handler) => handler.name);

@@ -161,6 +161,8 @@ export class HandlerRegistry {
   readonly #restricted = new Set<string>();
   readonly #byPattern: readonly (readonly [pattern: string, handlers: readonly HandlerDescriptor[]])[];
   readonly #found = new Map<string, readonly HandlerDescriptor[]>();
+  /** Those found last, for every transport and bus: comparing names costs less than looking one up that was just read. */
+  #last: { readonly type: string; readonly handlers: readonly HandlerDescriptor[] } | undefined;
   /** Whether a handler of a pattern is not for every transport and bus. */
   readonly #isRestricted: boolean;
 
@@ -179,9 +181,16 @@ export class HandlerRegistry {
   }
 
   /** Handlers for a message of this type that came from `transport` over `bus`. */
-  for(type: string, where: { transport?: string; bus?: string } = {}): readonly HandlerDescriptor[] {
+  for(
+    type: string,
+    where: { readonly transport?: string | undefined; readonly bus?: string | undefined } = {},
+  ): readonly HandlerDescriptor[] {
+    if (this.#last?.type === type) return this.#last.handlers;
     const all = this.#byPattern.length === 0 ? (this.#byType.get(type) ?? NO_HANDLERS) : this.#with(type);
-    if (!this.#isRestricted && !this.#restricted.has(type)) return all;
+    if (!this.#isRestricted && !this.#restricted.has(type)) {
+      this.#last = { type, handlers: all };
+      return all;
+    }
     const fits = (handler: HandlerDescriptor): boolean =>
       (handler.fromTransport === undefined || handler.fromTransport === where.transport) &&
       (handler.bus === undefined || handler.bus === where.bus);

@@ -1,4 +1,5 @@
 import { type AbortCause, Attempt, AttemptEntry, type AttemptHost, execution } from "./attempt.ts";
+import type { Clock } from "./clock.ts";
 import { Snooze } from "./context.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Envelope } from "./envelope.ts";
@@ -151,7 +152,7 @@ class InProcessExecutor implements Executor {
         error: toErrorRecord(new MessengerError("RECORD_TOO_NEW", `"${name}" has version ${version}, this worker knows ${type.version}`)),
       };
     }
-    const late = expired(envelope, this.#messenger.runtime.clock.now());
+    const late = expired(envelope, this.#messenger.runtime.clock);
     if (late !== undefined) return { kind: "expired", error: toErrorRecord(late) };
     try {
       return { envelope: this.#adapt(envelope, type, version), handlers, type };
@@ -189,7 +190,7 @@ class InProcessExecutor implements Executor {
   #end(attempt: Attempt, outcome: Outcome): void {
     if (!attempt.end(outcome)) return;
     this.#attempts -= 1;
-    if (this.#attempts === 0) this.#deadlines.clear();
+    if (this.#attempts === 0) this.#deadlines.release();
   }
 
   /** The running attempts that this signal ends. One listener per signal: a worker passes the same one for thousands of messages. */
@@ -231,15 +232,15 @@ const HANDLED: Outcome = { kind: "handled" };
 
 /** Whether a handler that is still to run wants one. */
 function inTransaction({ envelope, handlers }: Prepared): boolean {
-  if (!handlers.some((handler) => handler.transactional)) return false;
-  const done = envelope.last(redelivery)?.handled ?? [];
-  return handlers.some((handler) => handler.transactional && !done.includes(handler.name));
+  for (const { transactional, name } of handlers)
+    if (transactional && envelope.last(redelivery)?.handled.includes(name) !== true) return true;
+  return false;
 }
 
 /** Once it was started, a message has the time that its attempts take. */
-function expired(envelope: Envelope, now: number): MessengerError | undefined {
+function expired(envelope: Envelope, clock: Clock): MessengerError | undefined {
   const at = envelope.last(expiry)?.at;
-  if (at === undefined || now <= at) return undefined;
+  if (at === undefined || clock.now() <= at) return undefined;
   const tries = envelope.last(redelivery)?.tries ?? NO_TRIES;
   if (tries.failures + tries.crashes > 0) return undefined;
   return new MessengerError("MESSAGE_EXPIRED", `the message had to be started by ${new Date(at).toISOString()}`);

@@ -187,18 +187,23 @@ function parseSchema(value: unknown, path: string): StandardSchemaV1 {
 /** Name and alias → message type. */
 export class MessageRegistry {
   readonly #types = new Map<string, AnyMessageType>();
+  /** The one found last: a name that was read from a record has no hash yet, and comparing it with this one needs none. */
+  #last: { readonly name: string; readonly type: AnyMessageType } | undefined;
 
   constructor(types: Iterable<AnyMessageType>) {
     for (const type of types) for (const name of [type.name, ...type.aliases]) this.#add(name, type);
   }
 
   get(name: string): AnyMessageType | undefined {
-    return this.#types.get(name);
+    if (this.#last?.name === name) return this.#last.type;
+    const type = this.#types.get(name);
+    if (type !== undefined) this.#last = { name, type };
+    return type;
   }
 
   /** The type of a message that was read: by its name, else by an older name that its sender says it had. */
   typeOf(envelope: Envelope): AnyMessageType | undefined {
-    return this.#types.get(envelope.message.type) ?? this.find(envelope.last(olderNames)?.names ?? []);
+    return this.get(envelope.message.type) ?? this.find(envelope.last(olderNames)?.names ?? []);
   }
 
   /** The first that is known. */

@@ -54,9 +54,7 @@ export function handle(
   allowNoHandlers: boolean,
 ): Middleware {
   const run = (envelope: Envelope): Promise<Envelope> => {
-    const origin = envelope.last(received);
-    const bus = busOf(envelope);
-    const all = handlers.for(envelope.message.type, { bus, ...(origin === undefined ? {} : { transport: origin.transport }) });
+    const all = handlers.for(envelope.message.type, { bus: busOf(envelope), transport: envelope.last(received)?.transport });
     if (all.length === 0) {
       if (allowNoHandlers) return Promise.resolve(envelope);
       throw new MessengerError("HANDLER_NOT_FOUND", `no handler for message "${envelope.message.type}"`, {
