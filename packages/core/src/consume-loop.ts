@@ -10,7 +10,7 @@ import { Linger } from "./linger.ts";
 import type { Cancellable } from "./message-control.ts";
 import { Prefetch } from "./prefetch.ts";
 import { QueueOrder } from "./queue-order.ts";
-import { receive } from "./receive.ts";
+import { type ReceiveKind, receive } from "./receive.ts";
 import { RejectionWriter } from "./rejection-writer.ts";
 import { Roster } from "./roster.ts";
 import { Settler } from "./settle.ts";
@@ -247,7 +247,7 @@ export class ConsumeLoop {
     const room = this.#room();
     if (room <= 0) return;
     const notified = this.#wakeUps.take();
-    const receiving = this.#receive(room, notified);
+    const receiving = this.#receive(room, { notified });
     if (notified.length > 0 && this.held === 0) this.#executor.expect?.();
     if (this.#hunger.isHungry)
       this.#beside ??= this.#receiveBeside().finally(() => {
@@ -261,7 +261,7 @@ export class ConsumeLoop {
   async #receiveBeside(): Promise<void> {
     try {
       for (let room = this.#room(); room > 0 && this.#hunger.isHungry; room = this.#room()) {
-        await this.#receive(room);
+        await this.#receive(room, { isBeside: true });
         this.#gate.open();
       }
     } catch (error) {
@@ -271,14 +271,16 @@ export class ConsumeLoop {
   }
 
   /** Resolves with how many came. */
-  async #receive(room: number, notified: readonly string[] = []): Promise<number> {
+  async #receive(room: number, { notified = [], isBeside = false }: ReceiveKind): Promise<number> {
     const wasIdle = this.held + this.#asked === 0;
     this.#asked += room;
-    const call = { room, workerId: this.#workerId, queues: this.#order.next(), only: this.#order.only, notified };
+    const call = { room, workerId: this.#workerId, queues: this.#order.next(), only: this.#order.only, notified, isBeside };
     const receiving = receive(this.#o, this.settler, this.#report.metrics, call).finally(() => (this.#asked -= room));
-    const { messages, startedAt, endedAt: now } = await receiving;
+    const { messages, isBusy, startedAt, endedAt: now } = await receiving;
+    if (isBusy) this.#hunger.refused();
     const { held } = this;
     const { length: got } = messages;
+    if (isBusy && isBeside && got === 0) return 0;
     this.#tracing?.received(messages, startedAt, now);
     this.#report.emit("running", { isIdle: got === 0 });
     if (got > 0) this.#accept(messages, got === room);

@@ -7,7 +7,15 @@ import type { ParsedWorkerOptions } from "./worker-options.ts";
 /** Receipts that ride with one receive at most; what is left goes with the next. */
 const MAX_RIDING_ACKNOWLEDGEMENTS = 5_000;
 
-export interface ReceiveCall {
+/** What is special about one receive. */
+export interface ReceiveKind {
+  /** Queues that wake-ups have named since the receive before. */
+  readonly notified?: readonly string[];
+  /** It is one more beside the first of this worker. */
+  readonly isBeside?: boolean;
+}
+
+export interface ReceiveCall extends Required<ReceiveKind> {
   /** Messages, at most. */
   readonly room: number;
   readonly workerId: string;
@@ -15,12 +23,12 @@ export interface ReceiveCall {
   readonly queues: readonly string[] | undefined;
   /** The only queue, for metrics. */
   readonly only: string | undefined;
-  /** Queues that wake-ups have named since the receive before. */
-  readonly notified: readonly string[];
 }
 
 export interface ReceiveAnswer {
   readonly messages: readonly Received[];
+  /** Enough others were under way; one beside another may not have looked then. */
+  readonly isBusy: boolean;
   /** Monotonic. */
   readonly startedAt: number;
   readonly endedAt: number;
@@ -31,7 +39,7 @@ export async function receive(
   { transport, runtime, stopWhenEmpty }: ParsedWorkerOptions,
   settler: Settler,
   metrics: MessageMetrics,
-  { room, workerId, queues, only, notified }: ReceiveCall,
+  { room, workerId, queues, only, notified, isBeside }: ReceiveCall,
 ): Promise<ReceiveAnswer> {
   const acknowledge = settler.take(MAX_RIDING_ACKNOWLEDGEMENTS);
   const startedAt = runtime.clock.monotonic();
@@ -40,10 +48,15 @@ export async function receive(
     const chosen = queues === undefined ? {} : { queues };
     // Who ends when there is nothing must be told the whole truth.
     const hint = notified.length === 0 || stopWhenEmpty ? {} : { notified };
-    const messages = await transport.receive(room, { workerId, ...chosen, ...hint, acknowledge, onSettled: ride.settled });
+    let isBusy = false;
+    const onBusy = (): void => {
+      isBusy = true;
+    };
+    const options = { workerId, ...chosen, ...hint, isBeside, onBusy, acknowledge, onSettled: ride.settled };
+    const messages = await transport.receive(room, options);
     const endedAt = runtime.clock.monotonic();
     metrics.operation(OPERATIONS.receive, endedAt - startedAt, { queue: only });
-    return { messages, startedAt, endedAt };
+    return { messages, isBusy, startedAt, endedAt };
   } catch (error) {
     metrics.operation(OPERATIONS.receive, runtime.clock.monotonic() - startedAt, { queue: only, error });
     throw error;

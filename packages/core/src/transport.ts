@@ -60,9 +60,19 @@ export interface ReceiveOptions {
   readonly notified?: readonly string[];
   /** Stop taking messages once their bodies exceed this many bytes (at least one is returned). */
   readonly maxBytes?: number;
-  /** Receipts to acknowledge in the same round trip. The outcome comes through `onSettled`, also when nothing is received. */
+  /**
+   * Receipts to acknowledge in the same round trip. The outcome comes through `onSettled`, also when nothing is received;
+   * where it does not, it is not known, and they are to be repeated.
+   */
   readonly acknowledge?: readonly Receipt[];
   readonly onSettled?: (settled: readonly Settled[]) => void;
+  /**
+   * One more receive of this worker beside its first, to use what the store has to spare: where enough are under way already,
+   * it may receive nothing although there is something. What rides with it is acknowledged all the same.
+   */
+  readonly isBeside?: boolean;
+  /** Called, perhaps several times, when enough other receives are under way, whosever they are: one more would bring nothing. */
+  readonly onBusy?: () => void;
 }
 
 /** `lease_lost`: another delivery has begun, or the message is gone; nothing was changed. */
@@ -104,7 +114,7 @@ export interface Receiver {
    * Leases up to `max` messages to `workerId`, highest priority first, oldest first among equals.
    *
    * At least once: what is not settled is delivered again, with a higher fence. Resolves at once, with fewer or none
-   * when there are no more. What cannot be decoded is returned with `decodeError`.
+   * when there are no more (see `isBeside`). What cannot be decoded is returned with `decodeError`.
    *
    * @param max - 1 to 10000; 0 is allowed when there is something to acknowledge.
    * @throws {TransportError} `TRANSPORT_UNAVAILABLE`: call again. Whether riding acknowledgements took effect is unknown then; repeat them.

@@ -124,6 +124,35 @@ describe("Worker", () => {
     assert.deepEqual([await stats(second), most.busy, underWay], [400, 1, 0]);
   });
 
+  test("a second receive that the store refuses, since it is busy with others, says nothing about the queue", async () => {
+    const turns = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
+    };
+    const { messenger, transport, worker } = await setUp(() => undefined);
+    await dispatchMany(messenger, 400);
+    const refused: number[] = [];
+    let receives = 0;
+    const receive = transport.receive.bind(transport);
+    transport.receive = async (max, options) => {
+      receives += 1;
+      if (options.isBeside === true) {
+        refused.push(receives);
+        options.onBusy?.();
+        return [];
+      }
+      await turns(20);
+      return receive(max, options);
+    };
+    const one = worker({ batchSize: 10, maxConcurrency: 10, stopWhenEmpty: true });
+    const idle: boolean[] = [];
+    (one as EventEmitter).on("running", ({ isIdle }: { isIdle: boolean }) => idle.push(isIdle));
+    await run(one);
+    assert.equal((await one.getStats()).totalProcessed, 400);
+    assert.equal(idle.lastIndexOf(false) + 1, idle.indexOf(true), "idle at the end alone");
+    const [first, second = Number.POSITIVE_INFINITY] = refused;
+    assert.ok(first !== undefined && second - first >= 32, `asked for more at receives ${refused.join(" and ")}`);
+  });
+
   test("a message limit holds with two receives at a time", async () => {
     const { messenger, transport, worker } = await setUp(() => undefined);
     await dispatchMany(messenger, 300);

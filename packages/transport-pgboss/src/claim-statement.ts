@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import pg from "pg";
 import { bundleAcknowledgements, bundled, FITS_BUNDLE, GATHERED_TEXT, gathered } from "./bundle-statements.ts";
 import { type Row, type Statement, statement } from "./connection.ts";
@@ -25,10 +26,10 @@ export interface ClaimNeeds {
 
 /**
  * $1 worker, $2 how many, $3 number of the claim, $4 bytes, $5 to $8 acknowledgements in bundles, $9 to $11 how many queues
- * to claim from, and in the last of them the head: priority and time (see `QueueHeads`); then, with `rows`, 6 per queue: ids,
- * fences and claims to delete, and to complete.
+ * to claim from, and in the last of them the head: priority and time (see `QueueHeads`); $12 whether to take nothing where
+ * enough claims are under way; then, with `rows`, 6 per queue: ids, fences and claims to delete, and to complete.
  */
-const FIRST_QUEUE_PARAMETER = 12;
+const FIRST_QUEUE_PARAMETER = 13;
 const PARAMETERS_OF_RECEIPTS = 3;
 const PARAMETERS_PER_QUEUE = 2 * PARAMETERS_OF_RECEIPTS;
 
@@ -36,6 +37,8 @@ const PARAMETERS_PER_QUEUE = 2 * PARAMETERS_OF_RECEIPTS;
 export const BUNDLE_ACKNOWLEDGED = -1_000;
 export const FIRST_BUNDLE = 1_000;
 export const SETTINGS = -1_001;
+/** With it, as `id`: enough other claims were under way. */
+export const BUSY = "busy";
 
 /**
  * Acknowledges and claims in one round trip and one commit. Rows of the result are `[block, number, id, fence, priority, kept, body]`.
@@ -47,13 +50,17 @@ export const SETTINGS = -1_001;
  *   all took effect, else the positions (from 1) that did.
  * - Block -1000: one for each bundle that was found, by its position (`number`, from 1); `body`: the bits that came too late.
  * - Block -1001: `number` is the epoch of control: so whoever claims learns, without asking, that something was paused or resumed.
+ *
+ * Claims from the same queues, but for `fewStatement`, take one of two places while they run, if one is free, and say so if
+ * not. Those that are told to ($12) claim nothing without: two keep the server busy where one worker consumes; where several
+ * do, each of them has one under way anyway, and more would only meet each other's locks.
  */
 export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
   const inBundles = bundleAcknowledgements(schema);
   // What nobody needs is left out: PostgreSQL opens the tables of a statement before it finds that there is nothing to do.
   const parts: string[] = needs.bundles ? [...inBundles.parts] : [];
   const results: string[] = [
-    `SELECT ${SETTINGS} AS block, pauses AS number, NULL::text AS id, NULL::text AS fence, NULL::text AS priority, NULL::bool AS kept, NULL::text AS body,
+    `SELECT ${SETTINGS} AS block, pauses AS number, CASE WHEN NOT free THEN '${BUSY}' END AS id, NULL::text AS fence, NULL::text AS priority, NULL::bool AS kept, NULL::text AS body,
        NULL::int AS urgency, NULL::timestamptz AS created_on FROM settings`,
   ];
   if (needs.bundles)
@@ -87,7 +94,8 @@ export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
   const label = needs.acknowledgeOnly ? "acknowledge" : "claim";
   return statement(
     label,
-    `WITH settings AS MATERIALIZED (SELECT ${setCommit(needs.commit)}, ${needs.acknowledgeOnly ? "NULL::int" : controlEpoch(schema)} AS pauses
+    `WITH settings AS MATERIALIZED (SELECT ${setCommit(needs.commit)}, pauses, free, $12::bool AND NOT free AS refused
+       FROM (SELECT ${needs.acknowledgeOnly ? "NULL::int AS pauses, true AS free" : `${controlEpoch(schema)} AS pauses, ${place(schema, needs.queues)} AS free`} OFFSET 0) AS s
        WHERE ($1::text, $2::int, $3::bigint, $4::bigint, $5::text[], $6::bigint[], $7::text[], $8::text[], $9::int) IS NOT NULL AND ($10::int IS NULL OR $11::float8 IS NOT NULL)${typed(parameters)})${parts.map((part) => `,\n     ${part}`).join("")}
      SELECT block, number, id, fence, priority, kept, body
      FROM (${results.join("\n       UNION ALL ")}) AS r
@@ -182,8 +190,14 @@ const headOfQueue = (k: number): HeadColumns => ({
  *
  * With a head: from there on, and nothing of a lower priority, for there may be something before it that comes first.
  */
-function ready(table: string, name: string, columns: string, limit: string, o: { lock?: string; head?: HeadColumns } = {}): string {
-  const { lock = "FOR UPDATE SKIP LOCKED", head } = o;
+function ready(
+  table: string,
+  name: string,
+  columns: string,
+  limit: string,
+  o: { readonly lock?: string; readonly head?: HeadColumns; readonly unless?: string } = {},
+): string {
+  const { lock = "FOR UPDATE SKIP LOCKED", head, unless } = o;
   const waiting = `name = ${name} AND state < 'active' AND NOT blocked`;
   const highest = (beyond: string): string => `(SELECT priority FROM ${table} WHERE ${waiting}${beyond} ORDER BY priority DESC LIMIT 1)`;
   // To look for the highest priority is to step over all claimed rows of it. So it is looked for only beyond an expected one.
@@ -201,7 +215,7 @@ function ready(table: string, name: string, columns: string, limit: string, o: {
            SELECT ${columns} FROM ${table} t
            WHERE ${waiting} AND t.priority = p.priority${since} AND created_on <= now() AND start_after <= now()
            ORDER BY created_on LIMIT ${limit} ${lock}) r
-         WHERE p.priority IS NOT NULL LIMIT ${limit}`;
+         WHERE p.priority IS NOT NULL${unless === undefined ? "" : ` AND NOT ${unless}`} LIMIT ${limit}`;
 }
 
 /**
@@ -238,6 +252,19 @@ const activation = (table: string, picked: string): string =>
        WHERE ${picked}
        RETURNING id, retry_count, priority, singleton_key, data, created_on`;
 
+/** A claim that needs a place and has none looks for nothing. Not by way of its limit, which the planner must know. */
+const REFUSED = "(SELECT refused FROM settings)";
+
+/** Takes one of the two places of claims from these queues until the statement ends; SQL, false when both are taken. */
+function place(schema: string, queues: readonly QueueInfo[]): string {
+  const hash = createHash("sha1")
+    .update(JSON.stringify([schema, queues.map(({ name }) => name).sort()]))
+    .digest();
+  const even = hash.readBigInt64BE() & ~1n;
+  const take = (key: bigint): string => `pg_try_advisory_xact_lock('${key}'::bigint)`;
+  return `(${take(even)} OR ${take(even | 1n)})`;
+}
+
 /** The rows to claim from queue k, in `p`: where they are, and whether they are `small`, where that is asked. */
 function pick(k: number, table: string, name: string, small: string | undefined, bounded: boolean): string[] {
   const [asked, passed] = small === undefined ? ["", ""] : [`, ${small} AS small`, ", small"];
@@ -245,7 +272,7 @@ function pick(k: number, table: string, name: string, small: string | undefined,
   const taken = earlier.map((j) => `(SELECT count(*) FROM p${j})`);
   if (!bounded) {
     const limit = k === 0 ? "$2" : `(SELECT CASE WHEN $9 > ${k} THEN $2 - (${taken.join(" + ")}) ELSE 0 END)`;
-    return [`p${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid${asked}`, limit, { head: headOfQueue(k) })})`];
+    return [`p${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid${asked}`, limit, { head: headOfQueue(k), unless: REFUSED })})`];
   }
   // An earlier queue that was cut off by the bytes still has messages: nothing of a later one may be taken then.
   const cut = earlier.map((j) => `(SELECT count(*) FROM l${j}) > (SELECT count(*) FROM p${j})`);
@@ -253,7 +280,7 @@ function pick(k: number, table: string, name: string, small: string | undefined,
   const spent = k === 0 ? "0" : earlier.map((j) => `(SELECT coalesce(sum(size), 0) FROM p${j})`).join(" + ");
   const first = k === 0 ? "i = 1" : `(i = 1 AND ${taken.join(" + ")} = 0)`;
   return [
-    `l${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid, priority, created_on, id, ${SIZE} AS size${asked}`, limit)})`,
+    `l${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid, priority, created_on, id, ${SIZE} AS size${asked}`, limit, { unless: REFUSED })})`,
     `p${k} AS MATERIALIZED (SELECT tid, size${passed} FROM (
          SELECT tid, size${passed}, row_number() OVER w AS i, sum(size) OVER w AS total FROM l${k}
          WINDOW w AS (ORDER BY priority DESC, created_on, id ROWS UNBOUNDED PRECEDING)) AS s

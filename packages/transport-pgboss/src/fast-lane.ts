@@ -2,9 +2,19 @@ import type { Receipt, Received, Runtime, Serializer } from "@symphony/core";
 import { Acknowledgements, splitByPlace, unsettled } from "./acknowledgement.ts";
 import { fromBundle, headOf } from "./bundle.ts";
 import type { Bundles } from "./bundles.ts";
-import { type ClaimNeeds, claimStatement, FIRST_BUNDLE, fewStatement, ofFew, SETTINGS } from "./claim-statement.ts";
+import { BUSY, type ClaimNeeds, claimStatement, FIRST_BUNDLE, fewStatement, ofFew, SETTINGS } from "./claim-statement.ts";
 import type { Database, Row, Statement } from "./connection.ts";
-import type { Burial, Claimed, ClaimRequest, GiveBack, Lane, QueueReceipts, Settlements } from "./lane.ts";
+import {
+  type Burial,
+  type Claimed,
+  type ClaimRequest,
+  type GiveBack,
+  type Lane,
+  NONE,
+  type QueueReceipts,
+  type Settlements,
+  union,
+} from "./lane.ts";
 import type { LostClaims } from "./lost-claims.ts";
 import type { PgBossOptions } from "./options.ts";
 import { type End, type Head, QueueHeads } from "./queue-heads.ts";
@@ -25,8 +35,6 @@ export interface FastLaneInput {
   readonly runtime: Runtime;
   readonly bundles: Bundles;
 }
-
-const NONE: Settlements = new Set();
 
 /** Our own statements on pg-boss's tables. */
 export class FastLane implements Lane {
@@ -68,7 +76,8 @@ export class FastLane implements Lane {
 
   async #claimFromAll(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
     const claimed = await this.#claim(queues, request);
-    if (claimed.received.length < Math.min(FEW, request.max)) for (const queue of queues) this.#quiet.add(queue);
+    if (claimed.received.length < Math.min(FEW, request.max) && claimed.isRefused !== true)
+      for (const queue of queues) this.#quiet.add(queue);
     return claimed;
   }
 
@@ -88,36 +97,39 @@ export class FastLane implements Lane {
     const first = new Set(groups[0] ?? []);
     const elsewhere = splitByPlace(request.acknowledge.filter((each) => !first.has(each.queue)));
     if (groups.length === 0) return { received, settled: await this.acknowledge(request.acknowledge) };
-    const settled = new Set<Receipt>(await this.acknowledge(elsewhere.rows));
+    const settled = [await this.acknowledge(elsewhere.rows)];
     let riding = [...request.acknowledge.filter((each) => first.has(each.queue)), ...elsewhere.bundled];
     let left = request.max;
     let controlEpoch: number | null | undefined;
+    let [isBusy, isRefused] = [false, false];
     for (const group of groups) {
       const acknowledgements = new Acknowledgements(group, riding);
       const since = this.ready.now;
       const before = received.length;
       // Of many groups, each has one statement, with and without acknowledgements: to plan a second one costs more than it saves.
       const bundles = acknowledgements.anyBundles || queues.length > QUEUES_PER_CLAIM;
-      const claimed = await this.#runClaim(group, { ...request, max: left, bundles }, acknowledgements).catch((error: unknown) => {
+      const claimed = await this.#runClaim(group, { ...request, max: left, bundles }, acknowledgements, riding).catch((error: unknown) => {
         // What the groups before it gave is in flight, and must not be forgotten for the sake of this one.
         if (received.length === 0) throw error;
         return undefined;
       });
       if (claimed === undefined) break;
       const { rows, isWhole } = claimed;
-      for (const receipt of await this.#lookAgain(riding, acknowledgements.settled(rows))) settled.add(receipt);
+      settled.push(claimed.settled);
       riding = [];
-      // The settings come first.
-      controlEpoch = rows[0]?.[0] === SETTINGS ? (rows[0][1] as number | null) : undefined;
+      controlEpoch = settingsIn(rows)?.[1] as number | null | undefined;
+      isBusy ||= claimed.isBusy;
+      isRefused = claimed.isRefused;
+      if (isRefused) break;
       const some = this.#received(group, rows, { workerId: request.workerId, claim: claimed.claim });
       // One that began further on has found fewer than there may be: once more, from the beginning.
       if (some.length < left && !isWhole) {
-        const again = { ...request, max: left - some.length, bundles, isWhole: true };
+        const again = { ...request, max: left - some.length, bundles, isWhole: true, isBeside: false };
         const rest = await this.#runClaim(group, again, new Acknowledgements(group, [])).catch((error: unknown) => ({ error }));
         // What was found is in flight, and must not be forgotten for the sake of the rest; but nothing is no answer.
         if ("error" in rest) {
           received.push(...some);
-          if (received.length === 0) return { received, settled, failure: rest.error };
+          if (received.length === 0) return { received, settled: union(settled), failure: rest.error };
           break;
         }
         const older = this.#received(group, rest.rows, { workerId: request.workerId, claim: rest.claim });
@@ -129,18 +141,17 @@ export class FastLane implements Lane {
       // With a limit of bytes it is not known which of the two ran out: then nothing of a later queue may be taken.
       if (left <= 0 || (received.length > 0 && Number.isFinite(request.maxBytes))) break;
     }
-    if (isOld && received.length === 0) return this.#claimAnew(queues, request, settled);
-    return controlEpoch === undefined ? { received, settled } : { received, settled, controlEpoch };
+    if (isOld && received.length === 0 && !isRefused) return this.#claimAnew(queues, request, union(settled));
+    return { received, settled: union(settled), isBusy, isRefused, ...(controlEpoch === undefined ? {} : { controlEpoch }) };
   }
 
   async acknowledge(groups: readonly QueueReceipts[]): Promise<Settlements> {
-    const settled = new Set<Receipt>();
+    const settled: Settlements[] = [];
     // A statement needs to name the queues of rows alone.
     const { bundled, rows } = groups.length > QUEUES_PER_CLAIM ? splitByPlace(groups) : { bundled: [], rows: groups };
-    for (const some of [...(bundled.length > 0 ? [bundled] : []), ...inGroups(rows, QUEUES_PER_CLAIM)]) {
-      for (const receipt of await this.#lookAgain(some, await this.#acknowledge(some, true))) settled.add(receipt);
-    }
-    return settled;
+    for (const some of [...(bundled.length > 0 ? [bundled] : []), ...inGroups(rows, QUEUES_PER_CLAIM)])
+      settled.push(await this.#lookAgain(some, await this.#acknowledge(some, true)));
+    return union(settled);
   }
 
   async giveBack(queue: QueueInfo, items: readonly GiveBack[]): Promise<Settlements> {
@@ -185,9 +196,11 @@ export class FastLane implements Lane {
   async #runClaim(
     queues: readonly QueueInfo[],
     request: ClaimRequest & Pick<ClaimNeeds, "bundles"> & { readonly isWhole?: boolean },
-    { anyRows: rows, anyKept: kept, bundleParameters, rowParameters }: Acknowledgements,
+    acknowledgements: Acknowledgements,
+    riding: readonly QueueReceipts[] = [],
   ) {
-    const { workerId, max, maxBytes, bundles } = request;
+    const { anyRows: rows, anyKept: kept, bundleParameters, rowParameters } = acknowledgements;
+    const { workerId, max, maxBytes, bundles, isBeside = false } = request;
     const bounded = Number.isFinite(maxBytes);
     const sql = this.#claimStatement(queues, { acknowledgeOnly: false, bundles, rows, kept, bounded });
     // With a limit of bytes it is not known whether there was more.
@@ -195,19 +208,26 @@ export class FastLane implements Lane {
     const { head, queues: few } = beginning;
     const from = [few, head?.priority ?? null, head?.us ?? null];
     return this.#lost.watch(workerId, queues, async (claim) => {
-      const values = [workerId, max, claim, bounded ? Math.floor(maxBytes) : 0, ...bundleParameters, ...from, ...rowParameters];
+      const values = [workerId, max, claim, bounded ? Math.floor(maxBytes) : 0, ...bundleParameters, ...from, isBeside, ...rowParameters];
       const found = await this.#database.run(sql, values, "receiving messages");
-      this.#heads.ended(queues, beginning, endsOf(queues, found), max);
-      return { claim, rows: found, isWhole: beginning.isWhole };
+      const isBusy = settingsIn(found)?.[2] === BUSY;
+      const isRefused = isBusy && isBeside;
+      if (isRefused) this.#heads.undone(queues, beginning);
+      else this.#heads.ended(queues, beginning, endsOf(queues, found), max);
+      const settled = await this.#lookAgain(riding, acknowledgements.settled(found)).catch((error: unknown) => {
+        this.#lost.giveBackLater(workerId, queues, claim);
+        throw error;
+      });
+      return { claim, rows: found, isWhole: beginning.isWhole, settled, isBusy, isRefused };
     });
   }
 
-  async #acknowledge(groups: readonly QueueReceipts[], sure: boolean): Promise<Set<Receipt>> {
+  async #acknowledge(groups: readonly QueueReceipts[], sure: boolean): Promise<Settlements> {
     const queues = groups.map((each) => each.queue);
     const acknowledgements = new Acknowledgements(queues, groups, sure);
     const { anyBundles: bundles, anyRows: rows, anyKept: kept, bundleParameters, rowParameters } = acknowledgements;
     const sql = this.#claimStatement(queues, { acknowledgeOnly: true, bundles, rows, kept, bounded: false });
-    const values = ["", 0, 0, 0, ...bundleParameters, 0, null, null, ...rowParameters];
+    const values = ["", 0, 0, 0, ...bundleParameters, 0, null, null, false, ...rowParameters];
     return acknowledgements.settled(await this.#database.run(sql, values, "acknowledging messages"));
   }
 
@@ -217,18 +237,19 @@ export class FastLane implements Lane {
    * idempotency key is not found by a receipt that does not tell; and a message may be in a bundle that its receipt does
    * not know, or not be in the one that it knows.
    */
-  async #lookAgain(groups: readonly QueueReceipts[], settled: Set<Receipt>): Promise<Set<Receipt>> {
+  async #lookAgain(groups: readonly QueueReceipts[], settled: Settlements): Promise<Settlements> {
+    if (groups.reduce((sum, { receipts }) => sum + receipts.length, 0) === settled.size) return settled;
     const left = unsettled(groups, settled);
-    if (left.length === 0) return settled;
     for (const { queue, receipts } of left) await this.#bundles.open(queue, receipts);
-    for (const some of inGroups(left, QUEUES_PER_CLAIM)) for (const receipt of await this.#acknowledge(some, false)) settled.add(receipt);
-    return settled;
+    const all = [settled];
+    for (const some of inGroups(left, QUEUES_PER_CLAIM)) all.push(await this.#acknowledge(some, false));
+    return union(all);
   }
 
   /** Those that were believed to have something had nothing left; before that is said of all, they are asked. */
-  async #claimAnew(queues: readonly QueueInfo[], request: ClaimRequest, settled: Set<Receipt>): Promise<Claimed> {
+  async #claimAnew(queues: readonly QueueInfo[], request: ClaimRequest, settled: Settlements): Promise<Claimed> {
     this.ready.forget();
-    const claimed = await this.#claim(queues, { ...request, acknowledge: [] });
+    const claimed = await this.#claim(queues, { ...request, acknowledge: [], isBeside: false });
     return { ...claimed, settled };
   }
 
@@ -261,6 +282,9 @@ export class FastLane implements Lane {
     return made;
   }
 }
+
+/** They come first. */
+const settingsIn = ([first]: readonly Row[]): Row | undefined => (first?.[0] === SETTINGS ? first : undefined);
 
 /** What a claim has taken of each queue. */
 function endsOf(queues: readonly QueueInfo[], rows: readonly Row[]): End[] {

@@ -15,6 +15,8 @@ export interface ClaimRequest {
   readonly maxBytes: number;
   /** See `ReceiveOptions`. */
   readonly notified?: readonly string[] | undefined;
+  /** See `ReceiveOptions`. */
+  readonly isBeside?: boolean;
   /** Acknowledged in the same round trip where that is possible; each of these queues is among those claimed from. */
   readonly acknowledge: readonly QueueReceipts[];
 }
@@ -25,12 +27,27 @@ export interface Claimed {
   readonly settled: Settlements;
   /** The epoch of control at the time of the claim; absent when nobody told it. */
   readonly controlEpoch?: number | null;
+  /** Enough claims from these queues were under way beside this one. */
+  readonly isBusy?: boolean;
+  /** … so that not all of them were looked into. */
+  readonly isRefused?: boolean;
   /** Why it is not known whether there is anything; nothing was received then. */
   readonly failure?: unknown;
 }
 
 /** Receipts that took effect: of those that were given, the same objects. */
 export type Settlements = ReadonlySet<Receipt>;
+
+export const NONE: Settlements = new Set();
+
+/** All that took effect; of several where only one has any, as mostly, that one. */
+export function union(all: readonly Settlements[]): Settlements {
+  const some = all.filter(({ size }) => size > 0);
+  if (some.length < 2) return some[0] ?? NONE;
+  const united = new Set<Receipt>();
+  for (const settled of some) for (const receipt of settled) united.add(receipt);
+  return united;
+}
 
 /** A message to give back: after a delay, or (null) released to the head of its queue. */
 export interface GiveBack {

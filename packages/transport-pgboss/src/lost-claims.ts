@@ -48,12 +48,15 @@ export class LostClaims {
     try {
       return await run(claim);
     } catch (error) {
-      if (error instanceof MessengerError && error.code === "TRANSPORT_UNAVAILABLE") {
-        this.#lost.push({ claim, workerId, queues, at: this.#o.runtime.clock.monotonic() });
-        this.#schedule(this.#o.statementTimeoutMs);
-      }
+      if (error instanceof MessengerError && error.code === "TRANSPORT_UNAVAILABLE") this.giveBackLater(workerId, queues, claim);
       throw error;
     }
+  }
+
+  /** What this claim has brought reaches nobody. */
+  giveBackLater(workerId: string, queues: readonly QueueInfo[], claim: number): void {
+    this.#lost.push({ claim, workerId, queues, at: this.#o.runtime.clock.monotonic() });
+    this.#schedule(this.#o.statementTimeoutMs);
   }
 
   #schedule(delayMs: number): void {

@@ -80,6 +80,23 @@ test("of claims at the same time the furthest counts, but a look from the beginn
   assert.deepEqual(next().head, at(80));
 });
 
+test("a look from the beginning that did not take place is still due, unless another one has taken place meanwhile", async () => {
+  const { clock } = createManualRuntime();
+  const heads = new QueueHeads(clock);
+  heads.ended([a], heads.next([a], false), [upTo(at(100))], 100);
+  assert.equal(heads.next([a], false).isWhole, false);
+  await clock.advance(250);
+  const refused = heads.next([a], false);
+  assert.deepEqual([refused.isWhole, heads.next([a], false).isWhole], [true, false]);
+  heads.undone([a], refused);
+  const [whole, late] = [heads.next([a], false), { ...refused }];
+  assert.equal(whole.isWhole, true);
+  await clock.advance(200);
+  heads.ended([a], whole, [upTo(at(200))], 100);
+  heads.undone([a], late);
+  assert.equal(heads.next([a], false).isWhole, false, "one that took long puts off the next one for longer");
+});
+
 /** A transport whose clock stands still until it is told to go on. */
 async function frozen(...queues: readonly string[]) {
   let passedMs = 0;

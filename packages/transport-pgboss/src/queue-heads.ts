@@ -77,6 +77,16 @@ export class QueueHeads {
     return { queues: queues.length, head: undefined, isWhole: true, startedAt, looks };
   }
 
+  /** The claim did not take place. */
+  undone(queues: readonly QueueInfo[], { isWhole, startedAt }: Beginning): void {
+    if (!isWhole) return;
+    for (const queue of queues) {
+      const known = this.#of(queue);
+      // Unless another one has looked meanwhile.
+      if (known.dueAt === startedAt + LOOK_BACK_MS) known.dueAt = startedAt;
+    }
+  }
+
   /** A claim of up to `max` messages has answered. */
   ended(queues: readonly QueueInfo[], { isWhole, startedAt, looks }: Beginning, ends: readonly End[], max: number): void {
     const now = this.#clock.monotonic();

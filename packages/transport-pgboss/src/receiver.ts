@@ -13,7 +13,16 @@ import type { Bundles } from "./bundles.ts";
 import { anyReadyStatement } from "./claim-statement.ts";
 import type { Database, Statement } from "./connection.ts";
 import type { Counter } from "./counter.ts";
-import type { Burial, Claimed, ClaimRequest, GiveBack, Lane, QueueReceipts, Settlements } from "./lane.ts";
+import {
+  type Burial,
+  type Claimed,
+  type ClaimRequest,
+  type GiveBack,
+  type Lane,
+  type QueueReceipts,
+  type Settlements,
+  union,
+} from "./lane.ts";
 import type { Notifier } from "./notifier.ts";
 import type { Pauses } from "./pauses.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
@@ -50,7 +59,7 @@ export class PgBossReceiver {
 
   async receive(max: number, options: ReceiveOptions): Promise<readonly Received[]> {
     if (!Number.isInteger(max) || max < 0 || max > MOST) throw new OptionsError("max", max, `must be an integer from 0 to ${MOST}`);
-    const { acknowledge = [], onSettled, workerId, maxBytes = Number.POSITIVE_INFINITY, notified } = options;
+    const { acknowledge = [], onSettled, isBeside = false, workerId, maxBytes = Number.POSITIVE_INFINITY, notified } = options;
     const named = options.queues === undefined ? await this.#input.queues.all() : await this.#named(options.queues);
     const { pauses, laneOf } = this.#input;
     if (max > 0) await pauses.keepFresh(named.some((queue) => !laneOf(queue).tellsEpoch));
@@ -60,21 +69,33 @@ export class PgBossReceiver {
       onSettled?.(report);
       return [];
     }
-    const settled = new Set<Receipt>();
+    const settled: Settlements[] = [];
     let received: readonly Received[] = [];
     let failure: unknown;
     let waiting: readonly QueueReceipts[] = await this.#grouped(acknowledge);
     // What is free lies behind what is paused: each round takes some of that out of the way.
     for (let round = 0; round < ROUNDS && received.length === 0; round++) {
-      const claimed = await this.#claim(pauses.open(named), { workerId, max, maxBytes, notified, acknowledge: waiting });
-      for (const receipt of claimed.settled) settled.add(receipt);
+      const claimed = await this.#claim(pauses.open(named), {
+        workerId,
+        max,
+        maxBytes,
+        notified,
+        acknowledge: waiting,
+        isBeside,
+      });
+      settled.push(claimed.settled);
       ({ waiting, failure } = claimed);
+      if (claimed.isBusy === true) options.onBusy?.();
       received = await pauses.withhold(claimed.received, claimed.controlEpoch);
       if (received.length === claimed.received.length) break;
     }
-    for (const receipt of await this.#acknowledge(waiting)) settled.add(receipt);
-    if (acknowledge.length > 0) {
-      const report = this.#report(acknowledge, settled);
+    const rest = await this.#acknowledge(waiting).catch((error: unknown) => {
+      // The same: nobody hears of the outcome, and the acknowledgements are to be repeated.
+      if (received.length === 0) throw error;
+      return undefined;
+    });
+    if (acknowledge.length > 0 && rest !== undefined) {
+      const report = this.#report(acknowledge, union([...settled, rest]));
       onSettled?.(report);
     }
     if (received.length === 0 && failure !== undefined) throw failure;
@@ -130,25 +151,35 @@ export class PgBossReceiver {
 
   /** From queue after queue; `waiting`: acknowledgements that found no claim to ride with. */
   async #claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed & { readonly waiting: readonly QueueReceipts[] }> {
-    const { workerId, max, maxBytes, notified } = request;
-    const settled = new Set<Receipt>();
+    const { workerId, max, maxBytes, notified, isBeside = false } = request;
+    const settled: Settlements[] = [];
     const received: Received[] = [];
     let waiting = request.acknowledge;
     let left = max;
-    let told: Pick<Claimed, "controlEpoch" | "failure"> = {};
+    let told: Omit<Claimed, "received" | "settled"> = {};
     for (const { lane, queues: some } of runs(queues, this.#input.laneOf)) {
       const riding = waiting.filter((each) => some.includes(each.queue));
       waiting = waiting.filter((each) => !some.includes(each.queue));
-      const claimed = await lane.claim(some, { workerId, max: left, maxBytes, notified, acknowledge: riding });
-      for (const receipt of claimed.settled) settled.add(receipt);
+      const claimed = await lane
+        .claim(some, { workerId, max: left, maxBytes, notified, acknowledge: riding, isBeside })
+        .catch((error: unknown) => {
+          // What the lanes before it gave is in flight, and must not be forgotten for the sake of this one.
+          if (received.length === 0) throw error;
+          waiting = [...waiting, ...riding];
+          return undefined;
+        });
+      if (claimed === undefined) break;
+      settled.push(claimed.settled);
       received.push(...claimed.received);
       left -= claimed.received.length;
       if (claimed.controlEpoch !== undefined) told = { ...told, controlEpoch: claimed.controlEpoch };
       if (claimed.failure !== undefined) told = { ...told, failure: claimed.failure };
+      if (claimed.isBusy === true) told = { ...told, isBusy: true };
+      if (claimed.isRefused === true) break;
       // Whether bytes or messages ran out is not known: then nothing of a later queue may be taken.
       if (left <= 0 || (received.length > 0 && Number.isFinite(maxBytes))) break;
     }
-    return { received, settled, waiting, failure: undefined, ...told };
+    return { received, settled: union(settled), waiting, failure: undefined, ...told };
   }
 
   async #rejectIn(queue: QueueInfo, rejections: readonly Rejection[]): Promise<Receipt[]> {
@@ -177,11 +208,9 @@ export class PgBossReceiver {
   }
 
   async #acknowledge(groups: readonly QueueReceipts[]): Promise<Settlements> {
-    const settled = new Set<Receipt>();
-    for (const [lane, some] of Map.groupBy(groups, (each) => this.#input.laneOf(each.queue))) {
-      for (const receipt of await lane.acknowledge(some)) settled.add(receipt);
-    }
-    return settled;
+    const settled: Settlements[] = [];
+    for (const [lane, some] of Map.groupBy(groups, (each) => this.#input.laneOf(each.queue))) settled.push(await lane.acknowledge(some));
+    return union(settled);
   }
 
   /** Receipts that cannot be ours, or of queues that are gone, are left out: their deliveries are not current. */
@@ -206,13 +235,21 @@ export class PgBossReceiver {
   }
 
   #report(receipts: readonly Receipt[], settled: Settlements): Settled[] {
-    const handled = new Map<string, number>();
+    let [queue, handled] = ["", 0];
+    const count = (): void => {
+      if (handled > 0) this.#input.counter.add(queue, "handled", handled);
+    };
     const report = receipts.map((receipt): Settled => {
       if (!settled.has(receipt)) return { receipt, status: "lease_lost" };
-      handled.set(receipt.queue, (handled.get(receipt.queue) ?? 0) + 1);
+      // Mostly they are all of one queue.
+      if (receipt.queue !== queue) {
+        count();
+        [queue, handled] = [receipt.queue, 0];
+      }
+      handled += 1;
       return { receipt, status: "settled" };
     });
-    for (const [queue, count] of handled) this.#input.counter.add(queue, "handled", count);
+    count();
     return report;
   }
 

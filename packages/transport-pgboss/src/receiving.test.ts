@@ -60,7 +60,7 @@ test("reads as many pages as there are messages to work on, whatever else is the
   const fences = `'{${ids.map(() => 0).join()}}'`;
   const claims = `'{${ids.map((_, i) => (i % 2 === 0 ? "NULL" : i)).join()}}'`;
   const rows = `'${JSON.stringify(ids.map((id, i) => ({ i, id, rc: 0, claim: i, delay: 0, failure: {} })))}'`;
-  const none = "'{}', '{}', '{}', '{}', 1, NULL, NULL";
+  const none = "'{}', '{}', '{}', '{}', 1, NULL, NULL, false";
   const noReceipts = "'{}', '{}', '{}', '{}', '{}', '{}'";
   const receipts = `${uuids}, ${fences}, ${claims}`;
   const plans = {
@@ -99,7 +99,7 @@ test("reads no more for what was claimed before, although an open transaction ke
   for (let n = 0; n < 7; n++) assert.equal((await receive(transport, "beta", 1_000)).length, 1_000);
   const [row] = await schema.query<{ us: string }>("SELECT (extract(epoch FROM min(created_on)) * 1000000)::bigint AS us FROM $schema.job");
   const pages = async (heads: string): Promise<number> =>
-    (await plan(t, claimStatement(schema.name, { ...claim, commit: "on" }), `'w', 10, 1, 0, '{}', '{}', '{}', '{}', ${heads}`))();
+    (await plan(t, claimStatement(schema.name, { ...claim, commit: "on" }), `'w', 10, 1, 0, '{}', '{}', '{}', '{}', ${heads}, false`))();
   const [whole, behind] = [await pages("1, NULL, NULL"), await pages(`1, 5, ${row?.us}`)];
   await pinned.query("ROLLBACK");
   pinned.release();
@@ -307,4 +307,50 @@ test("answers receipts that cannot be its own, and refuses numbers out of range"
   await assert.rejects(transport.receive(10_001, { workerId: WORKER }), /from 0 to 10000/);
   await send(transport, message("alpha"));
   assert.deepEqual(await transport.receive(0, { workerId: WORKER, queues: ["alpha"] }), []);
+});
+
+test("of two claims under way, one more that is beside another takes nothing, and others are told", async (t) => {
+  const needs = {
+    queues: [await queueOf("beta")],
+    acknowledgeOnly: false,
+    bundles: false,
+    rows: false,
+    kept: false,
+    bounded: false,
+  } as const;
+  const sql = claimStatement(schema.name, { ...needs, commit: "on" });
+  await send(transport, ...messages("beta", 40));
+  const [first] = await receive(transport, "beta", 1);
+  const claim = async (number: number): Promise<pg.PoolClient> => {
+    const client = await schema.admin.connect();
+    t.after(async () => {
+      await client.query("ROLLBACK");
+      client.release();
+    });
+    await client.query("BEGIN");
+    await client.query(sql.text, ["other", 10, number, 0, [], [], [], [], 1, null, null, false]);
+    return client;
+  };
+  const one = await claim(1);
+  const told: string[] = [];
+  const beside = async (isBeside: boolean, acknowledge: readonly Receipt[] = []) => {
+    const settled: string[] = [];
+    const options = { workerId: WORKER, queues: ["beta"], acknowledge, isBeside };
+    const got = await transport.receive(5, {
+      ...options,
+      onBusy: () => told.push(isBeside ? "beside" : "alone"),
+      onSettled: (all) => settled.push(...all.map(({ status }) => status)),
+    });
+    return { got: got.length, settled };
+  };
+  assert.deepEqual(await beside(true), { got: 5, settled: [] }, "there is place for one more");
+  const two = await claim(2);
+  assert.deepEqual(await beside(true, [first?.receipt as Receipt]), { got: 0, settled: ["settled"] }, "what rides with it is done");
+  assert.deepEqual(told.splice(0), ["beside"]);
+  assert.deepEqual(await beside(false), { got: 5, settled: [] });
+  assert.deepEqual(told.splice(0), ["alone"]);
+  await Promise.all([one, two].map((client) => client.query("ROLLBACK")));
+  assert.deepEqual(await beside(true), { got: 5, settled: [] });
+  assert.deepEqual(told, []);
+  await clear();
 });

@@ -33,7 +33,7 @@ export class TurnLane implements Lane {
   async claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
     const settled = await this.acknowledge(request.acknowledge);
     for (let round = 1; ; round++) {
-      const claimed = await this.#lane.claim(queues, { ...request, acknowledge: [] });
+      const claimed = await this.#lane.claim(queues, { ...request, acknowledge: [], isBeside: false });
       if (claimed.received.length > 0 || round === ROUNDS || !(await this.#isAnyReady(queues))) return { ...claimed, settled };
     }
   }
