@@ -74,7 +74,7 @@ async function one(context: Context): Promise<readonly Section[]> {
   ];
   const title = `Drain of ${countFor(context, "ours")} no-op messages, one process`;
   const about =
-    "Each contestant's documented settings race each other once; the fastest competes. BullMQ gets fewer messages, for time. The raw limit holds what it has claimed until it has handled it, like ours; the last row does not, and would lose messages.";
+    "Each contestant's documented settings race each other twice; the fastest competes. BullMQ gets fewer messages, for time. The raw limit holds what it has claimed until it has handled it, like ours; the last row does not, and would lose messages.";
   return [
     { id: "drain", title, about, figure: "perSecond", figures: FIGURES, standings, goals: goals.filter(({ seen }) => seen !== undefined) },
   ];
