@@ -90,7 +90,7 @@ export class PgBossReceiver {
       if (received.length === claimed.received.length) break;
     }
     const rest = await this.#acknowledge(waiting).catch((error: unknown) => {
-      // The same: nobody hears of the outcome, and the acknowledgements are to be repeated.
+      // What was received is in flight: it is returned, and without a word of their outcome the acknowledgements are repeated.
       if (received.length === 0) throw error;
       return undefined;
     });
