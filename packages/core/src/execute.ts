@@ -52,6 +52,8 @@ export interface Executor {
   cancel?(received: Received): void;
   /** Nothing runs, and a message is most likely about to come: who must be woken for it can be woken now. */
   expect?(): void;
+  /** What was given to it goes out now, and waits for nothing else of this turn that could go with it. */
+  flush?(): void;
   /** How many attempts may run at once. */
   readonly size: number;
   /**

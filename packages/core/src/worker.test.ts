@@ -711,6 +711,28 @@ describe("Worker", () => {
     await running;
   });
 
+  test("lets the executor send what has come where it runs, before the next receive goes out", async () => {
+    const seen: string[] = [];
+    const { transport, messenger, worker } = await setUp(async () => {});
+    await dispatchMany(messenger, 2);
+    const receive = transport.receive.bind(transport);
+    transport.receive = (max, options) => {
+      seen.push("receive");
+      return receive(max, options);
+    };
+    const executor: Executor = createInProcessExecutor({ messenger, transport: "default", size: 8 });
+    const execute = executor.execute.bind(executor);
+    executor.execute = (...args) => {
+      seen.push("execute");
+      return execute(...args);
+    };
+    executor.flush = () => {
+      seen.push("flush");
+    };
+    await run(worker({ executor, stopWhenEmpty: true, batchSize: 4 }));
+    assert.deepEqual(seen.slice(0, 5), ["receive", "execute", "execute", "flush", "receive"]);
+  });
+
   test("tells a receive which queues wake-ups have named, unless one did not say, or it ends when there is nothing", async () => {
     const { transport, worker } = await setUp(async () => {});
     const told: (readonly string[] | undefined)[] = [];

@@ -51,6 +51,10 @@ class RoutedExecutor implements Executor {
     this.#o.threads.expect?.();
   }
 
+  flush(): void {
+    this.#o.threads.flush?.();
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#o.inline.close(), this.#o.threads.close()]);
   }

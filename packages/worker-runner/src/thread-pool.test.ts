@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { BroadcastChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import {
   type AnyMessageType,
   createInProcessExecutor,
@@ -148,6 +149,20 @@ describe("thread pool", () => {
     await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual(await Promise.all([kit.run(m.Noop), kit.run(m.Noop)]), [HANDLED, HANDLED]);
     assert.deepEqual([kit.pool.getThreads().ready, kit.pool.getThreads().restarts], [2, 0]);
+  });
+
+  test("sends a message to its thread when it is told to, without waiting for the end of the turn", async () => {
+    await using kit = await createPoolKit();
+    const heard = new BroadcastChannel("worker-runner-tests");
+    const running = kit.run(m.There);
+    kit.pool.flush?.();
+    // This thread does nothing else meanwhile.
+    const until = performance.now() + 10_000;
+    let said: ReturnType<typeof receiveMessageOnPort>;
+    while (said === undefined && performance.now() < until) said = receiveMessageOnPort(heard as unknown as MessagePort);
+    assert.equal((said?.message as { what: string } | undefined)?.what, "there");
+    heard.close();
+    assert.deepEqual(await running, HANDLED);
   });
 
   test("refuses options out of range, naming them", async () => {

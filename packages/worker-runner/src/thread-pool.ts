@@ -155,6 +155,10 @@ class ThreadPoolExecutor implements ThreadPool {
     setImmediate(() => seat?.inFlight === 0 && seat.send({ kind: "rouse" }));
   }
 
+  flush(): void {
+    for (const seat of this.#seats) seat.flush();
+  }
+
   cancel(received: Received): void {
     const waiting = this.#waiting.find((entry) => entry.received === received);
     if (waiting === undefined) {

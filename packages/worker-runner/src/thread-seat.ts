@@ -119,7 +119,7 @@ export class ThreadSeat {
     const now = this.#o.clock.monotonic();
     this.#seated[slot] = { entry, ticket: this.#lastTicket, postedAt: now, beat: 0, beatAt: now };
     this.#board.queue(slot, this.#lastTicket);
-    if (this.#packer.isEmpty) process.nextTick(() => this.#flush());
+    if (this.#packer.isEmpty) process.nextTick(() => this.flush());
     this.#packer.add({ slot, ticket: this.#lastTicket, group: entry.group, received: entry.received, trace: entry.trace });
   }
 
@@ -272,7 +272,9 @@ export class ThreadSeat {
     this.#board.free(slot);
   }
 
-  #flush(): void {
+  /** Posts what it has taken. */
+  flush(): void {
+    if (this.#packer.isEmpty) return;
     const packed = this.#packer.take();
     // A thread that is going cannot start them: the end of the seat takes care of them.
     if (this.state === "ready") this.#post({ kind: "run", packed });
