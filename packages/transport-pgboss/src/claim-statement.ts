@@ -151,6 +151,9 @@ function typed(count: number): string {
   return text;
 }
 
+/** A priority above all that there are: the highest one is the first below it. */
+const ABOVE_ALL = `SELECT ${2 ** 31}`;
+
 const receipts = (cte: string, table: string, name: string, parameter: number): string => {
   const given = `unnest($${parameter}::uuid[], $${parameter + 1}::int[], $${parameter + 2}::bigint[]) WITH ORDINALITY AS a(id, rc, claim, i)`;
   return `${cte} AS MATERIALIZED (${current(table, name, "a.rc, a.i", given)})`;
@@ -202,7 +205,7 @@ function ready(
   const highest = (beyond: string): string => `(SELECT priority FROM ${table} WHERE ${waiting}${beyond} ORDER BY priority DESC LIMIT 1)`;
   // To look for the highest priority is to step over all claimed rows of it. So it is looked for only beyond an expected one.
   const expected = `coalesce(${head?.priority}, ${DEFAULT_PRIORITY})`;
-  const first = head === undefined ? highest("") : `SELECT coalesce(${highest(` AND priority > ${expected}`)}, ${expected})`;
+  const first = head === undefined ? ABOVE_ALL : `SELECT coalesce(${highest(` AND priority > ${expected}`)}, ${expected})`;
   const since =
     head === undefined ? "" : ` AND created_on >= CASE WHEN p.priority = ${head.priority} THEN ${head.time} ELSE '-infinity' END`;
   const last = head === undefined ? "" : ` AND p.priority IS DISTINCT FROM ${head.priority}`;

@@ -50,8 +50,13 @@ export class ReadyQueues {
     const known = this.#known;
     const isAbout =
       known !== undefined && known.asked.size === queues.length && queues.every((each) => known.asked.get(each.name) === each);
-    if (isAbout && known.answer === undefined && this.now - known.at < BELIEVED_MS && known.ready.size > 0)
+    if (isAbout && known.ready.size > 0) {
+      if (known.answer === undefined && this.now - known.at >= BELIEVED_MS) {
+        // Beside the claims, which go on with what is known. Whatever comes in the way is told to whoever has to wait for an answer.
+        this.#ask(queues, known.ready).answer?.catch(() => undefined);
+      }
       return { queues: new Set(known.ready.keys()), isOld: true };
+    }
     const asked = isAbout && known.answer !== undefined ? known : this.#ask(queues, isAbout ? known.ready : undefined);
     await asked.answer;
     return { queues: new Set(asked.ready.keys()), isOld: !asked.isWhole };

@@ -204,6 +204,26 @@ test("finds what is in one of many queues when another worker has taken what it 
   }
 });
 
+test("goes on where it knows of more while the other ones of many queues are asked again", async (t) => {
+  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
+  let passedMs = 0;
+  const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + passedMs };
+  const many = await schema.open({ queues, runtime: { ...systemRuntime, clock } });
+  await send(many, ...messages("many-3", 3));
+  const next = async (): Promise<string | undefined> => (await many.receive(1, { workerId: WORKER, queues }))[0]?.queue;
+  assert.equal(await next(), "many-3");
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  t.after(() => client.end());
+  await client.query("BEGIN");
+  await client.query(`LOCK TABLE ${schema.name}.${(await queueOf("many-15")).table}`);
+  passedMs += 1_000;
+  const meanwhile = [await next(), await next()];
+  await client.query("COMMIT");
+  assert.deepEqual(meanwhile, ["many-3", "many-3"]);
+  await clear();
+});
+
 test("seeks what was notified while there was nothing else in its queue alone, by a claim that waits for no disk", async () => {
   const table = (await queueOf("beta")).table;
   await schema.query("CREATE TABLE $schema.claims (what text)");
