@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { readContainerLimits, v8Flags } from "@symphony/worker-runner";
 import type { ConsumeOrder, ConsumeSignal, ConsumeVerdict, FromConsumer } from "./consume-process.ts";
 import type { FromProducer, PhaseReport, ProduceOrder } from "./produce-process.ts";
 
@@ -85,11 +86,19 @@ class Child<From extends { readonly kind: string }> {
   }
 }
 
+/**
+ * V8's flags that our workers are started with on this machine. Everybody's consumers have them, unless their settings say
+ * otherwise: the others do not start processes themselves.
+ */
+const FLAGS = v8Flags(readContainerLimits(), 1);
+
 export class ConsumerProcess {
   readonly #child: Child<FromConsumer>;
 
   /** It connects; call `ready`. */
-  constructor(order: ConsumeOrder, options: ChildOptions = {}) {
+  constructor(order: ConsumeOrder, { nodeFlags = [], env = {} }: ChildOptions = {}) {
+    const { nodeFlags: chosen = FLAGS } = order.settings as { readonly nodeFlags?: readonly string[] };
+    const options = { nodeFlags: [...chosen, ...nodeFlags], env };
     this.#child = new Child(new URL("./consume-process.ts", import.meta.url), order.contestant, options);
     this.#child.process.send(order);
   }

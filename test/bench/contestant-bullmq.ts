@@ -21,6 +21,7 @@ const common = {
   candidates: {
     "concurrency 100": { concurrency: 100 },
     "concurrency 200": { concurrency: 200 },
+    "concurrency 200, Node as it is": { concurrency: 200, nodeFlags: [] },
     "concurrency 500": { concurrency: 500 },
   },
   async fill(target: Target, count: number) {

@@ -19,6 +19,7 @@ export const graphile: Contestant = {
   family: "graphile",
   candidates: {
     "documented: 24 jobs, local queue 500, delay 0": { concurrentJobs: 24, maxPoolSize: 25, localQueue: { size: 500 }, ...batched },
+    "documented, Node as it is": { concurrentJobs: 24, maxPoolSize: 25, localQueue: { size: 500 }, ...batched, nodeFlags: [] },
     "perfTest: refetchDelay 10": {
       concurrentJobs: 24,
       maxPoolSize: 25,
@@ -43,7 +44,7 @@ export const graphile: Contestant = {
   },
 
   prepare({ target, settings, ledger, work }) {
-    const { durable = false, ...preset } = settings as { readonly durable?: boolean };
+    const { durable = false, nodeFlags: _, ...preset } = settings as { readonly durable?: boolean; readonly nodeFlags?: unknown };
     const handle = handlerOf(work, ledger);
     const connectionString = durable ? target.connectionString : withAsyncCommit(target.connectionString);
     let runner: Runner | undefined;

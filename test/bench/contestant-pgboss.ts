@@ -29,6 +29,7 @@ export const pgboss: Contestant = {
     "batch 1000": { work: fastest },
     "batch 1000, localConcurrency 2": { work: { ...fastest, localConcurrency: 2 } },
     "batch 1000, localConcurrency 4": { work: { ...fastest, localConcurrency: 4 } },
+    "batch 1000, localConcurrency 4, Node as it is": { work: { ...fastest, localConcurrency: 4 }, nodeFlags: [] },
     "batch 250, localConcurrency 2": { work: { ...fastest, batchSize: 250, localConcurrency: 2 } },
   },
 

@@ -26,6 +26,7 @@ export interface Target {
   readonly redisUrl?: string;
 }
 
+/** `nodeFlags`: for its consuming processes, instead of those that everybody has (`child.ts`). */
 export type Settings = Readonly<Record<string, unknown>>;
 
 export interface FillOptions {

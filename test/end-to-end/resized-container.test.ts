@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { waitFor } from "@symphony/core/testing";
+import { readContainerLimits, v8Flags } from "@symphony/worker-runner";
 import { Note } from "../fixtures/messages.ts";
 import { testBed } from "../support/in-test.ts";
 import { makeMemoryCgroup, whyNoMemoryCgroup } from "../support/memory-cgroup.ts";
@@ -9,6 +10,7 @@ import { makeMemoryCgroup, whyNoMemoryCgroup } from "../support/memory-cgroup.ts
 const MB = 1_048_576;
 const FLAGS = ["--processes", "2", "--threads", "1", "--memory-percent", "90"];
 
+const helpersOf = (pid: number): string | undefined => /--v8-pool-size=\d+/.exec(readFileSync(`/proc/${pid}/cmdline`, "utf8"))?.[0];
 const heapOf = (pid: number): string | undefined => /--max-old-space-size=(\d+)/.exec(readFileSync(`/proc/${pid}/cmdline`, "utf8"))?.[1];
 
 test("a fleet whose container is resized goes on, and its processes get successors of the new size", {
@@ -21,6 +23,8 @@ test("a fleet whose container is resized goes on, and its processes get successo
   const before = fleet.workerPids();
   const [started] = fleet.process.lines.filter(({ json }) => json?.msg === "fleet starting");
   assert.deepEqual([started?.json?.recycle_mb, before.map(heapOf)], [540, ["90", "90"]]);
+  const [helpers] = v8Flags(readContainerLimits(), 2);
+  assert.deepEqual(before.map(helpersOf), [helpers, helpers]);
   cgroup.resize(2_400 * MB);
   const changed = await fleet.process.waitForLine("the limits of this container have changed", 40_000);
   assert.deepEqual([changed.json?.recycle_mb, changed.json?.process_heap_mb, changed.json?.processes], [1_080, 180, 2]);

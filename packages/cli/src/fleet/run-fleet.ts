@@ -118,11 +118,11 @@ function createSupervisor(plan: FleetPlan, json: boolean, logger: Logger, messen
 }
 
 function shapeOf(plan: FleetPlan, json: boolean): ChildShape {
-  const { processHeapMb, recycleMb } = plan.size;
+  const { processHeapMb, recycleMb, v8Flags } = plan.size;
   const child: ChildSettings = { plan: { ...plan, transports: {}, worker: withoutFleetLimits(plan) }, json };
   const heap = processHeapMb === undefined ? [] : [`--max-old-space-size=${processHeapMb}`];
   return {
-    execArgv: [...process.execArgv, ...heap, ...tracingFlags()],
+    execArgv: [...process.execArgv, ...v8Flags, ...heap, ...tracingFlags()],
     env: { SYMPHONY_FLEET_CHILD: JSON.stringify(child) },
     recycle: { ...plan.recycle, ...(recycleMb === undefined ? {} : { memoryMb: recycleMb }) },
   };

@@ -1,4 +1,4 @@
-import { type ContainerLimits, planFleet } from "@symphony/worker-runner";
+import { type ContainerLimits, givenFlags, planFleet, v8Flags } from "@symphony/worker-runner";
 import type { Settings } from "../settings.ts";
 import { resolveWorkerOptions } from "../worker-settings.ts";
 
@@ -22,6 +22,8 @@ export interface FleetSize {
   readonly threadHeapMb?: number;
   /** MB that a process may take before it is replaced; absent: any number. */
   readonly recycleMb?: number;
+  /** For V8, in each process: see `v8Flags`. */
+  readonly v8Flags: readonly string[];
   /** For people. */
   readonly limits: string;
 }
@@ -40,7 +42,7 @@ export function wantedOf(settings: Settings): Wanted {
   };
 }
 
-/** Pure: the same limits give the same fleet, at its start and whenever they have changed. */
+/** The same limits give the same fleet, at its start and whenever they have changed. */
 export function sizeFleet(limits: ContainerLimits, wanted: Wanted): FleetSize {
   const { threads: given, memoryLimitMb, memoryPercent } = wanted;
   const { processes, threads, ...heaps } = planFleet(limits, {
@@ -56,6 +58,7 @@ export function sizeFleet(limits: ContainerLimits, wanted: Wanted): FleetSize {
     threads: Math.min(threads, wanted.maxConcurrency),
     ...(isLimited ? heaps : {}),
     ...(recycleMb === undefined ? {} : { recycleMb }),
+    v8Flags: v8Flags(limits, processes, givenFlags()),
     limits: `${limits.cpus} CPUs (${limits.cpuSource}), ${Math.round(limits.memoryBytes / MB)} MB (${limits.memorySource})`,
   };
 }
