@@ -22,6 +22,17 @@ test("both processes handle messages; kill -9 of one brings its work and a new p
   assert.equal((await fleet.ended).code, 0, fleet.text());
 });
 
+test("handlers start threads with the flags of their process, whatever V8 is told for a worker process", async (t) => {
+  const { start, send, lines, failed } = await fleetProject(t);
+  await send("nested", 1);
+  await send("nested-in-thread", 1);
+  const fleet = start(["consume", ...TWO]);
+  await waitFor(async () => idsOf(lines(), "nested").length === 2 || (await failed()).length > 0, { what: "both", timeoutMs: 20_000 });
+  assert.deepEqual(await failed(), []);
+  fleet.child.kill("SIGTERM");
+  assert.equal((await fleet.ended).code, 0);
+});
+
 test("an idle fleet stops within half a second of its signal, with exit code 0", async (t) => {
   const { start } = await fleetProject(t);
   const fleet = start(["consume", ...TWO]);

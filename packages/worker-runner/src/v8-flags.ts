@@ -20,5 +20,16 @@ export function v8Flags({ cpus }: Pick<ContainerLimits, "cpus">, processes: numb
   return [`--v8-pool-size=${helpers}`, ...(helpers === 1 ? ["--no-parallel-scavenge"] : [])];
 }
 
+/** Sizes of V8 in `execArgv`: no thread may be started with them. */
+const SIZES = /^--(v8[-_]pool[-_]size|no-parallel-scavenge|max[-_]old[-_]space[-_]size)\b/;
+
+/**
+ * Takes the sizes that this process was started with out of `process.execArgv`: libraries pass that on to threads and
+ * processes of theirs, Node starts no thread with them, and they are meant for this process. For each thread anew.
+ */
+export function hideSizes(): void {
+  process.execArgv = process.execArgv.filter((flag) => !SIZES.test(flag));
+}
+
 /** Flags of this process that its children are started with or inherit. */
 export const givenFlags = (): readonly string[] => [...process.execArgv, ...(process.env.NODE_OPTIONS ?? "").split(/\s+/)];

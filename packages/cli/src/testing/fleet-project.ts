@@ -8,12 +8,21 @@ import type { FailedRow, QueueState } from "./worker-project.ts";
 
 /** Handlers that say in which process they run: a line `kind pid id`. */
 const CONFIG = `import { appendFileSync } from "node:fs";
+import { Worker } from "node:worker_threads";
 import { defineConfig, defineHandler, defineMessage } from "@symphony/core";
 const note = (kind, { messageId }) => appendFileSync(new URL("handled.log", import.meta.url), kind + " " + process.pid + " " + messageId + "\\n");
 const retry = { maxRetries: 3, delayMs: 50 };
 const Brief = defineMessage("brief");
 const Hold = defineMessage("hold");
 const Killer = defineMessage("killer", { retry });
+const Nested = defineMessage("nested");
+const NestedInThread = defineMessage("nested-in-thread");
+/** As libraries do that start threads of their own. */
+const nested = (_, context) => new Promise((resolve, reject) => {
+  const thread = new Worker("", { eval: true, execArgv: process.execArgv.filter((flag) => !flag.startsWith("--import")) });
+  thread.once("error", reject);
+  thread.once("exit", () => { note("nested", context); resolve(); });
+});
 export default defineConfig({
   transports: { default: { dsn: process.env.DATABASE_URL ?? "embedded:" } },
   handlers: [
@@ -23,6 +32,8 @@ export default defineConfig({
       const timer = setTimeout(resolve, 60_000);
       context.signal.addEventListener("abort", () => { clearTimeout(timer); reject(context.signal.reason); });
     }), { name: "hold", execution: "inline" }),
+    defineHandler(Nested, nested, { name: "nested-inline", execution: "inline" }),
+    defineHandler(NestedInThread, nested, { name: "nested-in-thread", execution: "thread" }),
     defineHandler(Killer, () => process.abort(), { name: "killer", execution: "inline" }),
   ],
 });
