@@ -71,13 +71,13 @@ export async function drain(context: Context, order: DrainOrder): Promise<Measur
     await Promise.all(consumers.map((each) => each.ready()));
     const redisMs = redisCpuMs(context);
     for (const each of consumers) each.tell("start");
-    const doneAt = await settled(stage, consumers, order);
+    const { doneAt, done } = await settled(stage, consumers, order);
     const serverMs = contestant.store === "redis" ? redisCpuMs(context) - redisMs : await serverCpuMs(stage.database);
     for (const each of consumers) each.tell("settled");
     await sleep(REPETITION_MS);
     const verdicts = await Promise.all(consumers.map((each) => each.verdict()));
     await judge(name, verdicts, stage, order);
-    return summarise(verdicts, doneAt, order.first ?? count, serverMs);
+    return summarise(verdicts, doneAt, done, serverMs);
   } finally {
     for (const each of consumers) each.kill();
     await end?.();
@@ -88,13 +88,18 @@ export async function drain(context: Context, order: DrainOrder): Promise<Measur
 const withProfile = ({ profile }: DrainOrder) => (profile === undefined ? {} : { profile });
 
 /** Looks into the store only when all were handled: looking costs the one that is measured. */
-async function settled(stage: Stage, consumers: readonly ConsumerProcess[], { count, first }: DrainOrder): Promise<number> {
+async function settled(
+  stage: Stage,
+  consumers: readonly ConsumerProcess[],
+  { count, first }: DrainOrder,
+): Promise<{ readonly doneAt: number; readonly done: number }> {
   const wanted = first ?? count;
   const handled = (): number => consumers.reduce((sum, each) => sum + each.handled, 0);
   await Promise.race(consumers.map((each) => each.until(() => handled() >= wanted, `all of ${wanted} messages`)));
-  if (first !== undefined) return Math.max(...consumers.map((each) => each.progressAt));
+  // Some more than that by then: consumers say it every few milliseconds.
+  if (first !== undefined) return { doneAt: Math.max(...consumers.map((each) => each.progressAt)), done: handled() };
   while (await stage.look.any()) await sleep(LOOK_EVERY_MS);
-  return now();
+  return { doneAt: now(), done: count };
 }
 
 async function judge(name: string, verdicts: readonly ConsumeVerdict[], stage: Stage, { count, first }: DrainOrder): Promise<void> {

@@ -30,8 +30,11 @@ async function flat(context: Context, { id, title, about, entries, goals, pairs,
   return [{ id, title, about, figure: "perSecond", figures: DRAIN_FIGURES, standings, goals: judged }];
 }
 
-/** As many from each backlog, so that all runs have compiled as much of their code. */
-const FIRST = 10_000;
+/**
+ * As many from each backlog, so that all runs have compiled as much of their code, and half of the smaller one that counts:
+ * what is claimed ahead while they are handled costs as much in each.
+ */
+const FIRST = 5_000;
 
 async function backlog(context: Context): Promise<readonly Section[]> {
   const sizes = context.quick ? [1_000, 10_000, 100_000] : [1_000, 10_000, 100_000, 1_000_000];
@@ -41,7 +44,7 @@ async function backlog(context: Context): Promise<readonly Section[]> {
   return flat(context, {
     id: "backlog",
     title: "Backlog",
-    about: `How fast the first ${FIRST} of a backlog are consumed, or all of it where it is shorter.`,
+    about: `How fast the first ${FIRST} of a backlog are consumed, or all of it where it is shorter. CPU time includes what was claimed ahead.`,
     entries,
     goals: [["1,000,000 waiting, of 10,000", ["1000000", "10000"], 0.8]],
     pairs: 5,
