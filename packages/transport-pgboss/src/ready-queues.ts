@@ -52,12 +52,12 @@ export class ReadyQueues {
       known !== undefined && known.asked.size === queues.length && queues.every((each) => known.asked.get(each.name) === each);
     if (isAbout && known.ready.size > 0) {
       if (known.answer === undefined && this.now - known.at >= BELIEVED_MS) {
-        // Beside the claims, which go on with what is known. Whatever comes in the way is told to whoever has to wait for an answer.
+        // Beside the claims, which go on with what is known, also when there is no answer: then it is asked again.
         this.#ask(queues, known.ready).answer?.catch(() => undefined);
       }
       return { queues: new Set(known.ready.keys()), isOld: true };
     }
-    const asked = isAbout && known.answer !== undefined ? known : this.#ask(queues, isAbout ? known.ready : undefined);
+    const asked = isAbout && known.answer !== undefined ? known : this.#ask(queues);
     await asked.answer;
     return { queues: new Set(asked.ready.keys()), isOld: !asked.isWhole };
   }
@@ -72,7 +72,8 @@ export class ReadyQueues {
         known.answer = undefined;
       },
       (error: unknown) => {
-        if (this.#known === known) this.forget();
+        known.answer = undefined;
+        if (this.#known === known && known.ready.size === 0) this.forget();
         throw error;
       },
     );

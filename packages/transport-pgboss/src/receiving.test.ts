@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { type Receipt, stamps, systemClock, systemRuntime, TransportError } from "@symphony/core";
+import { waitFor } from "@symphony/core/testing";
 import pg from "pg";
 import { claimStatement, fewStatement } from "./claim-statement.ts";
 import { PLANNER_SETTINGS, type Statement } from "./connection.ts";
@@ -208,7 +209,7 @@ test("goes on where it knows of more while the other ones of many queues are ask
   const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
   let passedMs = 0;
   const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + passedMs };
-  const many = await schema.open({ queues, runtime: { ...systemRuntime, clock } });
+  const many = await schema.open({ queues, runtime: { ...systemRuntime, clock }, statementTimeoutMs: 2_000 });
   await send(many, ...messages("many-3", 3));
   const next = async (): Promise<string | undefined> => (await many.receive(1, { workerId: WORKER, queues }))[0]?.queue;
   assert.equal(await next(), "many-3");
@@ -216,9 +217,15 @@ test("goes on where it knows of more while the other ones of many queues are ask
   await client.connect();
   t.after(() => client.end());
   await client.query("BEGIN");
-  await client.query(`LOCK TABLE ${schema.name}.${(await queueOf("many-15")).table}`);
+  const locked = `${schema.name}.${(await queueOf("many-15")).table}`;
+  await client.query(`LOCK TABLE ${locked}`);
   passedMs += 1_000;
-  const meanwhile = [await next(), await next()];
+  const waits = async (): Promise<boolean> =>
+    (await schema.query("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = $1::regclass", [locked])).length > 0;
+  const meanwhile = [await next()];
+  await waitFor(waits, { what: "the question to wait for the lock" });
+  await waitFor(async () => !(await waits()), { what: "the question to be given up" });
+  meanwhile.push(await next());
   await client.query("COMMIT");
   assert.deepEqual(meanwhile, ["many-3", "many-3"]);
   await clear();
