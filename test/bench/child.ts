@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { readContainerLimits, v8Flags } from "@symphony/worker-runner";
+import { planFleet, readContainerLimits, v8Flags } from "@symphony/worker-runner";
 import type { ConsumeOrder, ConsumeSignal, ConsumeVerdict, FromConsumer } from "./consume-process.ts";
 import type { FromProducer, PhaseReport, ProduceOrder } from "./produce-process.ts";
 
@@ -87,10 +87,10 @@ class Child<From extends { readonly kind: string }> {
 }
 
 /**
- * V8's flags that our workers are started with on this machine. Everybody's consumers have them, unless their settings say
- * otherwise: the others do not start processes themselves.
+ * V8's flags that a fleet of one worker process starts it with on this machine. Everybody's consumers have them, unless
+ * their settings say otherwise: the others do not start processes themselves.
  */
-const FLAGS = v8Flags(readContainerLimits(), 1);
+const FLAGS = v8Flags(planFleet(readContainerLimits(), { processes: 1 }).v8Helpers);
 
 export class ConsumerProcess {
   readonly #child: Child<FromConsumer>;

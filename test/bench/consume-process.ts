@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { type HeapProfiler, type Profiler, Session } from "node:inspector/promises";
-import { hideSizes } from "@symphony/worker-runner";
+import { hideV8Flags } from "@symphony/worker-runner";
 import type { Settings, Target } from "./contestant.ts";
 import { loadContestant } from "./contestants.ts";
 import { Ledger, now } from "./ledger.ts";
@@ -42,7 +42,7 @@ export interface ConsumeVerdict {
 const PROGRESS_MS = 10;
 
 // For this process: BullMQ would start its threads and processes with them.
-hideSizes();
+hideV8Flags();
 // The bench was ended: its measurements are too.
 process.once("disconnect", () => process.exit(1));
 process.once("message", (order: ConsumeOrder) => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { waitFor } from "@symphony/core/testing";
-import { readContainerLimits, v8Flags } from "@symphony/worker-runner";
+import { planFleet, readContainerLimits, v8Flags } from "@symphony/worker-runner";
 import { Note } from "../fixtures/messages.ts";
 import { testBed } from "../support/in-test.ts";
 import { makeMemoryCgroup, whyNoMemoryCgroup } from "../support/memory-cgroup.ts";
@@ -23,7 +23,7 @@ test("a fleet whose container is resized goes on, and its processes get successo
   const before = fleet.workerPids();
   const [started] = fleet.process.lines.filter(({ json }) => json?.msg === "fleet starting");
   assert.deepEqual([started?.json?.recycle_mb, before.map(heapOf)], [540, ["90", "90"]]);
-  const [helpers] = v8Flags(readContainerLimits(), 2);
+  const [helpers] = v8Flags(planFleet(readContainerLimits(), { processes: 2 }).v8Helpers);
   assert.deepEqual(before.map(helpersOf), [helpers, helpers]);
   cgroup.resize(2_400 * MB);
   const changed = await fleet.process.waitForLine("the limits of this container have changed", 40_000);

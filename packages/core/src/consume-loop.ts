@@ -300,10 +300,10 @@ export class ConsumeLoop {
     for (const received of messages) this.#waiting.add({ received, batch });
     this.#cancelWatch?.received();
     // There is more: the next receive goes out first, and the handlers run while the database works on it.
-    if (full) setImmediate(() => this.#fillSlots());
-    else this.#fillSlots();
+    if (full) return void setImmediate(() => this.#fillSlots());
+    this.#fillSlots();
     // Somebody may wait for these, and before this turn ends the next receive goes out too.
-    if (!full) this.#executor.flush?.();
+    this.#executor.flush?.();
   }
 
   /** Nothing was waiting: until a wake-up, something to settle, or the poll interval. */

@@ -68,6 +68,11 @@ describe("planFleet", () => {
     assert.deepEqual([plan.processes, plan.threads], [1, 1]);
   });
 
+  test("V8 gets as many helpers as a process has CPUs beside its own, one at least and Node's four at most", () => {
+    const helpers = (cpus: number, processes: number): number => planFleet({ ...limits, cpus }, { processes }).v8Helpers;
+    assert.deepEqual([helpers(0.5, 1), helpers(2, 1), helpers(8, 8), helpers(8, 2), helpers(8, 1)], [1, 1, 1, 3, 4]);
+  });
+
   test("one process gets a thread per CPU", () => {
     assert.equal(planFleet({ ...limits, cpus: 4 }, { processes: 1 }).threads, 4);
   });

@@ -104,6 +104,8 @@ function systemSources(): LimitSources {
 const MB = 1_048_576;
 /** Share of the container's memory that the heaps may take: the rest is for buffers, stacks, code and the supervisor. */
 const HEAP_SHARE = 0.6;
+/** Helper threads that Node gives V8 in every process, however few CPUs there are. */
+export const NODES_HELPERS = 4;
 /** MB. Below this, V8 spends its time collecting. */
 const SMALLEST_HEAP_MB = 64;
 
@@ -114,11 +116,14 @@ export interface FleetSize {
   /** Old-generation limit in MB, for the process and for each of its threads. */
   readonly processHeapMb: number;
   readonly threadHeapMb: number;
+  /** Threads in which V8 compiles and collects beside the program, in each process: see `v8Flags`. */
+  readonly v8Helpers: number;
 }
 
 /**
  * One process per whole CPU, at least one, when `auto`; threads so that all CPUs are used. A quarter of a process's heap
- * is its own, the rest belongs to its threads, where the handlers are.
+ * is its own, the rest belongs to its threads, where the handlers are. V8 gets the CPUs beside the one that the process
+ * runs on, at least one and no more than Node would give it.
  */
 export function planFleet(limits: ContainerLimits, wanted: { processes: number | "auto"; threads?: number }): FleetSize {
   const processes = wanted.processes === "auto" ? Math.max(1, Math.floor(limits.cpus)) : wanted.processes;
@@ -129,5 +134,6 @@ export function planFleet(limits: ContainerLimits, wanted: { processes: number |
     threads,
     processHeapMb: Math.max(SMALLEST_HEAP_MB, Math.floor(heapMb / 4)),
     threadHeapMb: Math.max(SMALLEST_HEAP_MB, Math.floor((heapMb * 3) / 4 / threads)),
+    v8Helpers: Math.min(NODES_HELPERS, Math.max(1, Math.floor(limits.cpus / processes) - 1)),
   };
 }

@@ -13,5 +13,5 @@ export { createRoutedExecutor, type RoutedExecutorOptions } from "./routed-execu
 export { runWorkerProcess, type WorkerRun } from "./run-worker-process.ts";
 export { StoreGauges, type StoreGaugesOptions } from "./store-gauges.ts";
 export { createThreadPoolExecutor, type ThreadPool, type ThreadPoolOptions } from "./thread-pool.ts";
-export { givenFlags, hideSizes, v8Flags } from "./v8-flags.ts";
+export { givenFlags, hideV8Flags, v8Flags } from "./v8-flags.ts";
 export { WorkerProcess, type WorkerProcessOptions, type WorkerProcessState, type WorkerSettings } from "./worker-process.ts";

@@ -18,7 +18,7 @@ import { ThreadLoop, type ThreadReceived, watch } from "./thread-loop.ts";
 import { ThreadOutbox } from "./thread-outbox.ts";
 import type { ThreadStart, ToThread } from "./thread-protocol.ts";
 import { ThreadRelays } from "./thread-relay.ts";
-import { hideSizes } from "./v8-flags.ts";
+import { hideV8Flags } from "./v8-flags.ts";
 
 /** Milliseconds between two reports of what was counted here. */
 const COUNT_EVERY_MS = 1_000;
@@ -33,7 +33,7 @@ const LAST_WORDS_MS = 300;
  */
 export async function serve(start: ThreadStart): Promise<void> {
   const { port } = start;
-  hideSizes();
+  hideV8Flags();
   const outbox: ThreadOutbox = new ThreadOutbox(port, (request) => thread?.relays.refuse(request));
   let thread: Awaited<ReturnType<typeof boot>> | undefined;
   const death = watchForDeath(outbox, (received) => thread?.loop.isRunning(received) ?? false);

@@ -1,34 +1,30 @@
-import type { ContainerLimits } from "./container-limits.ts";
-
-/** Threads that Node gives V8 in every process, however few CPUs there are (`--v8-pool-size`). */
-const NODES_CHOICE = 4;
+import { NODES_HELPERS } from "./container-limits.ts";
 
 /**
- * Flags for worker processes, so that V8's helpers, which compile and collect beside the program, are not more than
- * there are CPUs for them: one is left for the code of each process. Who has chosen a number in `given` keeps it.
+ * Flags for a worker process whose V8 is to have so many helper threads, which compile and collect beside the program. Who
+ * has chosen a number in `given` keeps it.
  *
- * With one helper, objects that live short are collected without it: to share such a moment's work costs more than it
- * saves. Measured on two CPUs with PostgreSQL beside (`--v8-pool-size=1 --no-parallel-scavenge` against four helpers,
- * 14 to 31 pairs of runs): messages that do nothing, by one process, 1.06 to 1.11 x as many in a second, by two 1.11 x,
- * in threads 1.07 x. A program with 300 MB of live objects takes as long, and as much memory, as before. Without
- * collecting beside the program at all it would take half as much again: that stays.
+ * With one helper, objects that live short are collected without it: to share so little work costs more than it saves.
+ * Measured on two CPUs with PostgreSQL beside them, one helper against Node's four, two series each: messages that do
+ * nothing, by one process 1.06 and 1.11 x as many in a second (15 and 14 pairs), by two 1.02 and 1.11 x (12 and 16), in
+ * threads 1.07 x (10). The price is paid by large heaps: with 300 MB of live objects a program took as long and as much
+ * memory, but its longest pauses were 60 to 75 ms instead of 40. Without marking beside the program it would take half
+ * as much memory again: that stays.
  */
-export function v8Flags({ cpus }: Pick<ContainerLimits, "cpus">, processes: number, given: readonly string[] = []): readonly string[] {
-  if (given.some((flag) => /^--v8[-_]pool[-_]size\b/.test(flag))) return [];
-  const helpers = Math.max(1, Math.floor(cpus / processes) - 1);
-  if (helpers >= NODES_CHOICE) return [];
+export function v8Flags(helpers: number, given: readonly string[] = []): readonly string[] {
+  if (helpers >= NODES_HELPERS || given.some((flag) => /^--v8[-_]pool[-_]size\b/.test(flag))) return [];
   return [`--v8-pool-size=${helpers}`, ...(helpers === 1 ? ["--no-parallel-scavenge"] : [])];
 }
 
-/** Sizes of V8 in `execArgv`: no thread may be started with them. */
-const SIZES = /^--(v8[-_]pool[-_]size|no-parallel-scavenge|max[-_]old[-_]space[-_]size)\b/;
+/** Flags of V8 in `execArgv` that no thread may be started with. */
+const OF_THE_PROCESS = /^--(v8[-_]pool[-_]size|no-parallel-scavenge|max[-_]old[-_]space[-_]size)\b/;
 
 /**
- * Takes the sizes that this process was started with out of `process.execArgv`: libraries pass that on to threads and
- * processes of theirs, Node starts no thread with them, and they are meant for this process. For each thread anew.
+ * Takes V8's flags that are meant for this process out of `process.execArgv`: libraries pass that on to threads and
+ * processes of theirs, and Node starts no thread with them. To be called in each thread.
  */
-export function hideSizes(): void {
-  process.execArgv = process.execArgv.filter((flag) => !SIZES.test(flag));
+export function hideV8Flags(): void {
+  process.execArgv = process.execArgv.filter((flag) => !OF_THE_PROCESS.test(flag));
 }
 
 /** Flags of this process that its children are started with or inherit. */

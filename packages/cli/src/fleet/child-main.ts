@@ -1,6 +1,6 @@
 import { createMessenger, flushTelemetry, type Messenger, toErrorRecord } from "@symphony/core";
 import { createLogger } from "@symphony/telemetry";
-import { type ChildOptions, hideSizes, runChild } from "@symphony/worker-runner";
+import { type ChildOptions, hideV8Flags, runChild } from "@symphony/worker-runner";
 import { loadConfig } from "../config-file.ts";
 import type { ChildSettings } from "./run-fleet.ts";
 
@@ -8,7 +8,7 @@ const settings = JSON.parse(process.env.SYMPHONY_FLEET_CHILD ?? "{}") as ChildSe
 const { plan, json } = settings;
 // It is meant for this process, not for those that a handler starts.
 delete process.env.SYMPHONY_FLEET_CHILD;
-hideSizes();
+hideV8Flags();
 const logger = createLogger({ ...(plan.logLevel === undefined ? {} : { level: plan.logLevel }), ...(json ? { pretty: false } : {}) });
 
 // A terminal sends its signals to every process: the supervisor says what is to be done about them.

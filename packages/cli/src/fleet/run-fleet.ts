@@ -1,7 +1,18 @@
 import { fileURLToPath } from "node:url";
 import { createMessenger, type Logger, type Messenger, type MetricSeries, queueNames, type StopReason } from "@symphony/core";
 import { planTelemetry } from "@symphony/telemetry";
-import { assess, type ChildShape, collectAll, fleetGauges, IdleTidy, LimitsWatch, Supervisor, type Vitals } from "@symphony/worker-runner";
+import {
+  assess,
+  type ChildShape,
+  collectAll,
+  fleetGauges,
+  givenFlags,
+  IdleTidy,
+  LimitsWatch,
+  Supervisor,
+  type Vitals,
+  v8Flags,
+} from "@symphony/worker-runner";
 import { CommandFailed, exitCodeOf } from "../exit-codes.ts";
 import { startMetrics } from "../metrics.ts";
 import { startProbes } from "../start-probes.ts";
@@ -118,11 +129,11 @@ function createSupervisor(plan: FleetPlan, json: boolean, logger: Logger, messen
 }
 
 function shapeOf(plan: FleetPlan, json: boolean): ChildShape {
-  const { processHeapMb, recycleMb, v8Flags } = plan.size;
+  const { processHeapMb, recycleMb, v8Helpers } = plan.size;
   const child: ChildSettings = { plan: { ...plan, transports: {}, worker: withoutFleetLimits(plan) }, json };
   const heap = processHeapMb === undefined ? [] : [`--max-old-space-size=${processHeapMb}`];
   return {
-    execArgv: [...process.execArgv, ...v8Flags, ...heap, ...tracingFlags()],
+    execArgv: [...process.execArgv, ...v8Flags(v8Helpers, givenFlags()), ...heap, ...tracingFlags()],
     env: { SYMPHONY_FLEET_CHILD: JSON.stringify(child) },
     recycle: { ...plan.recycle, ...(recycleMb === undefined ? {} : { memoryMb: recycleMb }) },
   };

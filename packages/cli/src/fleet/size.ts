@@ -1,4 +1,4 @@
-import { type ContainerLimits, givenFlags, planFleet, v8Flags } from "@symphony/worker-runner";
+import { type ContainerLimits, planFleet } from "@symphony/worker-runner";
 import type { Settings } from "../settings.ts";
 import { resolveWorkerOptions } from "../worker-settings.ts";
 
@@ -22,8 +22,8 @@ export interface FleetSize {
   readonly threadHeapMb?: number;
   /** MB that a process may take before it is replaced; absent: any number. */
   readonly recycleMb?: number;
-  /** For V8, in each process: see `v8Flags`. */
-  readonly v8Flags: readonly string[];
+  /** Threads that V8 may have beside those, in each process. */
+  readonly v8Helpers: number;
   /** For people. */
   readonly limits: string;
 }
@@ -42,10 +42,10 @@ export function wantedOf(settings: Settings): Wanted {
   };
 }
 
-/** The same limits give the same fleet, at its start and whenever they have changed. */
+/** Pure: the same limits give the same fleet, at its start and whenever they have changed. */
 export function sizeFleet(limits: ContainerLimits, wanted: Wanted): FleetSize {
   const { threads: given, memoryLimitMb, memoryPercent } = wanted;
-  const { processes, threads, ...heaps } = planFleet(limits, {
+  const { processes, threads, v8Helpers, ...heaps } = planFleet(limits, {
     processes: wanted.processes,
     ...(given === undefined ? {} : { threads: given }),
   });
@@ -58,7 +58,7 @@ export function sizeFleet(limits: ContainerLimits, wanted: Wanted): FleetSize {
     threads: Math.min(threads, wanted.maxConcurrency),
     ...(isLimited ? heaps : {}),
     ...(recycleMb === undefined ? {} : { recycleMb }),
-    v8Flags: v8Flags(limits, processes, givenFlags()),
+    v8Helpers,
     limits: `${limits.cpus} CPUs (${limits.cpuSource}), ${Math.round(limits.memoryBytes / MB)} MB (${limits.memorySource})`,
   };
 }

@@ -19,7 +19,7 @@ const Nested = defineMessage("nested");
 const NestedInThread = defineMessage("nested-in-thread");
 /** As libraries do that start threads of their own. */
 const nested = (_, context) => new Promise((resolve, reject) => {
-  const thread = new Worker("", { eval: true, execArgv: process.execArgv.filter((flag) => !flag.startsWith("--import")) });
+  const thread = new Worker("", { eval: true, execArgv: process.execArgv });
   thread.once("error", reject);
   thread.once("exit", () => { note("nested", context); resolve(); });
 });
