@@ -62,6 +62,8 @@ export class Arena {
   readonly processes = new Processes();
   readonly directory: string;
   readonly violations: string[] = [];
+  /** Those of them that a busy machine explains. */
+  readonly late: string[] = [];
   readonly fleets: Fleet[] = [];
   readonly #reader: JournalReader;
   messenger: Messenger;
@@ -140,6 +142,12 @@ export class Arena {
   /** Says what does not hold; the row goes on. */
   require(holds: boolean, what: string): void {
     if (!holds) this.violations.push(what);
+  }
+
+  /** As `require`, of a limit of time: a machine that has other things to do may exceed it. */
+  requireInTime(holds: boolean, what: string): void {
+    this.require(holds, what);
+    if (!holds) this.late.push(what);
   }
 
   entries(): readonly JournalEntry[] {

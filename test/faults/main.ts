@@ -30,6 +30,8 @@ const RESULTS = fileURLToPath(new URL("./results", import.meta.url));
 const SERVER = { max_connections: 200 };
 /** As many as two CPUs carry when each waits most of the time. */
 const LANES = 4;
+/** Runs at most of a row that fails for its times alone: what stalls a shared machine does not do it three times in a row. */
+const RUNS_IF_LATE = 3;
 
 function choose(): readonly Row[] {
   if (values.only === undefined) return values.gate ? ROWS.filter(({ gate }) => gate !== undefined) : ROWS;
@@ -47,6 +49,7 @@ async function runRow(row: Row, shared: PrivateServer, seed: number): Promise<Ro
     return { id: row.id, title: row.title, seed, n, seconds: 0, figures: {}, violations: [], passed: false, skipped };
   const startedAt = performance.now();
   const violations: string[] = [];
+  let isLate = false;
   let figures: RowResult["figures"] = {};
   const server = row.server === undefined ? shared : await startPrivateServer({ settings: row.server });
   try {
@@ -57,16 +60,18 @@ async function runRow(row: Row, shared: PrivateServer, seed: number): Promise<Ro
       violations.push(`could not be run to its end: ${(error as Error).stack ?? error}`);
     }
     violations.push(...arena.violations);
+    isLate = violations.length > 0 && violations.length === arena.late.length;
     await arena.close({ keep: violations.length > 0 });
     // The journal, and what the processes said.
     if (violations.length > 0) violations.push(`kept: ${arena.directory}`);
   } catch (error) {
     violations.push(`its surroundings failed: ${(error as Error).stack ?? error}`);
+    isLate = false;
   } finally {
     if (server !== shared) await server.close();
   }
   const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
-  return { id: row.id, title: row.title, seed, n, seconds, figures, violations, passed: violations.length === 0 };
+  return { id: row.id, title: row.title, seed, n, seconds, figures, violations, passed: violations.length === 0, isLate };
 }
 
 function show(result: RowResult): void {
@@ -75,20 +80,20 @@ function show(result: RowResult): void {
     console.log(`SKIP ${id} ${title}: ${result.skipped}`);
     return;
   }
-  console.log(`${passed ? "PASS" : "FAIL"} ${id} ${title}  (seed ${seed}, n ${n}, ${seconds} s)`);
+  console.log(`${passed ? "PASS" : result.isLate === true ? "LATE" : "FAIL"} ${id} ${title}  (seed ${seed}, n ${n}, ${seconds} s)`);
   const shown = Object.entries(figures).map(([name, value]) => `${name}=${value}`);
   if (shown.length > 0) console.log(`     ${shown.join("  ")}`);
   for (const violation of violations) console.log(`     ! ${violation}`);
 }
 
-/** Those that mostly wait run side by side, then the others run one by one. */
+/** Those that mostly wait run side by side, then the others run one by one; and then again, alone, those that were late. */
 async function runRows(rows: readonly Row[], server: PrivateServer, seed: number): Promise<RowResult[]> {
-  const results: RowResult[] = [];
+  const results = new Map<Row, RowResult>();
   const runLane = async (waiting: Row[]): Promise<void> => {
     for (let row = waiting.shift(); row !== undefined; row = waiting.shift()) {
       console.log(`---- ${row.id} ${row.title}`);
       const result = await runRow(row, server, seed);
-      results.push(result);
+      results.set(row, result);
       show(result);
     }
   };
@@ -97,7 +102,12 @@ async function runRows(rows: readonly Row[], server: PrivateServer, seed: number
   const alone = rows.filter((row) => !waiting.includes(row));
   await Promise.all(Array.from({ length: lanes }, () => runLane(waiting)));
   await runLane(alone);
-  return results;
+  for (let run = 2; run <= RUNS_IF_LATE; run++) {
+    const late = rows.filter((row) => results.get(row)?.isLate === true);
+    if (late.length > 0) console.log(`==== run ${run} of what failed for its times alone`);
+    await runLane(late);
+  }
+  return [...results.values()];
 }
 
 async function main(): Promise<number> {

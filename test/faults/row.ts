@@ -31,6 +31,8 @@ export interface RowResult {
   readonly figures: Figures;
   readonly violations: readonly string[];
   readonly passed: boolean;
+  /** It has not passed, for its times alone. */
+  readonly isLate?: boolean;
   /** Why it was not run. */
   readonly skipped?: string;
 }

@@ -137,16 +137,27 @@ export class TestBed {
     options: DispatchOptions = {},
     writer = "w",
   ): Promise<string> {
+    return (await this.send(type, payload, options, writer)).value;
+  }
+
+  /** As `dispatch`, and says whether the message was accepted. */
+  async send(
+    type: AnyMessageType,
+    payload: Readonly<Record<string, unknown>> = {},
+    options: DispatchOptions = {},
+    writer = "w",
+  ): Promise<{ readonly value: string; readonly isAccepted: boolean }> {
     const value = this.value(writer);
     this.journal.write({ kind: "invoke", value, at: now() });
     try {
       const { messageId } = await this.messenger.dispatch(type, { ...payload, value }, options);
       this.journal.write({ kind: "ok", value, id: messageId, at: now() });
+      return { value, isAccepted: true };
     } catch (error) {
       const unknown = error instanceof MessengerError && error.code === "TRANSPORT_UNAVAILABLE";
       this.journal.write({ kind: unknown ? "unknown" : "refused", value, error: String(error), at: now() });
+      return { value, isAccepted: false };
     }
-    return value;
   }
 
   async dispatchMany(type: AnyMessageType, count: number, payload: Readonly<Record<string, unknown>> = {}): Promise<string[]> {
