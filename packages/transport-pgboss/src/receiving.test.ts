@@ -3,13 +3,13 @@ import { type TestContext, test } from "node:test";
 import { type Receipt, stamps, systemClock, systemRuntime, TransportError } from "@symphony/core";
 import { waitFor } from "@symphony/core/testing";
 import pg from "pg";
-import { claimStatement, fewStatement } from "./claim-statement.ts";
+import { anyReadyStatement, claimStatement, fewStatement, readyStatement } from "./claim-statement.ts";
 import { PLANNER_SETTINGS, type Statement } from "./connection.ts";
 import type { QueueInfo } from "./queues.ts";
 import { deadLetter, giveBack } from "./statements.ts";
 import { TestSchema, testDatabase } from "./testing/database.ts";
 import { beat, bury, message, messages, one, receive, send, WORKER } from "./testing/messages.ts";
-import { adopt } from "./worker-statements.ts";
+import { adopt, forgetKeys, reap, untidy } from "./worker-statements.ts";
 
 const url = await testDatabase();
 const schema = new TestSchema(url);
@@ -28,7 +28,7 @@ async function plan(t: TestContext, sql: Statement, args: string): Promise<() =>
   await client.query(`PREPARE it AS ${sql.text}`);
   return async () => {
     await client.query("BEGIN");
-    const { rows } = await client.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE it(${args})`);
+    const { rows } = await client.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE it${args === "" ? "" : `(${args})`}`);
     await client.query("ROLLBACK");
     const { Plan } = (rows[0] as { "QUERY PLAN": [{ Plan: Plan }] })["QUERY PLAN"][0];
     return Plan["Shared Hit Blocks"] + Plan["Shared Read Blocks"];
@@ -72,6 +72,11 @@ test("reads as many pages as there are messages to work on, whatever else is the
     "give back": await plan(t, giveBack(schema.name, queue, "on"), rows),
     "dead-letter": await plan(t, deadLetter(schema.name, queue, dead), rows),
     adopt: await plan(t, adopt(schema.name, queue), `'w', ${receipts}`),
+    "look for ready ones": await plan(t, readyStatement(schema.name), "'{beta}'"),
+    "look for any": await plan(t, anyReadyStatement(schema.name, [queue]), ""),
+    "look for what to tidy up": await plan(t, untidy(schema.name, [queue]), ""),
+    "forget keys": await plan(t, forgetKeys(schema.name, queue), ""),
+    reap: await plan(t, reap(schema.name, dead), "15000"),
   };
   for (const pages of Object.values(plans)) await pages();
   const later = { delay: stamps.delay({ delayMs: 3_600_000 }), high: stamps.priority({ priority: 10 }) };

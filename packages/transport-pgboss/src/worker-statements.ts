@@ -190,11 +190,17 @@ export function forgetKeys(schema: string, queue: QueueInfo): Statement {
   );
 }
 
-/** One row, for each queue in turn a pair: has it keys to forget, has it messages to let go? Asked once for all: mostly it is no. */
+/**
+ * One row, for each queue in turn a pair: has it keys to forget, has it messages to let go? Asked once for all: mostly it is no.
+ *
+ * The oldest key is asked for rather than any: in an order that one index has, for else the planner may take another one,
+ * and read the whole queue.
+ */
 export function untidy(schema: string, queues: readonly QueueInfo[]): Statement {
   const asked = queues.flatMap((queue) => {
-    const from = `SELECT 1 FROM ${schema}.${queue.table} t WHERE`;
-    return [`EXISTS (${from} ${overdueKeys(schema, queue)})`, `EXISTS (${from} ${heldInVain(schema, queue)})`];
+    const from = `FROM ${schema}.${queue.table} t WHERE`;
+    const oldest = `SELECT true ${from} ${overdueKeys(schema, queue)} ORDER BY t.completed_on LIMIT 1`;
+    return [`coalesce((${oldest}), false)`, `EXISTS (SELECT 1 ${from} ${heldInVain(schema, queue)})`];
   });
   return { name: "", text: `SELECT ARRAY[${asked.join(", ")}]::bool[]` };
 }
