@@ -77,8 +77,8 @@ const shape = {
   look: ({ connectionString }) =>
     lookInto(
       connectionString,
-      "symphony.job WHERE name LIKE 'bench%' AND start_after < now() + interval '1 hour'",
       "symphony.messenger_bundle",
+      "symphony.job WHERE name LIKE 'bench%' AND start_after < now() + interval '1 hour'",
     ),
 } as const satisfies Partial<Contestant>;
 
