@@ -35,11 +35,14 @@ const SMALL_BYTES = 2_000;
 export const FITS_BUNDLE = `coalesce(singleton_key IS NULL AND group_id IS NULL AND group_tier IS NULL AND source_name IS NULL
   AND source_root_id IS NULL AND pg_column_compression(data) IS NULL AND pg_column_size(data) <= ${SMALL_BYTES}, false)`;
 
-/** The rows of `deleted` (id, fence, priority, created_on, record) as one, in order of delivery; no row of none. */
-export const gathered = (deleted: string): string =>
-  `SELECT count(*)::int AS n, array_agg(id) AS ids, array_agg(fence) AS fences, array_agg(priority) AS priorities, array_agg(created_on) AS created,
+/**
+ * The rows of `deleted` (id, fence, priority, created_on, record) as one, in order of delivery; no row of none. @param by -
+ * A column of theirs: as one for each of its values.
+ */
+export const gathered = (deleted: string, by?: string): string =>
+  `SELECT ${by === undefined ? "" : `${by}, `}count(*)::int AS n, array_agg(id) AS ids, array_agg(fence) AS fences, array_agg(priority) AS priorities, array_agg(created_on) AS created,
      string_agg(record, ${SEPARATOR}) AS records
-   FROM (SELECT * FROM ${deleted} ORDER BY priority DESC, created_on, id) AS ordered HAVING count(*) > 0`;
+   FROM (SELECT * FROM ${deleted} ORDER BY ${by === undefined ? "" : `${by}, `}priority DESC, created_on, id) AS ordered${by === undefined ? "" : ` GROUP BY ${by}`} HAVING count(*) > 0`;
 
 /** Stores what was gathered under worker $1 and claim $3. */
 export const bundled = (schema: string, name: string, gathered: string): string =>

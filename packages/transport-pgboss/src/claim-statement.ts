@@ -4,7 +4,7 @@ import { bundleAcknowledgements, bundled, FITS_BUNDLE, GATHERED_TEXT, gathered }
 import { type Row, type Statement, statement } from "./connection.ts";
 import { controlEpoch } from "./pause-statements.ts";
 import type { QueueInfo } from "./queues.ts";
-import { DEFAULT_PRIORITY } from "./row-codec.ts";
+import { headOfQueue, ready } from "./ready-rows.ts";
 import { current, type Durability, fence, setCommit } from "./statements.ts";
 
 /** What a claim statement has to do; statements of equal needs are equal. */
@@ -21,6 +21,11 @@ export interface ClaimNeeds {
   readonly kept: boolean;
   /** Stop at a number of bytes. */
   readonly bounded: boolean;
+  /**
+   * Claim bundles alone, and nothing where some message fits none (see `UNFIT`): of many queues, which have a statement for
+   * every few, half as long to plan. Not with `rows`, `kept` or `bounded`, nor from queues that keep turns.
+   */
+  readonly together?: boolean;
   readonly commit: Durability;
 }
 
@@ -39,6 +44,8 @@ export const FIRST_BUNDLE = 1_000;
 export const SETTINGS = -1_001;
 /** With it, as `id`: enough other claims were under way. */
 export const BUSY = "busy";
+/** With it, as `fence`: nothing was claimed `together`, since some of it has to be claimed as rows. */
+export const UNFIT = "unfit";
 
 /**
  * Acknowledges and claims in one round trip and one commit. Rows of the result are `[block, number, id, fence, priority, kept, body]`.
@@ -59,8 +66,10 @@ export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
   const inBundles = bundleAcknowledgements(schema);
   // What nobody needs is left out: PostgreSQL opens the tables of a statement before it finds that there is nothing to do.
   const parts: string[] = needs.bundles ? [...inBundles.parts] : [];
+  const isTogether = needs.together === true && !needs.acknowledgeOnly;
+  const unfit = isTogether ? `CASE WHEN NOT (SELECT small FROM g) THEN '${UNFIT}' END` : "NULL::text";
   const results: string[] = [
-    `SELECT ${SETTINGS} AS block, pauses AS number, CASE WHEN NOT free THEN '${BUSY}' END AS id, NULL::text AS fence, NULL::text AS priority, NULL::bool AS kept, NULL::text AS body,
+    `SELECT ${SETTINGS} AS block, pauses AS number, CASE WHEN NOT free THEN '${BUSY}' END AS id, ${unfit} AS fence, NULL::text AS priority, NULL::bool AS kept, NULL::text AS body,
        NULL::int AS urgency, NULL::timestamptz AS created_on FROM settings`,
   ];
   if (needs.bundles)
@@ -78,7 +87,7 @@ export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
       parts.push(receipts(`s${k}`, table, name, keptParameter), `kept${k} AS (${completion(table, `s${k}`)})`);
       results.push(acknowledged(-2 - 2 * k, `kept${k}`, keptParameter));
     }
-    if (needs.acknowledgeOnly) continue;
+    if (needs.acknowledgeOnly || isTogether) continue;
     // Turns are kept by the rows of a queue: where there are any, every message in flight stays one.
     const bundles = !queue.keyed;
     parts.push(...claim(k, schema, queue, { bundles, bounded: needs.bounded }));
@@ -90,9 +99,13 @@ export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
         `SELECT ${FIRST_BUNDLE + k}, n, ${GATHERED_TEXT}, false, records, NULL, NULL FROM o${k}, (SELECT count(*) FROM i${k}) AS stored`,
       );
   }
+  if (isTogether) {
+    parts.push(...together(schema, needs.queues));
+    results.push(`SELECT ${FIRST_BUNDLE} + k, n, ${GATHERED_TEXT}, false, records, NULL, NULL FROM o, (SELECT count(*) FROM i) AS stored`);
+  }
   const parameters = needs.rows ? needs.queues.length * PARAMETERS_PER_QUEUE : 0;
   const label = needs.acknowledgeOnly ? "acknowledge" : "claim";
-  return statement(
+  const sql = statement(
     label,
     `WITH settings AS MATERIALIZED (SELECT ${setCommit(needs.commit)}, pauses, free, $12::bool AND NOT free AS refused
        FROM (SELECT ${needs.acknowledgeOnly ? "NULL::int AS pauses, true AS free" : `${controlEpoch(schema)} AS pauses, ${place(schema, needs.queues)} AS free`} OFFSET 0) AS s
@@ -101,6 +114,7 @@ export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
      FROM (${results.join("\n       UNION ALL ")}) AS r
      ORDER BY block, urgency DESC, created_on, id`,
   );
+  return { ...sql, isLarge: needs.queues.length > 1 };
 }
 
 /**
@@ -132,7 +146,8 @@ const ALONE: Durability = "off";
 /** Positions, from 1, of those queues of $1 that have a ready message, in order. One text for all: of many queues, planning costs most. */
 export function readyStatement(schema: string): Statement {
   const rows = ready(`${schema}.job`, "q.name", "1", "1", { lock: "" });
-  return statement("ready", `SELECT q.k::int FROM unnest($1::text[]) WITH ORDINALITY AS q(name, k) WHERE EXISTS (${rows}) ORDER BY k`);
+  const sql = statement("ready", `SELECT q.k::int FROM unnest($1::text[]) WITH ORDINALITY AS q(name, k) WHERE EXISTS (${rows}) ORDER BY k`);
+  return { ...sql, isLarge: true };
 }
 
 /** Whether any of these queues has a ready message; and the epoch of control. */
@@ -151,9 +166,6 @@ function typed(count: number): string {
   return text;
 }
 
-/** A priority above all that there are: the highest one is the first below it. */
-const ABOVE_ALL = `SELECT ${2 ** 31}`;
-
 const receipts = (cte: string, table: string, name: string, parameter: number): string => {
   const given = `unnest($${parameter}::uuid[], $${parameter + 1}::int[], $${parameter + 2}::bigint[]) WITH ORDINALITY AS a(id, rc, claim, i)`;
   return `${cte} AS MATERIALIZED (${current(table, name, "a.rc, a.i", given)})`;
@@ -170,55 +182,6 @@ const completion = (table: string, cte: string): string =>
 function acknowledged(block: number, cte: string, parameter: number): string {
   return `SELECT ${block}, NULL, NULL, NULL, NULL, NULL,
          CASE WHEN count(*) = cardinality($${parameter}::uuid[]) THEN NULL ELSE coalesce(array_agg(i), '{}')::text END, NULL, NULL FROM ${cte}`;
-}
-
-/** A priority, and a time among its rows; SQL, null without a head. */
-interface HeadColumns {
-  readonly priority: string;
-  readonly time: string;
-}
-
-/** Of queue k. It has none unless it is the last one to claim from. */
-const headOfQueue = (k: number): HeadColumns => ({
-  priority: `(CASE WHEN $9 = ${k + 1} THEN $10::int END)`,
-  time: "('epoch'::timestamptz + $11::float8 * interval '1 us')",
-});
-
-/**
- * Ready rows of one queue, the most urgent first, each locked.
- *
- * Walks from priority to priority (few exist) and reads each one's rows up to now. Rows for later have their time in
- * `created_on` too, so they lie behind that limit in the index and cost nothing, however many they are; one range over
- * all priorities would have to step over them.
- *
- * With a head: from there on, and nothing of a lower priority, for there may be something before it that comes first.
- */
-function ready(
-  table: string,
-  name: string,
-  columns: string,
-  limit: string,
-  o: { readonly lock?: string; readonly head?: HeadColumns; readonly unless?: string } = {},
-): string {
-  const { lock = "FOR UPDATE SKIP LOCKED", head, unless } = o;
-  const waiting = `name = ${name} AND state < 'active' AND NOT blocked`;
-  const highest = (beyond: string): string => `(SELECT priority FROM ${table} WHERE ${waiting}${beyond} ORDER BY priority DESC LIMIT 1)`;
-  // To look for the highest priority is to step over all claimed rows of it. So it is looked for only beyond an expected one.
-  const expected = `coalesce(${head?.priority}, ${DEFAULT_PRIORITY})`;
-  const first = head === undefined ? ABOVE_ALL : `SELECT coalesce(${highest(` AND priority > ${expected}`)}, ${expected})`;
-  const since =
-    head === undefined ? "" : ` AND created_on >= CASE WHEN p.priority = ${head.priority} THEN ${head.time} ELSE '-infinity' END`;
-  const last = head === undefined ? "" : ` AND p.priority IS DISTINCT FROM ${head.priority}`;
-  return `WITH RECURSIVE p(priority) AS (
-           ${first}
-           UNION ALL
-           SELECT (SELECT n.priority FROM ${table} n WHERE ${waiting} AND n.priority < p.priority ORDER BY n.priority DESC LIMIT 1)
-           FROM p WHERE p.priority IS NOT NULL${last})
-         SELECT r.* FROM p CROSS JOIN LATERAL (
-           SELECT ${columns} FROM ${table} t
-           WHERE ${waiting} AND t.priority = p.priority${since} AND created_on <= now() AND start_after <= now()
-           ORDER BY created_on LIMIT ${limit} ${lock}) r
-         WHERE p.priority IS NOT NULL${unless === undefined ? "" : ` AND NOT ${unless}`} LIMIT ${limit}`;
 }
 
 /**
@@ -239,12 +202,35 @@ function claim(k: number, schema: string, queue: QueueInfo, { bundles, bounded }
     ...rows,
     `g${k} AS MATERIALIZED (SELECT coalesce(bool_and(small), false) AS small FROM p${k})`,
     `c${k} AS (${activation(table, picked(` WHERE NOT (SELECT small FROM g${k})`))})`,
-    `d${k} AS (DELETE FROM ${table} WHERE ${picked(` WHERE (SELECT small FROM g${k})`)}
-       RETURNING id, ${NEXT_FENCE} AS fence, priority, created_on, data::text AS record)`,
+    `d${k} AS (${taking(table, picked(` WHERE (SELECT small FROM g${k})`))})`,
     `o${k} AS MATERIALIZED (${gathered(`d${k}`)})`,
     `i${k} AS (${bundled(schema, name, `o${k}`)} RETURNING 1)`,
   ];
 }
+
+/** Claims from all of them as bundles: `p` and `d` of each queue as above, one `g`, `o` and `i`. */
+function together(schema: string, queues: readonly QueueInfo[]): string[] {
+  const parts = queues.flatMap(({ name, table }, k) => pick(k, `${schema}.${table}`, pg.escapeLiteral(name), FITS_BUNDLE, false));
+  const all = (of: string, columns: string): string =>
+    queues.map((_, k) => `SELECT ${k} AS k, ${columns} FROM ${of}${k}`).join(" UNION ALL ");
+  const taken = queues.map(
+    ({ table }, k) =>
+      `d${k} AS (${taking(`${schema}.${table}`, `ctid = ANY (ARRAY (SELECT tid FROM p${k} WHERE (SELECT small FROM g)))`)})`,
+  );
+  const names = queues.map(({ name }) => pg.escapeLiteral(name)).join(", ");
+  return [
+    ...parts,
+    `g AS MATERIALIZED (SELECT coalesce(bool_and(small), true) AS small FROM (${all("p", "small")}) AS p)`,
+    ...taken,
+    `o AS MATERIALIZED (${gathered(`(${all("d", "*")}) AS d`, "k")})`,
+    `i AS (${bundled(schema, `(ARRAY[${names}])[k + 1]`, "o")} RETURNING 1)`,
+  ];
+}
+
+/** Takes rows out, to be bundled. */
+const taking = (table: string, picked: string): string =>
+  `DELETE FROM ${table} WHERE ${picked}
+       RETURNING id, ${NEXT_FENCE} AS fence, priority, created_on, data::text AS record`;
 
 const NEXT_FENCE = "CASE WHEN started_on IS NULL THEN retry_count ELSE retry_count + 1 END";
 
@@ -271,12 +257,18 @@ function place(schema: string, queues: readonly QueueInfo[]): string {
 /** The rows to claim from queue k, in `p`: where they are, and whether they are `small`, where that is asked. */
 function pick(k: number, table: string, name: string, small: string | undefined, bounded: boolean): string[] {
   const [asked, passed] = small === undefined ? ["", ""] : [`, ${small} AS small`, ", small"];
+  const scan = (limit: string): string => ready(table, name, `ctid AS tid${asked}`, limit, { head: headOfQueue(k), unless: REFUSED });
+  if (!bounded) {
+    if (k === 0) return [`p0 AS MATERIALIZED (${scan("$2")})`];
+    // Each reckons from the one before it: to plan a sum over all of those takes longer than to claim.
+    const left = `SELECT ${k === 1 ? "$2" : `(SELECT n FROM n${k - 1})`} - count(*) AS n FROM p${k - 1}`;
+    return [
+      `n${k} AS MATERIALIZED (${left})`,
+      `p${k} AS MATERIALIZED (${scan(`(SELECT CASE WHEN $9 > ${k} THEN n ELSE 0 END FROM n${k})`)})`,
+    ];
+  }
   const earlier = Array.from({ length: k }, (_, j) => j);
   const taken = earlier.map((j) => `(SELECT count(*) FROM p${j})`);
-  if (!bounded) {
-    const limit = k === 0 ? "$2" : `(SELECT CASE WHEN $9 > ${k} THEN $2 - (${taken.join(" + ")}) ELSE 0 END)`;
-    return [`p${k} AS MATERIALIZED (${ready(table, name, `ctid AS tid${asked}`, limit, { head: headOfQueue(k), unless: REFUSED })})`];
-  }
   // An earlier queue that was cut off by the bytes still has messages: nothing of a later one may be taken then.
   const cut = earlier.map((j) => `(SELECT count(*) FROM l${j}) > (SELECT count(*) FROM p${j})`);
   const limit = k === 0 ? "$2" : `(SELECT CASE WHEN ${cut.join(" OR ")} THEN 0 ELSE $2 - (${taken.join(" + ")}) END)`;

@@ -4,12 +4,14 @@ import { type Logger, type Runtime, type Timer, TransportError } from "@symphony
 import pg from "pg";
 import { isStartupRefused, isTransient, toTransportError } from "./driver-errors.ts";
 import type { PgBossOptions } from "./options.ts";
-import { cut, doubt, released, transact } from "./pool-clients.ts";
+import { cut, doubt, preferPlanned, released, transact } from "./pool-clients.ts";
 
 /** SQL with a name of its own, so that each connection parses and plans it once; "" for what is not worth keeping. */
 export interface Statement {
   readonly name: string;
   readonly text: string;
+  /** Of several queues, so that it takes longer to plan than to run: see `preferPlanned`. */
+  readonly isLarge?: boolean;
 }
 
 export function statement(label: string, text: string): Statement {
@@ -152,6 +154,7 @@ export class Database {
     this.#assertOpen(doing);
     for (let tries = 1; ; tries++) {
       try {
+        if (sql.isLarge === true && on instanceof pg.Pool) preferPlanned(on, sql.name);
         return (await on.query(this.query({ sql, values }))).rows;
       } catch (error) {
         if (on instanceof pg.Pool) doubt(on, error);

@@ -2,7 +2,7 @@ import type { Receipt, Received, Runtime, Serializer } from "@symphony/core";
 import { Acknowledgements, splitByPlace, unsettled } from "./acknowledgement.ts";
 import { fromBundle, headOf } from "./bundle.ts";
 import type { Bundles } from "./bundles.ts";
-import { BUSY, type ClaimNeeds, claimStatement, FIRST_BUNDLE, fewStatement, ofFew, SETTINGS } from "./claim-statement.ts";
+import { BUSY, type ClaimNeeds, claimStatement, FIRST_BUNDLE, fewStatement, ofFew, SETTINGS, UNFIT } from "./claim-statement.ts";
 import type { Database, Row, Statement } from "./connection.ts";
 import {
   type Burial,
@@ -28,6 +28,22 @@ const QUEUES_PER_CLAIM = 8;
 /** Messages that a worker without any gets in a hurry, before it asks for as many as it can hold. */
 const FEW = 8;
 
+/** A claim from one group of queues. */
+interface Claiming extends ClaimRequest, Pick<ClaimNeeds, "bundles"> {
+  /** There are other groups. */
+  readonly isOneOfMany: boolean;
+  /** From the beginning of each queue, whatever is known. */
+  readonly isWhole?: boolean;
+}
+
+/** What the database says to a claim. */
+interface Answer {
+  readonly claim: number;
+  readonly rows: readonly Row[];
+  /** What it has not brought is not there. */
+  readonly isWhole: boolean;
+}
+
 export interface FastLaneInput {
   readonly database: Database;
   readonly options: PgBossOptions;
@@ -49,6 +65,8 @@ export class FastLane implements Lane {
   readonly #heads: QueueHeads;
   /** Queues whose last claim left nothing, and brought fewer than a few. */
   readonly #quiet = new Set<QueueInfo>();
+  /** Of many queues: those that had messages which cannot be claimed in bundles. */
+  readonly #unfit = new Set<QueueInfo>();
 
   constructor({ database, options, serializer, runtime, bundles }: FastLaneInput, lost: LostClaims) {
     this.ready = new ReadyQueues(database, runtime, options.schema);
@@ -107,35 +125,26 @@ export class FastLane implements Lane {
       const since = this.ready.now;
       const before = received.length;
       // Of many groups, each has one statement, with and without acknowledgements: to plan a second one costs more than it saves.
-      const bundles = acknowledgements.anyBundles || queues.length > QUEUES_PER_CLAIM;
-      const claimed = await this.#runClaim(group, { ...request, max: left, bundles }, acknowledgements, riding).catch((error: unknown) => {
+      const isOneOfMany = queues.length > QUEUES_PER_CLAIM;
+      const bundles = acknowledgements.anyBundles || isOneOfMany;
+      const claiming = { ...request, max: left, bundles, isOneOfMany };
+      const claimed = await this.#runClaim(group, claiming, acknowledgements, riding).catch((error: unknown) => {
         // What the groups before it gave is in flight, and must not be forgotten for the sake of this one.
         if (received.length === 0) throw error;
         return undefined;
       });
       if (claimed === undefined) break;
-      const { rows, isWhole } = claimed;
       settled.push(claimed.settled);
       riding = [];
-      controlEpoch = settingsIn(rows)?.[1] as number | null | undefined;
+      controlEpoch = settingsIn(claimed.rows)?.[1] as number | null | undefined;
       isBusy ||= claimed.isBusy;
       isRefused = claimed.isRefused;
       if (isRefused) break;
-      const some = this.#received(group, rows, { workerId: request.workerId, claim: claimed.claim });
-      // One that began further on has found fewer than there may be: once more, from the beginning.
-      if (some.length < left && !isWhole) {
-        const again = { ...request, max: left - some.length, bundles, isWhole: true, isBeside: false };
-        const rest = await this.#runClaim(group, again, new Acknowledgements(group, [])).catch((error: unknown) => ({ error }));
-        // What was found is in flight, and must not be forgotten for the sake of the rest; but nothing is no answer.
-        if ("error" in rest) {
-          received.push(...some);
-          if (received.length === 0) return { received, settled: union(settled), failure: rest.error };
-          break;
-        }
-        const older = this.#received(group, rest.rows, { workerId: request.workerId, claim: rest.claim });
-        some.splice(0, some.length, ...inOrder(group, [...older, ...some]));
-      }
+      const { some, failure } = await this.#withOlder(group, claimed, claiming);
       received.push(...some);
+      // What was found is in flight, and must not be forgotten for the sake of the rest; but nothing is no answer.
+      if (failure !== undefined && received.length === 0) return { received, settled: union(settled), failure };
+      if (failure !== undefined) break;
       if (received.length - before < left && !Number.isFinite(request.maxBytes)) this.ready.emptied(group, since);
       left = request.max - received.length;
       // With a limit of bytes it is not known which of the two ran out: then nothing of a later queue may be taken.
@@ -143,6 +152,23 @@ export class FastLane implements Lane {
     }
     if (isOld && received.length === 0 && !isRefused) return this.#claimAnew(queues, request, union(settled));
     return { received, settled: union(settled), isBusy, isRefused, ...(controlEpoch === undefined ? {} : { controlEpoch }) };
+  }
+
+  /** What a claim has brought; if it began further on and found fewer than there may be, with what is found from the beginning. */
+  async #withOlder(
+    group: readonly QueueInfo[],
+    claimed: Answer,
+    request: Claiming,
+  ): Promise<{ readonly some: readonly Received[]; readonly failure?: unknown }> {
+    let [some, { isWhole }] = [this.#received(group, claimed, request.workerId), claimed];
+    while (some.length < request.max && !isWhole) {
+      const again = { ...request, max: request.max - some.length, isWhole: true, isBeside: false };
+      const rest = await this.#runClaim(group, again, new Acknowledgements(group, [])).catch((failure: unknown) => ({ failure }));
+      if ("failure" in rest) return { some, failure: rest.failure };
+      some = inOrder(group, [...this.#received(group, rest, request.workerId), ...some]);
+      isWhole = rest.isWhole;
+    }
+    return { some };
   }
 
   async acknowledge(groups: readonly QueueReceipts[]): Promise<Settlements> {
@@ -178,7 +204,8 @@ export class FastLane implements Lane {
     });
   }
 
-  #received(queues: readonly QueueInfo[], rows: readonly Row[], by: { readonly workerId: string; readonly claim: number }): Received[] {
+  #received(queues: readonly QueueInfo[], { rows, claim }: Pick<Answer, "rows" | "claim">, workerId: string): Received[] {
+    const by = { workerId, claim };
     const received: Received[][] = [];
     for (const row of rows) {
       const block = row[0] as number;
@@ -187,7 +214,7 @@ export class FastLane implements Lane {
       const queue = queues[block];
       if (queue === undefined) continue;
       received[block] ??= [];
-      received[block].push(toReceived(row, queue.name, this.#serializer, by.claim));
+      received[block].push(toReceived(row, queue.name, this.#serializer, claim));
     }
     // In the order of the queues: each has given rows, or a bundle.
     return received.flat();
@@ -195,14 +222,16 @@ export class FastLane implements Lane {
 
   async #runClaim(
     queues: readonly QueueInfo[],
-    request: ClaimRequest & Pick<ClaimNeeds, "bundles"> & { readonly isWhole?: boolean },
+    request: Claiming,
     acknowledgements: Acknowledgements,
     riding: readonly QueueReceipts[] = [],
   ) {
     const { anyRows: rows, anyKept: kept, bundleParameters, rowParameters } = acknowledgements;
     const { workerId, max, maxBytes, bundles, isBeside = false } = request;
     const bounded = Number.isFinite(maxBytes);
-    const sql = this.#claimStatement(queues, { acknowledgeOnly: false, bundles, rows, kept, bounded });
+    const fits = queues.every((queue) => !queue.keyed && !this.#unfit.has(queue));
+    const together = request.isOneOfMany && fits && !rows && !kept && !bounded;
+    const sql = this.#claimStatement(queues, { acknowledgeOnly: false, bundles, rows, kept, bounded, together });
     // With a limit of bytes it is not known whether there was more.
     const beginning = this.#heads.next(queues, bounded || request.isWhole === true);
     const { head, queues: few } = beginning;
@@ -212,13 +241,15 @@ export class FastLane implements Lane {
       const found = await this.#database.run(sql, values, "receiving messages");
       const isBusy = settingsIn(found)?.[2] === BUSY;
       const isRefused = isBusy && isBeside;
-      if (isRefused) this.#heads.undone(queues, beginning);
+      const isUnfit = settingsIn(found)?.[3] === UNFIT;
+      if (isUnfit) for (const queue of queues) this.#unfit.add(queue);
+      if (isRefused || isUnfit) this.#heads.undone(queues, beginning);
       else this.#heads.ended(queues, beginning, endsOf(queues, found), max);
       const settled = await this.#lookAgain(riding, acknowledgements.settled(found)).catch((error: unknown) => {
         this.#lost.giveBackLater(workerId, queues, claim);
         throw error;
       });
-      return { claim, rows: found, isWhole: beginning.isWhole, settled, isBusy, isRefused };
+      return { claim, rows: found, isWhole: beginning.isWhole && !isUnfit, settled, isBusy, isRefused };
     });
   }
 
@@ -266,11 +297,11 @@ export class FastLane implements Lane {
   }
 
   #claimStatement(queues: readonly QueueInfo[], needs: Omit<ClaimNeeds, "queues" | "commit">): Statement {
-    const { acknowledgeOnly, bundles, rows, kept, bounded } = needs;
+    const { acknowledgeOnly, bundles, rows, kept, bounded, together = false } = needs;
     const { schema, synchronousCommit } = this.#options;
     // Without rows, an acknowledgement says nothing of any queue.
     const named = acknowledgeOnly && !rows ? [] : queues;
-    const key = `${acknowledgeOnly} ${bundles} ${rows} ${kept} ${bounded} ${named.map((queue) => `${queue.name}${queue.keyed ? " in turn" : ""}`).join()}`;
+    const key = `${acknowledgeOnly} ${bundles} ${rows} ${kept} ${bounded} ${together} ${named.map((queue) => `${queue.name}${queue.keyed ? " in turn" : ""}`).join()}`;
     return this.#statement(key, () => claimStatement(schema, { ...needs, queues: named, commit: synchronousCommit }));
   }
 

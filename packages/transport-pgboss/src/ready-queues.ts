@@ -4,10 +4,14 @@ import type { Database, Statement } from "./connection.ts";
 import type { QueueInfo } from "./queues.ts";
 
 /**
- * Milliseconds for which the last answer is believed, as far as claims and notifications do not know better. Asking
- * costs some 80 us for each queue; so a worker that is busy all the time spends less than a tenth of it on two hundred.
+ * Milliseconds for which the last answer is believed, as far as claims and notifications do not know better: for so many
+ * times as long as it took, so that a worker that is busy all the time spends a twentieth of that on asking.
  */
-const BELIEVED_MS = 250;
+const BELIEVED_FACTOR = 20;
+/** … but not asked more often than this, */
+const BELIEVED_LEAST_MS = 250;
+/** nor, since what nobody notifies waits for it, less often than this: what the default interval of polling is. */
+const BELIEVED_MOST_MS = 1_000;
 
 export interface Found {
   readonly queues: ReadonlySet<QueueInfo>;
@@ -34,6 +38,7 @@ export class ReadyQueues {
   readonly #runtime: Runtime;
   readonly #sql: Statement;
   #known: Knowledge | undefined;
+  #believedMs = BELIEVED_LEAST_MS;
 
   constructor(database: Database, runtime: Runtime, schema: string) {
     this.#database = database;
@@ -51,7 +56,7 @@ export class ReadyQueues {
     const isAbout =
       known !== undefined && known.asked.size === queues.length && queues.every((each) => known.asked.get(each.name) === each);
     if (isAbout && known.ready.size > 0) {
-      if (known.answer === undefined && this.now - known.at >= BELIEVED_MS) {
+      if (known.answer === undefined && this.now - known.at >= this.#believedMs) {
         // Beside the claims, which go on with what is known, also when there is no answer: then it is asked again.
         this.#ask(queues, known.ready).answer?.catch(() => undefined);
       }
@@ -85,6 +90,7 @@ export class ReadyQueues {
   async #answer({ ready, at }: Knowledge, queues: readonly QueueInfo[]): Promise<void> {
     if (queues.length === 0) return;
     const rows = await this.#database.run(this.#sql, [queues.map(({ name }) => name)], "looking for messages");
+    this.#believedMs = Math.min(Math.max(BELIEVED_LEAST_MS, BELIEVED_FACTOR * (this.now - at)), BELIEVED_MOST_MS);
     for (const row of rows) {
       const queue = queues[(row[0] as number) - 1] as QueueInfo;
       if (!ready.has(queue)) ready.set(queue, at);

@@ -1,14 +1,12 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { type Receipt, stamps, systemClock, systemRuntime, TransportError } from "@symphony/core";
-import { waitFor } from "@symphony/core/testing";
+import { type Receipt, stamps, TransportError } from "@symphony/core";
 import pg from "pg";
 import { anyReadyStatement, claimStatement, fewStatement, readyStatement } from "./claim-statement.ts";
 import { PLANNER_SETTINGS, type Statement } from "./connection.ts";
-import type { QueueInfo } from "./queues.ts";
 import { deadLetter, giveBack } from "./statements.ts";
 import { TestSchema, testDatabase } from "./testing/database.ts";
-import { beat, bury, message, messages, one, receive, send, WORKER } from "./testing/messages.ts";
+import { beat, bury, message, messages, receive, send, WORKER } from "./testing/messages.ts";
 import { adopt, forgetKeys, reap, untidy } from "./worker-statements.ts";
 
 const url = await testDatabase();
@@ -35,18 +33,8 @@ async function plan(t: TestContext, sql: Statement, args: string): Promise<() =>
   };
 }
 
-async function clear(): Promise<void> {
-  await schema.query("DELETE FROM $schema.job");
-  await schema.query("DELETE FROM $schema.messenger_bundle");
-}
-
-async function queueOf(name: string): Promise<QueueInfo> {
-  const [row] = await schema.query<{ table: string }>("SELECT table_name AS table FROM $schema.queue WHERE name = $1", [name]);
-  return { name, table: row?.table ?? "", policy: "standard", partitioned: true, keyed: false, namesDeadLetters: true, hasFlush: true };
-}
-
 test("reads as many pages as there are messages to work on, whatever else is there, by plans from when nothing was", async (t) => {
-  const [queue, dead] = [await queueOf("beta"), await queueOf("failed")];
+  const [queue, dead] = [await schema.queueOf("beta"), await schema.queueOf("failed")];
   const claim = {
     queues: [queue],
     acknowledgeOnly: false,
@@ -87,12 +75,12 @@ test("reads as many pages as there are messages to work on, whatever else is the
     assert.ok(read < 400, `${what} of 10 reads ${read} pages with 24,000 messages`);
   }
   assert.equal((await receive(transport, "beta", 10)).length, 10);
-  await clear();
+  await schema.clear();
 });
 
 test("reads no more for what was claimed before, although an open transaction keeps that from being removed", async (t) => {
   const claim = {
-    queues: [await queueOf("beta")],
+    queues: [await schema.queueOf("beta")],
     acknowledgeOnly: false,
     bundles: false,
     rows: false,
@@ -111,7 +99,7 @@ test("reads no more for what was claimed before, although an open transaction ke
   pinned.release();
   assert.ok(behind < 150, `${behind} pages, ${whole} from the beginning`);
   assert.ok(whole > 2 * behind, `${whole} pages from the beginning: nothing is in the way, and this shows nothing`);
-  await clear();
+  await schema.clear();
 });
 
 test("keeps messages that wait for a retry out of the way as well", async () => {
@@ -122,122 +110,11 @@ test("keeps messages that wait for a retry out of the way as well", async () => 
     "SELECT bool_and(created_on = start_after) AS same FROM $schema.job WHERE name = 'alpha'",
   );
   assert.equal(rows[0]?.same, true, "they lie where they become due");
-  await clear();
-});
-
-test("takes from many queues in the given order, whichever of them have messages", async () => {
-  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
-  const many = await schema.open({ queues });
-  const full = [17, 3, 11, 5];
-  for (const n of full) await send(many, ...messages(`many-${n}`, 2));
-  const seen: string[] = [];
-  let acknowledge = await one(many, "many-17").then((each) => [each.receipt]);
-  const settled: string[] = [];
-  for (let round = 0; round < 3; round++) {
-    const received = await many.receive(3, {
-      workerId: WORKER,
-      queues,
-      acknowledge,
-      onSettled: (all) => settled.push(...all.map((each) => each.status)),
-    });
-    seen.push(...received.map((each) => each.queue));
-    acknowledge = received.map((each) => each.receipt);
-  }
-  assert.deepEqual(seen, ["many-3", "many-3", "many-5", "many-5", "many-11", "many-11", "many-17"]);
-  assert.deepEqual(new Set(settled), new Set(["settled"]));
-  assert.equal(settled.length, 7, "acknowledgements of any queue ride along");
-  await many.acknowledge(acknowledge);
-});
-
-test("finds what comes to one of many queues, whether the others are empty or never empty", async () => {
-  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
-  const many = await schema.open({ queues });
-  const next = async (): Promise<string | undefined> => {
-    const [received] = await many.receive(1, { workerId: WORKER, queues });
-    if (received !== undefined) await many.acknowledge([received.receipt]);
-    return received?.queue;
-  };
-  await send(many, message("many-9"));
-  assert.equal(await next(), "many-9");
-  await send(many, message("many-4"));
-  assert.equal(await next(), "many-4", "asked again, although a moment ago it was empty");
-  assert.equal(await next(), undefined);
-  await send(many, ...messages("many-9", 3_000));
-  assert.equal(await next(), "many-9");
-  await send(many, message("many-2"));
-  let busy = 0;
-  while ((await next()) === "many-9") busy += 1;
-  assert.ok(busy < 2_900, `found after ${busy} of a queue that is behind it`);
-  await clear();
-  // Two receives at a time, neither of which may take the other's question for an answer.
-  await send(many, ...messages("many-7", 50));
-  for (let round = 0; round < 5; round++) {
-    const fresh = await schema.open({ queues });
-    const pair = await Promise.all([1, 2].map(() => fresh.receive(5, { workerId: WORKER, queues })));
-    const counts = pair.map((received) => received.length);
-    assert.deepEqual(counts, [5, 5], `in round ${round}`);
-  }
-  await clear();
-  // Its notification says so at once.
-  const woken = Promise.withResolvers<void>();
-  const stop = await many.onWake((names) => names.includes("many-3") && woken.resolve());
-  await send(many, ...messages("many-9", 10));
-  assert.equal(await next(), "many-9");
-  await send(many, message("many-3"));
-  await woken.promise;
-  assert.equal(await next(), "many-3");
-  await stop();
-  await clear();
-});
-
-test("finds what is in one of many queues when another worker has taken what it believed to be in the others", async () => {
-  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
-  let passedMs = 0;
-  const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + passedMs };
-  const many = await schema.open({ queues, runtime: { ...systemRuntime, clock } });
-  const other = await schema.open({ queues });
-  for (const [round, waitMs] of [0, 1_000].entries()) {
-    await send(many, ...messages("many-9", 2), message("many-3"));
-    const names = async (): Promise<string[]> => (await many.receive(1, { workerId: WORKER, queues })).map(({ queue }) => queue);
-    assert.deepEqual(await names(), ["many-3"]);
-    assert.deepEqual(await names(), ["many-9"], "where it knows one more");
-    assert.equal((await other.receive(5, { workerId: WORKER, queues })).length, 1);
-    await send(other, message("many-17"));
-    passedMs += waitMs;
-    assert.deepEqual(await names(), ["many-17"], `in round ${round}`);
-    assert.deepEqual(await names(), []);
-    await clear();
-  }
-});
-
-test("goes on where it knows of more while the other ones of many queues are asked again", async (t) => {
-  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
-  let passedMs = 0;
-  const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + passedMs };
-  const many = await schema.open({ queues, runtime: { ...systemRuntime, clock }, statementTimeoutMs: 2_000 });
-  await send(many, ...messages("many-3", 3));
-  const next = async (): Promise<string | undefined> => (await many.receive(1, { workerId: WORKER, queues }))[0]?.queue;
-  assert.equal(await next(), "many-3");
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  t.after(() => client.end());
-  await client.query("BEGIN");
-  const locked = `${schema.name}.${(await queueOf("many-15")).table}`;
-  await client.query(`LOCK TABLE ${locked}`);
-  passedMs += 1_000;
-  const waits = async (): Promise<boolean> =>
-    (await schema.query("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = $1::regclass", [locked])).length > 0;
-  const meanwhile = [await next()];
-  await waitFor(waits, { what: "the question to wait for the lock" });
-  await waitFor(async () => !(await waits()), { what: "the question to be given up" });
-  meanwhile.push(await next());
-  await client.query("COMMIT");
-  assert.deepEqual(meanwhile, ["many-3", "many-3"]);
-  await clear();
+  await schema.clear();
 });
 
 test("seeks what was notified while there was nothing else in its queue alone, by a claim that waits for no disk", async () => {
-  const table = (await queueOf("beta")).table;
+  const table = (await schema.queueOf("beta")).table;
   await schema.query("CREATE TABLE $schema.claims (what text)");
   await schema.query(
     `CREATE FUNCTION $schema.claims() RETURNS trigger LANGUAGE plpgsql AS
@@ -271,7 +148,7 @@ test("seeks what was notified while there was nothing else in its queue alone, b
   assert.ok(burst.indexOf("alpha") > 0, "the rest is taken in the order of queues");
   await next();
   await schema.query(`DROP TRIGGER claims ON $schema.${table}`);
-  await clear();
+  await schema.clear();
 });
 
 test("acknowledges and claims in one transaction of one statement", async () => {
@@ -296,7 +173,7 @@ test("acknowledges and claims in one transaction of one statement", async () => 
   assert.equal(new Set(seen.map((each) => each.transaction)).size, 1);
   for (const table of tables) await schema.query(`DROP TRIGGER see ON $schema.${table}`);
   assert.equal((await transport.getCounts()).find(({ queue }) => queue === "alpha")?.active, 2);
-  await clear();
+  await schema.clear();
 });
 
 test("does not deliver dead letters as messages", async () => {
@@ -343,7 +220,7 @@ test("answers receipts that cannot be its own, and refuses numbers out of range"
 
 test("of two claims under way, one more that is beside another takes nothing, and others are told", async (t) => {
   const needs = {
-    queues: [await queueOf("beta")],
+    queues: [await schema.queueOf("beta")],
     acknowledgeOnly: false,
     bundles: false,
     rows: false,
@@ -384,5 +261,5 @@ test("of two claims under way, one more that is beside another takes nothing, an
   await Promise.all([one, two].map((client) => client.query("ROLLBACK")));
   assert.deepEqual(await beside(true), { got: 5, settled: [] });
   assert.deepEqual(told, []);
-  await clear();
+  await schema.clear();
 });

@@ -4,6 +4,7 @@ import { type Logger, silentLogger } from "@symphony/core";
 import type { OpenTransaction, TransportCapability, TransportFixture } from "@symphony/core/testing";
 import pg from "pg";
 import { createPgBossTransport, type PgBossTransport, type PgBossTransportInput } from "../index.ts";
+import type { QueueInfo } from "../queues.ts";
 
 /** The database of the tests: `DATABASE_URL`, or the embedded one, which stays for all files of a run. */
 export async function testDatabase(): Promise<string> {
@@ -54,6 +55,17 @@ export class TestSchema {
 
   async query<R extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<R[]> {
     return (await this.admin.query<R>(sql.replaceAll("$schema", this.name), values)).rows;
+  }
+
+  /** No message anywhere. */
+  async clear(): Promise<void> {
+    await this.query("DELETE FROM $schema.job");
+    await this.query("DELETE FROM $schema.messenger_bundle");
+  }
+
+  async queueOf(name: string): Promise<QueueInfo> {
+    const [row] = await this.query<{ table: string }>("SELECT table_name AS table FROM $schema.queue WHERE name = $1", [name]);
+    return { name, table: row?.table ?? "", policy: "standard", partitioned: true, keyed: false, namesDeadLetters: true, hasFlush: true };
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,191 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { stamps, systemClock, systemRuntime } from "@symphony/core";
+import { waitFor } from "@symphony/core/testing";
+import pg from "pg";
+import { preferPlanned } from "./pool-clients.ts";
+import { TestSchema, testDatabase } from "./testing/database.ts";
+import { message, messages, one, send, WORKER } from "./testing/messages.ts";
+
+const url = await testDatabase();
+const schema = new TestSchema(url);
+
+test("takes from many queues in the given order, whichever of them have messages", async () => {
+  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
+  const many = await schema.open({ queues });
+  const full = [17, 3, 11, 5];
+  for (const n of full) await send(many, ...messages(`many-${n}`, 2));
+  const seen: string[] = [];
+  let acknowledge = await one(many, "many-17").then((each) => [each.receipt]);
+  const settled: string[] = [];
+  for (let round = 0; round < 3; round++) {
+    const received = await many.receive(3, {
+      workerId: WORKER,
+      queues,
+      acknowledge,
+      onSettled: (all) => settled.push(...all.map((each) => each.status)),
+    });
+    seen.push(...received.map((each) => each.queue));
+    acknowledge = received.map((each) => each.receipt);
+  }
+  assert.deepEqual(seen, ["many-3", "many-3", "many-5", "many-5", "many-11", "many-11", "many-17"]);
+  assert.deepEqual(new Set(settled), new Set(["settled"]));
+  assert.equal(settled.length, 7, "acknowledgements of any queue ride along");
+  await many.acknowledge(acknowledge);
+});
+
+test("finds what comes to one of many queues, whether the others are empty or never empty", async () => {
+  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
+  const many = await schema.open({ queues });
+  const next = async (): Promise<string | undefined> => {
+    const [received] = await many.receive(1, { workerId: WORKER, queues });
+    if (received !== undefined) await many.acknowledge([received.receipt]);
+    return received?.queue;
+  };
+  await send(many, message("many-9"));
+  assert.equal(await next(), "many-9");
+  await send(many, message("many-4"));
+  assert.equal(await next(), "many-4", "asked again, although a moment ago it was empty");
+  assert.equal(await next(), undefined);
+  await send(many, ...messages("many-9", 3_000));
+  assert.equal(await next(), "many-9");
+  await send(many, message("many-2"));
+  let busy = 0;
+  while ((await next()) === "many-9") busy += 1;
+  assert.ok(busy < 2_900, `found after ${busy} of a queue that is behind it`);
+  await schema.clear();
+  // Two receives at a time, neither of which may take the other's question for an answer.
+  await send(many, ...messages("many-7", 50));
+  for (let round = 0; round < 5; round++) {
+    const fresh = await schema.open({ queues });
+    const pair = await Promise.all([1, 2].map(() => fresh.receive(5, { workerId: WORKER, queues })));
+    const counts = pair.map((received) => received.length);
+    assert.deepEqual(counts, [5, 5], `in round ${round}`);
+  }
+  await schema.clear();
+  // Its notification says so at once.
+  const woken = Promise.withResolvers<void>();
+  const stop = await many.onWake((names) => names.includes("many-3") && woken.resolve());
+  await send(many, ...messages("many-9", 10));
+  assert.equal(await next(), "many-9");
+  await send(many, message("many-3"));
+  await woken.promise;
+  assert.equal(await next(), "many-3");
+  await stop();
+  await schema.clear();
+});
+
+test("finds what is in one of many queues when another worker has taken what it believed to be in the others", async () => {
+  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
+  let passedMs = 0;
+  const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + passedMs };
+  const many = await schema.open({ queues, runtime: { ...systemRuntime, clock } });
+  const other = await schema.open({ queues });
+  for (const [round, waitMs] of [0, 1_000].entries()) {
+    await send(many, ...messages("many-9", 2), message("many-3"));
+    const names = async (): Promise<string[]> => (await many.receive(1, { workerId: WORKER, queues })).map(({ queue }) => queue);
+    assert.deepEqual(await names(), ["many-3"]);
+    assert.deepEqual(await names(), ["many-9"], "where it knows one more");
+    assert.equal((await other.receive(5, { workerId: WORKER, queues })).length, 1);
+    await send(other, message("many-17"));
+    passedMs += waitMs;
+    assert.deepEqual(await names(), ["many-17"], `in round ${round}`);
+    assert.deepEqual(await names(), []);
+    await schema.clear();
+  }
+});
+
+test("goes on where it knows of more while the other ones of many queues are asked again", async (t) => {
+  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
+  let passedMs = 0;
+  const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + passedMs };
+  const many = await schema.open({ queues, runtime: { ...systemRuntime, clock }, statementTimeoutMs: 2_000 });
+  await send(many, ...messages("many-3", 3));
+  const next = async (): Promise<string | undefined> => (await many.receive(1, { workerId: WORKER, queues }))[0]?.queue;
+  assert.equal(await next(), "many-3");
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  t.after(() => client.end());
+  await client.query("BEGIN");
+  const locked = `${schema.name}.${(await schema.queueOf("many-15")).table}`;
+  await client.query(`LOCK TABLE ${locked}`);
+  passedMs += 1_000;
+  const waits = async (): Promise<boolean> =>
+    (await schema.query("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = $1::regclass", [locked])).length > 0;
+  const meanwhile = [await next()];
+  await waitFor(waits, { what: "the question to wait for the lock" });
+  await waitFor(async () => !(await waits()), { what: "the question to be given up" });
+  meanwhile.push(await next());
+  await client.query("COMMIT");
+  assert.deepEqual(meanwhile, ["many-3", "many-3"]);
+  await schema.clear();
+});
+
+test("claims in the given order from many queues where a message between others cannot travel in a bundle", async () => {
+  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
+  const many = await schema.open({ queues });
+  const bundled = async (): Promise<string[]> =>
+    (await schema.query<{ queue: string }>("SELECT DISTINCT queue FROM $schema.messenger_bundle ORDER BY 1")).map(({ queue }) => queue);
+  await schema.clear();
+  await send(many, message("many-9", { n: 1 }), message("many-10", { n: 2 }));
+  const fit = await many.receive(10, { workerId: WORKER, queues });
+  assert.deepEqual(
+    [fit.map(({ queue }) => queue), await bundled()],
+    [
+      ["many-9", "many-10"],
+      ["many-10", "many-9"],
+    ],
+  );
+  const key = stamps.idempotencyKey({ key: "once" });
+  await send(
+    many,
+    ...messages("many-1", 2),
+    message("many-3", {}, key),
+    ...messages("many-3", 2),
+    ...messages("many-5", 2),
+    message("many-12"),
+  );
+  const seen: string[] = [];
+  let acknowledge = fit.map(({ receipt }) => receipt);
+  const settled: string[] = [];
+  for (let round = 0; round < 4; round++) {
+    const onSettled = (all: readonly { status: string }[]): number => settled.push(...all.map(({ status }) => status));
+    const received = await many.receive(4, { workerId: WORKER, queues, acknowledge, onSettled });
+    acknowledge = received.map(({ receipt }) => receipt);
+    seen.push(...received.map(({ queue }) => queue));
+  }
+  assert.deepEqual(seen, ["many-1", "many-1", "many-3", "many-3", "many-3", "many-5", "many-5", "many-12"]);
+  assert.deepEqual(settled, Array(10).fill("settled"), "each once, those that rode with a claim that brought nothing as well");
+  assert.deepEqual(await bundled(), []);
+});
+
+test("claims as many as are asked for from several of many queues, the urgent ones of each first", async () => {
+  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
+  const many = await schema.open({ queues });
+  const high = stamps.priority({ priority: 9 });
+  for (const n of [2, 4, 6]) await send(many, ...messages(`many-${n}`, 2), message(`many-${n}`, { n: 9 }, high));
+  const take = async (max: number): Promise<string[]> => {
+    const received = await many.receive(max, { workerId: WORKER, queues });
+    await many.acknowledge(received.map(({ receipt }) => receipt));
+    return received.map(({ queue, priority }) => `${queue} ${priority}`);
+  };
+  assert.deepEqual(await take(4), ["many-2 9", "many-2 5", "many-2 5", "many-4 9"]);
+  assert.deepEqual(await take(4), ["many-4 5", "many-4 5", "many-6 9", "many-6 5"]);
+  assert.deepEqual(await take(4), ["many-6 5"]);
+});
+
+test("prefers the idle connection that has planned a statement, else the one that has planned most", () => {
+  const idle = (...names: string[]) => ({
+    client: { connection: { parsedStatements: Object.fromEntries(names.map((name) => [name, ""])) } },
+  });
+  const [a, b, c] = [idle("x", "y"), idle("z"), idle()];
+  const chosen = (name: string, order: ReturnType<typeof idle>[]): unknown => {
+    preferPlanned({ _idle: order } as never, name);
+    assert.equal(order.length, 3, "nothing is lost");
+    // The pool takes the last one.
+    return order.at(-1);
+  };
+  assert.equal(chosen("z", [a, b, c]), b);
+  assert.equal(chosen("new", [a, b, c]), a);
+  preferPlanned({} as never, "of a pool that keeps it otherwise");
+});
