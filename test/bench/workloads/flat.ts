@@ -58,7 +58,7 @@ const waiting = (size: number): Filling => ({
   make: (target) => copies(target, { count: size, delayMs: 0 }),
 });
 
-/** What a connection does once for each queue, when it first meets it, takes a second for two hundred: the run is to last longer. */
+/** What a connection does once for each queue, when it first meets it, takes half a second for two hundred: the run is to last longer. */
 const SPREAD = 300_000;
 
 async function queues(context: Context): Promise<readonly Section[]> {
@@ -69,7 +69,7 @@ async function queues(context: Context): Promise<readonly Section[]> {
   return flat(context, {
     id: "queues",
     title: "Queues",
-    about: `${count} messages, spread evenly over the queues of one worker. A connection plans what it does once for each queue: with 200 queues that is about a second of the run.`,
+    about: `${count} messages, spread evenly over the queues of one worker. A connection plans what it does once for each queue: with 200 queues that is about half a second of the run.`,
     entries,
     goals: [["200 queues, of 1", ["200", "1"], 0.7]],
     pairs: 5,
