@@ -32,6 +32,8 @@ export interface ConsumeVerdict {
   /** How often each message was handled, by its number. */
   readonly runs: Uint8Array;
   readonly latencies: Float64Array;
+  /** When each of those was picked up. */
+  readonly pickedUpAt: Float64Array;
   readonly startedAt: number;
   readonly firstAt: number;
   /** User and system, from the start until it was told that everything is settled. */
@@ -74,7 +76,8 @@ async function consume({ contestant, target, settings, count, work, queues, prof
   await consumer.stop();
   const cpuMs = (used.user + used.system) / 1_000;
   const { firstAt } = ledger;
-  await send({ kind: "verdict", runs: ledger.runs(), latencies: ledger.latencies(), startedAt, firstAt, cpuMs, residentMb });
+  const [runs, latencies, pickedUpAt] = [ledger.runs(), ledger.latencies(), ledger.pickedUpAt()];
+  await send({ kind: "verdict", runs, latencies, pickedUpAt, startedAt, firstAt, cpuMs, residentMb });
   process.exit(0);
 }
 

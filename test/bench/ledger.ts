@@ -17,7 +17,7 @@ export class Ledger {
   readonly buffers: LedgerBuffers;
   /** The number of runs in all, then the number of runs of each message. */
   readonly #cells: Int32Array;
-  /** When the first run began, then the latency of each message where that is wanted. */
+  /** When the first run began; then, where that is wanted, the latency of each message, and when each of them was picked up. */
   readonly #times: Float64Array;
 
   constructor(buffers: LedgerBuffers) {
@@ -28,7 +28,7 @@ export class Ledger {
 
   static create(count: number, options: { readonly latencies?: boolean } = {}): Ledger {
     const cells = new SharedArrayBuffer((count + 1) * Int32Array.BYTES_PER_ELEMENT);
-    const times = new SharedArrayBuffer((options.latencies === true ? count + 1 : 1) * Float64Array.BYTES_PER_ELEMENT);
+    const times = new SharedArrayBuffer((options.latencies === true ? 2 * count + 1 : 1) * Float64Array.BYTES_PER_ELEMENT);
     return new Ledger({ cells, times });
   }
 
@@ -38,8 +38,11 @@ export class Ledger {
     if (Atomics.add(this.#cells, 0, 1) === 0) this.#times[0] = now();
   }
 
-  noteLatency(number: number, ms: number): void {
-    this.#times[number + 1] = ms;
+  /** @param sentAt - As by `now`. */
+  notePickUp(number: number, sentAt: number): void {
+    const at = now();
+    this.#times[number + 1] = at - sentAt;
+    this.#times[number + this.#cells.length] = at;
   }
 
   get handled(): number {
@@ -57,6 +60,10 @@ export class Ledger {
   }
 
   latencies(): Float64Array {
-    return Float64Array.from(this.#times.subarray(1));
+    return Float64Array.from(this.#times.subarray(1, this.#cells.length));
+  }
+
+  pickedUpAt(): Float64Array {
+    return Float64Array.from(this.#times.subarray(this.#cells.length));
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Ledger, now } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import type { BenchPayload } from "./payload.ts";
 
 /** What a handler does with a message before it counts it. */
@@ -19,7 +19,7 @@ export function handlerOf(work: Work, ledger: Ledger): (payload: BenchPayload) =
       return ({ number }) => ledger.note(number);
     case "latency":
       return ({ number, at = 0 }) => {
-        ledger.noteLatency(number, now() - at);
+        ledger.notePickUp(number, at);
         ledger.note(number);
       };
     case "io":

@@ -1,8 +1,11 @@
+import { accessSync, constants } from "node:fs";
+import { dirname, join } from "node:path";
 import { ConsumerProcess, ProducerProcess } from "../child.ts";
 import { compete, type Entry, type Sample } from "../compete.ts";
 import type { Settings } from "../contestant.ts";
 import { loadContestant } from "../contestants.ts";
 import type { Context } from "../context.ts";
+import { DiskProbe, meets, stallsAmong, type Write } from "../disk-probe.ts";
 import { RejectedError } from "../measure.ts";
 import type { Phase } from "../produce-process.ts";
 import { Stage } from "../stage.ts";
@@ -17,13 +20,15 @@ export interface LiveOrder {
   /** Messages that may come, at most. */
   readonly most: number;
   readonly notify?: boolean;
+  /** Leave out the messages during which the disk stood still, and tell how many. */
+  readonly calm?: boolean;
 }
 
 /** Messages that wait for the consumer when it starts. */
 const WARM_UP = 50;
 
 /** Sends and consumes at the same time: latencies from the call that sends to the start of the handler. */
-export async function live(context: Context, { name, settings, phase, most, notify = false }: LiveOrder): Promise<Sample> {
+export async function live(context: Context, { name, settings, phase, most, notify = false, calm = false }: LiveOrder): Promise<Sample> {
   const contestant = await loadContestant(name);
   const filling = {
     name: `${WARM_UP}, notify ${notify}`,
@@ -35,6 +40,7 @@ export async function live(context: Context, { name, settings, phase, most, noti
   // Some of the same first: connections, plans and compiled code.
   const warmUp: Phase = phase.kind === "paced" ? { ...phase, count: 50 } : ({ ...phase, ms: 500 } as Phase);
   const producer = new ProducerProcess({ contestant: name, target, phases: [warmUp, phase], from: WARM_UP });
+  let probe = calm ? await probeDiskOf(stage) : undefined;
   try {
     await Promise.all([consumer.ready(), producer.ready()]);
     consumer.tell("start");
@@ -44,10 +50,16 @@ export async function live(context: Context, { name, settings, phase, most, noti
     const sent = WARM_UP + reports.reduce((sum, report) => sum + report.sent, 0);
     await consumer.until(() => consumer.handled >= sent, `all of ${sent} messages`);
     consumer.tell("settled");
-    const { runs, latencies, cpuMs } = await consumer.verdict();
+    const writes: readonly Write[] = (await probe?.stop()) ?? [];
+    probe = undefined;
+    const { runs, latencies, pickedUpAt, cpuMs } = await consumer.verdict();
     const once = runs.subarray(0, sent).every((times) => times === 1);
     if (!once) throw new RejectedError(`${name}: not each of ${sent} messages was handled once`);
-    const counted = [...latencies.slice(WARM_UP + (reports[0]?.sent ?? 0), sent)];
+    const stalls = stallsAmong(writes);
+    const isCalm = (ms: number, i: number): boolean => !meets(stalls, (pickedUpAt[i] ?? 0) - ms, pickedUpAt[i] ?? 0);
+    const [first, all] = [WARM_UP + (reports[0]?.sent ?? 0), [...latencies]];
+    const counted = all.filter((ms, i) => i >= first && i < sent && isCalm(ms, i));
+    if (counted.length < (sent - first) / 2) context.say(`  ${name}: the disk stood still for most of the messages`);
     const perSecond = ((reports[1]?.sent ?? 0) / (reports[1]?.elapsedMs ?? 1)) * 1_000;
     return {
       perSecond,
@@ -55,12 +67,26 @@ export async function live(context: Context, { name, settings, phase, most, noti
       p99: quantile(counted, 0.99),
       max: Math.max(...counted),
       cpuUs: (cpuMs / (sent - WARM_UP)) * 1_000,
+      ...(calm ? { leftOut: sent - first - counted.length } : {}),
     };
   } finally {
+    await probe?.stop().catch(() => undefined);
     consumer.kill();
     producer.kill();
     await stage.close();
   }
+}
+
+/** Beside the server's data; undefined where that is not ours to write to, as on another machine. */
+async function probeDiskOf({ database }: Stage): Promise<DiskProbe | undefined> {
+  const [row] = await database.query<{ directory: string }>("SELECT current_setting('data_directory') AS directory");
+  const beside = dirname(row?.directory ?? "");
+  try {
+    accessSync(beside, constants.W_OK);
+  } catch {
+    return undefined;
+  }
+  return new DiskProbe(join(beside, `probe-${process.pid}`));
 }
 
 const IDLE: readonly (Omit<LiveOrder, "phase" | "most"> & { key?: string; label: string })[] = [
@@ -95,7 +121,12 @@ async function run(context: Context): Promise<readonly Section[]> {
     if (context.only !== undefined && !["ours", "threads", ...context.only].includes(order.name)) continue;
     const { title } = await loadContestant(order.name);
     const phase = { kind: "paced", everyMs: 20, count } as const;
-    entries.push({ key: order.name, title, label: order.label, run: () => live(context, { ...order, phase, most: count + 100 }) });
+    entries.push({
+      key: order.name,
+      title,
+      label: order.label,
+      run: () => live(context, { ...order, phase, most: count + 100, calm: true }),
+    });
   }
   const standings = await compete(context, entries, { pairs: 3, budgetMs: 150_000 });
   const lower = (figure: string) => ({ figure, sense: "<=" }) as const;
@@ -106,8 +137,8 @@ async function run(context: Context): Promise<readonly Section[]> {
       return ["p50", "p99"].map((figure) => goal(`${how}, ${figure} to ${who}'s`, standings, [key, other], 1, lower(figure)));
     });
   });
-  const figures = { p50: "p50 (ms)", p99: "p99 (ms)", max: "max (ms)" };
-  const about = `A message every 20 ms, ${count} in each run, from the call that sends it, commit included, to the start of its handler. Everything is durable but our claim, which is made so by what acknowledges it.`;
+  const figures = { p50: "p50 (ms)", p99: "p99 (ms)", max: "max (ms)", leftOut: "left out" };
+  const about = `A message every 20 ms, ${count} in each run, from the call that sends it, commit included, to the start of its handler. Everything is durable but our claim, which is made so by what acknowledges it. Messages that met a stall of the disk are left out, for everybody: meanwhile a probe writes a page and waits for it fifty times a second, and a stall is a write that takes ten times as long as most, and 5 ms.`;
   return [{ id: "latency", title: "Pick-up latency at idle", about, figure: "p50", figures, standings, goals }];
 }
 
