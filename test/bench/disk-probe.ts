@@ -45,21 +45,26 @@ const WRITE = `
 export class DiskProbe {
   readonly #file: string;
   readonly #worker: Worker;
+  readonly #writes: Promise<readonly Write[]>;
 
   /** @param file - On the disk that is meant; removed at the end. */
   constructor(file: string) {
     this.#file = file;
     this.#worker = new Worker(WRITE, { eval: true, workerData: { file, everyMs: EVERY_MS } });
-  }
-
-  async stop(): Promise<readonly Write[]> {
-    const writes = new Promise<readonly Write[]>((resolve, reject) => {
+    this.#writes = new Promise((resolve, reject) => {
       this.#worker.once("message", resolve);
       this.#worker.once("error", reject);
+      this.#worker.once("exit", () => reject(new Error("the probe of the disk has ended")));
     });
+    // Told by `stop`.
+    this.#writes.catch(() => undefined);
+  }
+
+  /** Rejects if it could not write. */
+  async stop(): Promise<readonly Write[]> {
     this.#worker.postMessage("stop");
     try {
-      return await writes;
+      return await this.#writes;
     } finally {
       await this.#worker.terminate();
       rmSync(this.#file, { force: true });

@@ -144,10 +144,11 @@ export class Arena {
     if (!holds) this.violations.push(what);
   }
 
-  /** As `require`, of a limit of time: a machine that has other things to do may exceed it. */
-  requireInTime(holds: boolean, what: string): void {
+  /** Says what took longer than its limit, in milliseconds; what took no time at all, or for ever, did not happen, which no busy machine explains. */
+  requireInTime(ms: number, limitMs: number, what: string): void {
+    const holds = ms <= limitMs;
     this.require(holds, what);
-    if (!holds) this.late.push(what);
+    if (!holds && Number.isFinite(ms)) this.late.push(what);
   }
 
   entries(): readonly JournalEntry[] {

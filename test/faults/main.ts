@@ -35,7 +35,7 @@ const RUNS_IF_LATE = 3;
 
 function choose(): readonly Row[] {
   if (values.only === undefined) return values.gate ? ROWS.filter(({ gate }) => gate !== undefined) : ROWS;
-  return values.only.split(",").map((id) => {
+  return [...new Set(values.only.split(","))].map((id) => {
     const row = ROWS.find((candidate) => candidate.id === id);
     if (row === undefined) throw new Error(`there is no row ${id}; known: ${ROWS.map((candidate) => candidate.id).join(", ")}`);
     return row;

@@ -23,7 +23,7 @@ export interface ClaimNeeds {
   readonly bounded: boolean;
   /**
    * Claim bundles alone, and nothing where some message fits none (see `UNFIT`): of many queues, which have a statement for
-   * every few, half as long to plan. Not with `rows`, `kept` or `bounded`, nor from queues that keep turns.
+   * every few, shorter to plan by a third. Not with `rows`, `kept` or `bounded`, nor from queues that keep turns.
    */
   readonly together?: boolean;
   readonly commit: Durability;

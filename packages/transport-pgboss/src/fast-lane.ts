@@ -65,7 +65,7 @@ export class FastLane implements Lane {
   readonly #heads: QueueHeads;
   /** Queues whose last claim left nothing, and brought fewer than a few. */
   readonly #quiet = new Set<QueueInfo>();
-  /** Of many queues: those that had messages which cannot be claimed in bundles. */
+  /** Of many queues: all of a group that had a message which cannot be claimed in a bundle. */
   readonly #unfit = new Set<QueueInfo>();
 
   constructor({ database, options, serializer, runtime, bundles }: FastLaneInput, lost: LostClaims) {
@@ -136,11 +136,12 @@ export class FastLane implements Lane {
       if (claimed === undefined) break;
       settled.push(claimed.settled);
       riding = [];
-      controlEpoch = settingsIn(claimed.rows)?.[1] as number | null | undefined;
       isBusy ||= claimed.isBusy;
       isRefused = claimed.isRefused;
+      controlEpoch = epochIn(claimed);
       if (isRefused) break;
-      const { some, failure } = await this.#withOlder(group, claimed, claiming);
+      const { some, failure, last } = await this.#withOlder(group, claimed, claiming);
+      controlEpoch = epochIn(last);
       received.push(...some);
       // What was found is in flight, and must not be forgotten for the sake of the rest; but nothing is no answer.
       if (failure !== undefined && received.length === 0) return { received, settled: union(settled), failure };
@@ -159,16 +160,16 @@ export class FastLane implements Lane {
     group: readonly QueueInfo[],
     claimed: Answer,
     request: Claiming,
-  ): Promise<{ readonly some: readonly Received[]; readonly failure?: unknown }> {
-    let [some, { isWhole }] = [this.#received(group, claimed, request.workerId), claimed];
-    while (some.length < request.max && !isWhole) {
+  ): Promise<{ readonly some: readonly Received[]; readonly last: Answer; readonly failure?: unknown }> {
+    let [some, last] = [this.#received(group, claimed, request.workerId), claimed];
+    while (some.length < request.max && !last.isWhole) {
       const again = { ...request, max: request.max - some.length, isWhole: true, isBeside: false };
       const rest = await this.#runClaim(group, again, new Acknowledgements(group, [])).catch((failure: unknown) => ({ failure }));
-      if ("failure" in rest) return { some, failure: rest.failure };
+      if ("failure" in rest) return { some, last, failure: rest.failure };
       some = inOrder(group, [...this.#received(group, rest, request.workerId), ...some]);
-      isWhole = rest.isWhole;
+      last = rest;
     }
-    return { some };
+    return { some, last };
   }
 
   async acknowledge(groups: readonly QueueReceipts[]): Promise<Settlements> {
@@ -313,6 +314,9 @@ export class FastLane implements Lane {
     return made;
   }
 }
+
+/** As it was at the time of a claim. */
+const epochIn = ({ rows }: Answer): number | null | undefined => settingsIn(rows)?.[1] as number | null | undefined;
 
 /** They come first. */
 const settingsIn = ([first]: readonly Row[]): Row | undefined => (first?.[0] === SETTINGS ? first : undefined);

@@ -179,13 +179,15 @@ test("prefers the idle connection that has planned a statement, else the one tha
     client: { connection: { parsedStatements: Object.fromEntries(names.map((name) => [name, ""])) } },
   });
   const [a, b, c] = [idle("x", "y"), idle("z"), idle()];
-  const chosen = (name: string, order: ReturnType<typeof idle>[]): unknown => {
-    preferPlanned({ _idle: order } as never, name);
-    assert.equal(order.length, 3, "nothing is lost");
-    // The pool takes the last one.
-    return order.at(-1);
+  const chosen = (name: string, order: ReturnType<typeof idle>[], waitingCount = 0): unknown => {
+    preferPlanned({ _idle: order, waitingCount } as never, name);
+    assert.equal(new Set(order).size, 3, "nothing is lost");
+    // The pool takes the last one, for whoever came first.
+    return order.at(-1 - waitingCount);
   };
   assert.equal(chosen("z", [a, b, c]), b);
   assert.equal(chosen("new", [a, b, c]), a);
-  preferPlanned({} as never, "of a pool that keeps it otherwise");
+  assert.equal(chosen("z", [a, b, c], 1), b, "the last one is for somebody else");
+  assert.equal(chosen("z", [a, c, b], 1), a, "and is not taken from them");
+  preferPlanned({ waitingCount: 0 } as never, "of a pool that keeps it otherwise");
 });

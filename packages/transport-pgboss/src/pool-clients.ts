@@ -19,7 +19,7 @@ export function doubt(pool: pg.Pool, error: unknown): void {
   }
 }
 
-/** What the pool and the driver keep to themselves: the idle connections, the last one is taken first, and what each has planned. */
+/** What the pool and the driver keep to themselves: the idle connections, of which the last one is taken first, and what each has planned. */
 interface Insides {
   readonly _idle?: { readonly client: { readonly connection?: { readonly parsedStatements?: Readonly<Record<string, unknown>> } } }[];
 }
@@ -30,12 +30,14 @@ interface Insides {
  */
 export function preferPlanned(pool: pg.Pool, name: string): void {
   const { _idle: idle = [] } = pool as unknown as Insides;
-  if (idle.length < 2) return;
-  const worth = idle.map(({ client }) => {
+  // Who waits already takes from the end.
+  const free = idle.length - pool.waitingCount;
+  if (free < 2) return;
+  const worth = idle.slice(0, free).map(({ client }) => {
     const planned = client.connection?.parsedStatements ?? {};
     return name in planned ? Number.POSITIVE_INFINITY : Object.keys(planned).length;
   });
-  idle.push(...idle.splice(worth.lastIndexOf(Math.max(...worth)), 1));
+  idle.splice(free - 1, 0, ...idle.splice(worth.lastIndexOf(Math.max(...worth)), 1));
 }
 
 /** Gives a connection back when all has been answered; not for further use if something failed. */

@@ -5,7 +5,7 @@ import type { QueueInfo } from "./queues.ts";
 
 /**
  * Milliseconds for which the last answer is believed, as far as claims and notifications do not know better: for so many
- * times as long as it took, so that a worker that is busy all the time spends a twentieth of that on asking.
+ * times as long as it took, so that a busy worker spends a twentieth of its time on asking, while that takes up to 50 ms.
  */
 const BELIEVED_FACTOR = 20;
 /** … but not asked more often than this, */

@@ -7,8 +7,12 @@ import { forgetKeys, listWorkers, pulse, reap, register, renew, requestStop, ret
 
 /** Keys are kept for hours: looking for those whose time is over once a minute and process is often enough. */
 const TIDY_EVERY_MS = 60_000;
-/** Queues at a time: to ask two hundred at once costs a tenth of a second, when a worker has just started and has other things to do. */
+/**
+ * Queues at a time, at least, and times in which all of them have had their turn: to ask two hundred at once costs a tenth of
+ * a second, when a worker has just started and has other things to do.
+ */
 const TIDY_AT_ONCE = 8;
+const TIDY_TIMES = 8;
 
 /** The list of living workers, and what happens to the messages of those that died. Only the database's clock counts. */
 export class Reaper {
@@ -28,6 +32,7 @@ export class Reaper {
   #tidiedAt = Number.NEGATIVE_INFINITY;
   /** Queues whose turn in this minute is still to come. */
   #untidied: QueueInfo[] = [];
+  #tidyAtOnce = TIDY_AT_ONCE;
 
   constructor(input: {
     database: Database;
@@ -121,8 +126,9 @@ export class Reaper {
         const all = await this.#queues.all();
         const from = Math.floor(this.#runtime.random() * all.length);
         this.#untidied = [...all.slice(from), ...all.slice(0, from)];
+        this.#tidyAtOnce = Math.max(TIDY_AT_ONCE, Math.ceil(all.length / TIDY_TIMES));
       }
-      const queues = this.#untidied.splice(0, TIDY_AT_ONCE);
+      const queues = this.#untidied.splice(0, this.#tidyAtOnce);
       const rows = await this.#database.run(untidy(this.#schema, queues), [], "looking for what to tidy up");
       const asked = rows[0]?.[0] as boolean[];
       for (const [i, queue] of queues.entries()) {
@@ -130,6 +136,8 @@ export class Reaper {
         if (asked[2 * i + 1]) await this.#control.queues.tidy(queue);
       }
     } catch (error) {
+      // Perhaps one of them is gone: in the next minute those that there are.
+      this.#untidied = [];
       this.#logger.debug({ err: error }, "the queues could not be tidied up; trying again later");
     }
   }

@@ -1,4 +1,4 @@
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ConsumerProcess, ProducerProcess } from "../child.ts";
 import { compete, type Entry, type Sample } from "../compete.ts";
@@ -40,8 +40,9 @@ export async function live(context: Context, { name, settings, phase, most, noti
   // Some of the same first: connections, plans and compiled code.
   const warmUp: Phase = phase.kind === "paced" ? { ...phase, count: 50 } : ({ ...phase, ms: 500 } as Phase);
   const producer = new ProducerProcess({ contestant: name, target, phases: [warmUp, phase], from: WARM_UP });
-  let probe = calm ? await probeDiskOf(stage) : undefined;
+  let probe: DiskProbe | undefined;
   try {
+    if (calm) probe = await probeDiskOf(stage);
     await Promise.all([consumer.ready(), producer.ready()]);
     consumer.tell("start");
     // Until it has consumed something, it may still be loading its threads.
@@ -59,7 +60,8 @@ export async function live(context: Context, { name, settings, phase, most, noti
     const isCalm = (ms: number, i: number): boolean => !meets(stalls, (pickedUpAt[i] ?? 0) - ms, pickedUpAt[i] ?? 0);
     const [first, all] = [WARM_UP + (reports[0]?.sent ?? 0), [...latencies]];
     const counted = all.filter((ms, i) => i >= first && i < sent && isCalm(ms, i));
-    if (counted.length < (sent - first) / 2) context.say(`  ${name}: the disk stood still for most of the messages`);
+    if (counted.length < (sent - first) / 3)
+      throw new RejectedError(`${name}: the disk stood still for all but ${counted.length} of ${sent - first} messages`);
     const perSecond = ((reports[1]?.sent ?? 0) / (reports[1]?.elapsedMs ?? 1)) * 1_000;
     return {
       perSecond,
@@ -77,16 +79,21 @@ export async function live(context: Context, { name, settings, phase, most, noti
   }
 }
 
-/** Beside the server's data; undefined where that is not ours to write to, as on another machine. */
+/** Beside the server's data; undefined where we may not ask where that is, or cannot write there, or it is on another machine. */
 async function probeDiskOf({ database }: Stage): Promise<DiskProbe | undefined> {
-  const [row] = await database.query<{ directory: string }>("SELECT current_setting('data_directory') AS directory");
-  const beside = dirname(row?.directory ?? "");
   try {
-    accessSync(beside, constants.W_OK);
+    const [row] = await database.query<{ directory: string; started: number }>(
+      "SELECT current_setting('data_directory') AS directory, extract(epoch FROM pg_postmaster_start_time())::float8 AS started",
+    );
+    const { directory, started } = row ?? { directory: "", started: 0 };
+    // Its third line: when the server that has this directory was started.
+    const [, , startedThere] = readFileSync(join(directory, "postmaster.pid"), "utf8").split("\n");
+    if (Math.abs(Number(startedThere) - started) > 2) return undefined;
+    accessSync(dirname(directory), constants.W_OK);
+    return new DiskProbe(join(dirname(directory), `probe-${process.pid}`));
   } catch {
     return undefined;
   }
-  return new DiskProbe(join(beside, `probe-${process.pid}`));
 }
 
 const IDLE: readonly (Omit<LiveOrder, "phase" | "most"> & { key?: string; label: string })[] = [

@@ -32,7 +32,7 @@ async function loseClaimReply(arena: Arena): Promise<Figures> {
     await fleet.stop();
     const verdict = await arena.judge();
     arena.require(waits.length === arena.n, `only ${waits.length} claims were lost with a message in them`);
-    arena.requireInTime(quantile(waits, 1) <= 15_000, `rescued after up to ${round(quantile(waits, 1))} ms, allowed are 15000`);
+    arena.requireInTime(quantile(waits, 1), 15_000, `rescued after up to ${round(quantile(waits, 1))} ms, allowed are 15000`);
     return { ...summary(verdict), replies_lost: proxy.dropped, ...spread("rescued", waits) };
   } finally {
     await proxy.close();
@@ -73,7 +73,7 @@ export { default } from ${JSON.stringify(arena.fixture)};\n`,
   const verdict = await arena.judge();
   arena.require(code === 0 && again === 1, `${again} processes, exit code ${code}`);
   arena.require(fleet.logged(/lets ready messages lie/) === 1, "the log does not tell");
-  arena.requireInTime(healedMs <= 30_000, `healed after ${round(healedMs)} ms`);
+  arena.requireInTime(healedMs, 30_000, `healed after ${round(healedMs)} ms`);
   return { ...summary(verdict), healed_ms: round(healedMs) };
 }
 

@@ -46,7 +46,7 @@ async function terminateBackends(arena: Arena): Promise<Figures> {
   const verdict = await arena.judge();
   const finished = verdict.duplicates.filter(({ first }) => first.endedAt !== undefined).length;
   arena.require(finished === 0, `${finished} finished handlers ran again`);
-  arena.requireInTime(quantile(resumed, 1) <= 1_000, `handling again after up to ${round(quantile(resumed, 1))} ms, allowed are 1000`);
+  arena.requireInTime(quantile(resumed, 1), 1_000, `handling again after up to ${round(quantile(resumed, 1))} ms, allowed are 1000`);
   return { ...summary(verdict), ...spread("resumed", resumed) };
 }
 
@@ -68,7 +68,7 @@ async function restartServer(arena: Arena): Promise<Figures> {
   requireSame(arena, fleet, pids);
   await fleet.stop();
   const verdict = await arena.judge();
-  arena.requireInTime(quantile(resumed, 1) <= 3_000, `handling again after up to ${round(quantile(resumed, 1))} ms, allowed are 3000`);
+  arena.requireInTime(quantile(resumed, 1), 3_000, `handling again after up to ${round(quantile(resumed, 1))} ms, allowed are 3000`);
   return { ...summary(verdict), ...spread("resumed", resumed) };
 }
 
@@ -117,8 +117,8 @@ async function stopServer(arena: Arena): Promise<Figures> {
   const verdict = await arena.judge();
   for (const { liveness, refusedMs, resumedMs } of [short, long]) {
     arena.require(liveness === 200, `/livez said ${liveness}`);
-    arena.requireInTime(refusedMs <= 6_000, `a dispatch took ${round(refusedMs)} ms to fail`);
-    arena.requireInTime(resumedMs <= 3_000, `handling again after ${round(resumedMs)} ms, allowed are 3000`);
+    arena.requireInTime(refusedMs, 6_000, `a dispatch took ${round(refusedMs)} ms to fail`);
+    arena.requireInTime(resumedMs, 3_000, `handling again after ${round(resumedMs)} ms, allowed are 3000`);
   }
   arena.require(long.unready > 0, "/readyz did not tell");
   const resumed = `${round(short.resumedMs)}/${round(long.resumedMs)}`;
@@ -145,7 +145,7 @@ async function halfOpen(arena: Arena): Promise<Figures> {
     requireSame(arena, fleet, pids);
     await fleet.stop();
     const verdict = await arena.judge();
-    arena.requireInTime(quantile(again, 1) <= 5_000, `working again after up to ${round(quantile(again, 1))} ms, allowed are 5000`);
+    arena.requireInTime(quantile(again, 1), 5_000, `working again after up to ${round(quantile(again, 1))} ms, allowed are 5000`);
     return { ...summary(verdict), ...spread("again", again) };
   } finally {
     await proxy.close();
@@ -247,8 +247,8 @@ async function loseNotifications(arena: Arena): Promise<Figures> {
     await arena.drain();
     await fleet.stop();
     const verdict = await arena.judge();
-    arena.requireInTime(healed <= 5_000, `notifications were heard again after ${round(healed)} ms, allowed are 5000`);
-    arena.requireInTime(quantile(waits, 1) <= 1_250, `waited up to ${round(quantile(waits, 1))} ms; the poll interval is 1000`);
+    arena.requireInTime(healed, 5_000, `notifications were heard again after ${round(healed)} ms, allowed are 5000`);
+    arena.requireInTime(quantile(waits, 1), 1_250, `waited up to ${round(quantile(waits, 1))} ms; the poll interval is 1000`);
     return { ...summary(verdict), healed_ms: round(healed), ...spread("wait", waits) };
   } finally {
     await quiet.close();

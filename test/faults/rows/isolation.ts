@@ -57,7 +57,7 @@ async function freezeAlone(arena: Arena): Promise<Figures> {
   const verdict = await arena.judge();
   arena.require(code === 0, `exit code ${code}`);
   arena.require(killed === 0, `${killed} processes were killed for having stood still with their supervisor`);
-  arena.requireInTime(backMs <= 10_000, `working again after ${round(backMs)} ms`);
+  arena.requireInTime(backMs, 10_000, `working again after ${round(backMs)} ms`);
   return { ...summary(verdict), frozen_s: arena.n, back_ms: round(backMs), cpu_s_in_5_s: round(used, 2) };
 }
 
@@ -92,7 +92,7 @@ async function stopWhileStarting(arena: Arena): Promise<Figures> {
       arena.require((await next.stop()).code === 0, `a set-up that was interrupted could not be finished (${schema})`);
     }
   }
-  arena.requireInTime(Math.max(...took) <= 12_000, `took up to ${round(Math.max(...took))} ms`);
+  arena.requireInTime(Math.max(...took), 12_000, `took up to ${round(Math.max(...took))} ms`);
   return { ...counts, ...spread("stop", took) };
 }
 
@@ -200,7 +200,7 @@ async function partition(arena: Arena): Promise<Figures> {
     const late = await lateSettlements(arena, ids, at + movedMs);
     await stopAll([cutOff]);
     const verdict = await arena.judge();
-    arena.requireInTime(movedMs <= 15_000 + 3_000, `its work was elsewhere after ${round(movedMs)} ms`);
+    arena.requireInTime(movedMs, 15_000 + 3_000, `its work was elsewhere after ${round(movedMs)} ms`);
     arena.require(late === 0, `${late} late settlements were accepted`);
     arena.require(same, "worker processes were restarted");
     return { ...summary(verdict), away_s: arena.n, moved_ms: round(movedMs), back_ms: round(backMs), late_accepted: late };

@@ -136,11 +136,12 @@ async function judgeKills(arena: Arena, kills: readonly Kill[], restMs: number):
   const replaced = await readReplacements(arena, kills);
   arena.require(verdict.accepted >= kills.length * PER_KILL, `only ${verdict.accepted} messages for ${kills.length} kills`);
   arena.require(foreign.length === 0, `${foreign.length} messages ran again that were not in flight of a killed process`);
-  arena.requireInTime(quantile(back, 0.99) <= 500, `work back p99 ${round(quantile(back, 0.99))} ms, allowed are 500`);
-  arena.requireInTime(restMs <= REPLACED_MS, `a replacement at rest took ${round(restMs)} ms, allowed are ${REPLACED_MS}`);
+  arena.requireInTime(quantile(back, 0.99), 500, `work back p99 ${round(quantile(back, 0.99))} ms, allowed are 500`);
+  arena.requireInTime(restMs, REPLACED_MS, `a replacement at rest took ${round(restMs)} ms, allowed are ${REPLACED_MS}`);
   const allowed = Math.max(REPLACED_MS, REPLACED_TO_REST * restMs);
   arena.requireInTime(
-    quantile(replaced, 0.95) <= allowed,
+    quantile(replaced, 0.95),
+    allowed,
     `replaced p95 ${round(quantile(replaced, 0.95))} ms, allowed are ${round(allowed)}`,
   );
   return {
@@ -187,10 +188,11 @@ async function loseFleet(arena: Arena, { strike, withChildrenGoneMs }: Loss): Pr
   await arena.drain();
   await keeper.stop();
   const verdict = await arena.judge();
-  arena.requireInTime(quantile(rescued, 1) <= 15_000, `rescued after ${round(quantile(rescued, 1))} ms, allowed are 15000`);
+  arena.requireInTime(quantile(rescued, 1), 15_000, `rescued after ${round(quantile(rescued, 1))} ms, allowed are 15000`);
   if (withChildrenGoneMs !== undefined)
     arena.requireInTime(
-      quantile(gone, 1) <= withChildrenGoneMs,
+      quantile(gone, 1),
+      withChildrenGoneMs,
       `children gone after ${round(quantile(gone, 1))} ms, allowed are ${withChildrenGoneMs}`,
     );
   return { ...summary(verdict), ...spread("rescued", rescued), ...(gone.length > 0 ? spread("children_gone", gone) : {}) };
@@ -221,8 +223,8 @@ async function freezeChild(arena: Arena): Promise<Record<string, number>> {
   await arena.drain();
   await fleet.stop();
   const verdict = await arena.judge();
-  arena.requireInTime(killed <= 11_000, `killed after ${round(killed)} ms, allowed are 11000`);
-  arena.requireInTime(rescued <= 12_000, `rescued after ${round(rescued)} ms, allowed are 12000`);
+  arena.requireInTime(killed, 11_000, `killed after ${round(killed)} ms, allowed are 11000`);
+  arena.requireInTime(rescued, 12_000, `rescued after ${round(rescued)} ms, allowed are 12000`);
   return { ...summary(verdict), held, killed_ms: round(killed), rescued_ms: round(rescued), replaced_ms: round(replaced) };
 }
 
@@ -255,7 +257,7 @@ async function freezeFleet(arena: Arena): Promise<Record<string, number>> {
   const refused = frozen.logged(/lease lost: the late outcome was not recorded/);
   arena.require(late === 0, `${late} late settlements were accepted`);
   arena.require(refused === held, `${refused} of ${held} late outcomes were refused`);
-  arena.requireInTime(rescued <= 15_000 + 3_000, `rescued after ${round(rescued)} ms`);
+  arena.requireInTime(rescued, 15_000 + 3_000, `rescued after ${round(rescued)} ms`);
   return {
     ...summary(verdict),
     sent: sent.length,
