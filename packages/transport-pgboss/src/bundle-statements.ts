@@ -36,8 +36,9 @@ export const FITS_BUNDLE = `coalesce(singleton_key IS NULL AND group_id IS NULL 
   AND source_root_id IS NULL AND pg_column_compression(data) IS NULL AND pg_column_size(data) <= ${SMALL_BYTES}, false)`;
 
 /**
- * The rows of `deleted` (id, fence, priority, created_on, record) as one, in order of delivery; no row of none. @param by -
- * A column of theirs: as one for each of its values.
+ * The rows of `deleted` (id, fence, priority, created_on, record) as one, in order of delivery; no row of none.
+ *
+ * @param by - A column of theirs: as one for each of its values.
  */
 export const gathered = (deleted: string, by?: string): string =>
   `SELECT ${by === undefined ? "" : `${by}, `}count(*)::int AS n, array_agg(id) AS ids, array_agg(fence) AS fences, array_agg(priority) AS priorities, array_agg(created_on) AS created,

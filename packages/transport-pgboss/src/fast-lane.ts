@@ -155,7 +155,7 @@ export class FastLane implements Lane {
     return { received, settled: union(settled), isBusy, isRefused, ...(controlEpoch === undefined ? {} : { controlEpoch }) };
   }
 
-  /** What a claim has brought; if it began further on and found fewer than there may be, with what is found from the beginning. */
+  /** What a claim has brought; if that may be fewer than there are (it began further on, or was `UNFIT`), with what is found from the beginning. */
   async #withOlder(
     group: readonly QueueInfo[],
     claimed: Answer,
@@ -230,8 +230,8 @@ export class FastLane implements Lane {
     const { anyRows: rows, anyKept: kept, bundleParameters, rowParameters } = acknowledgements;
     const { workerId, max, maxBytes, bundles, isBeside = false } = request;
     const bounded = Number.isFinite(maxBytes);
-    const fits = queues.every((queue) => !queue.keyed && !this.#unfit.has(queue));
-    const together = request.isOneOfMany && fits && !rows && !kept && !bounded;
+    const isPlain = request.isOneOfMany && !rows && !kept && !bounded;
+    const together = isPlain && queues.every((queue) => !queue.keyed && !this.#unfit.has(queue));
     const sql = this.#claimStatement(queues, { acknowledgeOnly: false, bundles, rows, kept, bounded, together });
     // With a limit of bytes it is not known whether there was more.
     const beginning = this.#heads.next(queues, bounded || request.isWhole === true);

@@ -190,4 +190,5 @@ test("prefers the idle connection that has planned a statement, else the one tha
   assert.equal(chosen("z", [a, b, c], 1), b, "the last one is for somebody else");
   assert.equal(chosen("z", [a, c, b], 1), a, "and is not taken from them");
   preferPlanned({ waitingCount: 0 } as never, "of a pool that keeps it otherwise");
+  preferPlanned({ waitingCount: 0, _idle: [{}, {}] } as never, "or keeps something else there");
 });

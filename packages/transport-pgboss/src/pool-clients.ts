@@ -21,7 +21,7 @@ export function doubt(pool: pg.Pool, error: unknown): void {
 
 /** What the pool and the driver keep to themselves: the idle connections, of which the last one is taken first, and what each has planned. */
 interface Insides {
-  readonly _idle?: { readonly client: { readonly connection?: { readonly parsedStatements?: Readonly<Record<string, unknown>> } } }[];
+  readonly _idle?: { readonly client?: { readonly connection?: { readonly parsedStatements?: Readonly<Record<string, unknown>> } } }[];
 }
 
 /**
@@ -34,7 +34,7 @@ export function preferPlanned(pool: pg.Pool, name: string): void {
   const free = idle.length - pool.waitingCount;
   if (free < 2) return;
   const worth = idle.slice(0, free).map(({ client }) => {
-    const planned = client.connection?.parsedStatements ?? {};
+    const planned = client?.connection?.parsedStatements ?? {};
     return name in planned ? Number.POSITIVE_INFINITY : Object.keys(planned).length;
   });
   idle.splice(free - 1, 0, ...idle.splice(worth.lastIndexOf(Math.max(...worth)), 1));
