@@ -48,11 +48,9 @@ export class ConsumeLoop {
   readonly #o: ParsedWorkerOptions;
   readonly #clock: Clock;
   readonly #executor: Executor;
-  readonly #strategyFor: StrategyLookup;
-  readonly #limits: LimitWatch;
   readonly #report: WorkerReport;
   readonly #tracing = Tracing.find();
-  readonly #onFinished: (reason: StopReason) => void;
+  readonly #input: ConsumeLoopInput;
   readonly #slots: number;
   readonly #prefetch: Prefetch;
   readonly #order: QueueOrder;
@@ -83,11 +81,9 @@ export class ConsumeLoop {
     this.#o = input.options;
     this.#clock = input.options.runtime.clock;
     this.#executor = input.executor;
-    this.#strategyFor = input.strategyFor;
-    this.#limits = input.limits;
     this.#report = input.report;
     this.#workerId = input.workerId;
-    this.#onFinished = input.onFinished;
+    this.#input = input;
     this.#slots = Math.min(this.#o.maxConcurrency, this.#executor.size);
     this.#order = new QueueOrder(this.#o.queues, this.#o.runtime.random);
     this.#prefetch = new Prefetch(this.#o.prefetch, this.#o.batchSize);
@@ -139,7 +135,8 @@ export class ConsumeLoop {
   async #turn(): Promise<void> {
     this.#gate.close();
     const room = this.#room();
-    if (room > 0 && this.#linger.isOver(room, this.#waiting.length)) await this.#receiveSome();
+    const doing = { room, waiting: this.#waiting.length, held: this.held, isWoken: this.#wakeUps.any };
+    if (room > 0 && this.#linger.isOver(doing)) await this.#receiveSome();
     else if (room > 0) await this.#linger.wait();
     else if (this.settler.waiting > 0) await Promise.all([this.settler.flushAcknowledgements(), this.#rejections.write()]);
     else await this.#gate.wait();
@@ -237,7 +234,7 @@ export class ConsumeLoop {
     const claimed = this.held + this.#asked;
     const most = this.#slots + this.#prefetch.size + (this.#hunger.isHungry ? this.#o.batchSize : 0);
     const room = Math.min(most - claimed, this.#o.batchSize);
-    return Math.min(room, this.#limits.allowance(this.#report.counters.processed + claimed));
+    return Math.min(room, this.#input.limits.allowance(this.#report.counters.processed + claimed));
   }
 
   async #receiveSome(): Promise<void> {
@@ -248,7 +245,6 @@ export class ConsumeLoop {
     if (room <= 0) return;
     const notified = this.#wakeUps.take();
     const receiving = this.#receive(room, { notified });
-    if (notified.length > 0 && this.held === 0) this.#executor.expect?.();
     if (this.#hunger.isHungry)
       this.#beside ??= this.#receiveBeside().finally(() => {
         this.#beside = undefined;
@@ -276,7 +272,7 @@ export class ConsumeLoop {
     this.#asked += room;
     const call = { room, workerId: this.#workerId, queues: this.#order.next(), only: this.#order.only, notified, isBeside };
     const receiving = receive(this.#o, this.settler, this.#report.metrics, call).finally(() => (this.#asked -= room));
-    const { messages, isBusy, startedAt, endedAt: now } = await receiving;
+    const { messages, isBusy, startedAt, endedAt: now, count } = await receiving;
     if (isBusy) this.#hunger.refused();
     const { held } = this;
     const { length: got } = messages;
@@ -285,11 +281,12 @@ export class ConsumeLoop {
     this.#report.emit("running", { isIdle: got === 0 });
     if (got > 0) this.#accept(messages, got === room);
     // What is only counted comes after the start of the handlers.
-    this.#report.metrics.consumed(messages);
+    count();
     this.#report.counters.polled();
     this.#prefetch.observe({ atMs: now, receiveMs: now - startedAt, finished: this.#report.counters.processed, wasIdle });
     this.#hunger.observe({ asked: room, got, held });
     if (got === room) this.#o.fleet.onFull?.();
+    else if (wasIdle && notified.length > 0 && got > 0 && this.#beside === undefined) this.#linger.calm(got);
     return got;
   }
 
@@ -302,14 +299,14 @@ export class ConsumeLoop {
     // There is more: the next receive goes out first, and the handlers run while the database works on it.
     if (full) return void setImmediate(() => this.#fillSlots());
     this.#fillSlots();
-    // Somebody may wait for these, and before this turn ends the next receive goes out too.
+    // Somebody may wait for these, and before this turn ends the next receive may go out too.
     this.#executor.flush?.();
   }
 
   /** Nothing was waiting: until a wake-up, something to settle, or the poll interval. */
   async #rest(): Promise<void> {
     if (this.#o.stopWhenEmpty && this.held + this.#asked === 0 && this.settler.pending === this.settler.failed)
-      return this.#onFinished("manual");
+      return this.#input.onFinished("manual");
     if (this.#wakeUps.any || this.settler.waiting > 0) return;
     const timer = this.#clock.schedule(this.#o.pollInterval, () => this.#gate.open());
     await this.#gate.wait();
@@ -372,9 +369,9 @@ export class ConsumeLoop {
       this.#report.decided(received, outcome, decision, { durationMs, span });
       this.#leaveBatch(batch, decision.kind === "retry" || decision.kind === "deadLetter");
     }
-    const reached = this.#limits.reached(this.#report.counters.processed, this.#report.counters.failed);
-    if (reached !== undefined) this.#onFinished(reached);
-    if (outcome.kind === "failed" && outcome.failure.stopsWorker === true) this.#onFinished("error");
+    const reached = this.#input.limits.reached(this.#report.counters.processed, this.#report.counters.failed);
+    if (reached !== undefined) this.#input.onFinished(reached);
+    if (outcome.kind === "failed" && outcome.failure.stopsWorker === true) this.#input.onFinished("error");
     this.#fillSlots();
     this.#gate.open();
   }
@@ -394,7 +391,7 @@ export class ConsumeLoop {
     const trace = span?.traceparent;
     return decide(
       outcome,
-      toDecisionInput(received, { strategyFor: this.#strategyFor, workerId: this.#workerId, now: this.#clock.now(), random, trace }),
+      toDecisionInput(received, { strategyFor: this.#input.strategyFor, workerId: this.#workerId, now: this.#clock.now(), random, trace }),
     );
   }
 }

@@ -50,8 +50,6 @@ export interface Executor {
   execute(received: Received, signal: AbortSignal): Promise<Outcome>;
   /** Ends this one attempt as an aborted signal would, with the reason `cancelled`. Nothing happens when it is not running. */
   cancel?(received: Received): void;
-  /** Nothing runs, and a message is most likely about to come: who must be woken for it can be woken now. */
-  expect?(): void;
   /** What was given to it goes out now, and waits for nothing else of this turn that could go with it. */
   flush?(): void;
   /** How many attempts may run at once. */

@@ -32,9 +32,11 @@ export interface ReceiveAnswer {
   /** Monotonic. */
   readonly startedAt: number;
   readonly endedAt: number;
+  /** Adds it to the metrics, once: for when the handlers of the messages have been started. */
+  readonly count: () => void;
 }
 
-/** One receive, measured; what waits to be acknowledged rides with it. Throws what the transport throws. */
+/** One receive, measured; at once counted unless it brings something; what waits to be acknowledged rides with it. Throws what the transport throws. */
 export async function receive(
   { transport, runtime, stopWhenEmpty }: ParsedWorkerOptions,
   settler: Settler,
@@ -55,8 +57,16 @@ export async function receive(
     const options = { workerId, ...chosen, ...hint, isBeside, onBusy, acknowledge, onSettled: ride.settled };
     const messages = await transport.receive(room, options);
     const endedAt = runtime.clock.monotonic();
-    metrics.operation(OPERATIONS.receive, endedAt - startedAt, { queue: only });
-    return { messages, isBusy, startedAt, endedAt };
+    let isCounted = false;
+    const count = (): void => {
+      if (isCounted) return;
+      isCounted = true;
+      metrics.operation(OPERATIONS.receive, endedAt - startedAt, { queue: only });
+      metrics.consumed(messages);
+    };
+    // Nobody waits for these.
+    if (messages.length === 0) count();
+    return { messages, isBusy, startedAt, endedAt, count };
   } catch (error) {
     metrics.operation(OPERATIONS.receive, runtime.clock.monotonic() - startedAt, { queue: only, error });
     throw error;

@@ -459,6 +459,68 @@ describe("Worker", () => {
     await running;
   });
 
+  describe("when it was woken with nothing to do and has received all there was", () => {
+    async function woken() {
+      const runtime = createManualRuntime();
+      const releases: (() => void)[] = [];
+      const { messenger, transport, worker } = await setUp(() => new Promise<void>((resolve) => releases.push(resolve)));
+      let receives = 0;
+      const receive = transport.receive.bind(transport);
+      transport.receive = (...args) => {
+        receives += 1;
+        return receive(...args);
+      };
+      const one = worker({ runtime, batchSize: 10, maxConcurrency: 5, pollInterval: 60_000 });
+      const running = run(one);
+      // As many as the loop could go on to in vain: no event tells that it does not.
+      const received = async (count: number, what: string): Promise<void> => {
+        await waitFor(() => receives >= count, { what: `receive ${count}: ${what}` });
+        for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+        assert.equal(receives, count, what);
+      };
+      await received(1, "there is nothing yet");
+      await messenger.dispatch(Task, { n: 1 });
+      await received(2, "the message that was notified");
+      await waitFor(() => releases.length === 1, { what: "its handler" });
+      const stop = async (): Promise<void> => {
+        const stopping = one.stop("signal");
+        for (const release of releases.splice(0)) release();
+        await stopping;
+        await running;
+      };
+      return { runtime, messenger, received, releases, stop };
+    }
+
+    test("it receives again with the first message that is handled", async () => {
+      const { received, releases, stop } = await woken();
+      releases[0]?.();
+      await received(3, "what was handled rides with it");
+      await stop();
+    });
+
+    test("it receives again when more is notified", async () => {
+      const { messenger, received, releases, stop } = await woken();
+      await messenger.dispatch(Task, { n: 2 });
+      await waitFor(() => releases.length === 2, { what: "the second handler" });
+      await received(4, "at once, and once more since it was not idle");
+      await stop();
+    });
+
+    test("it receives again after 10 ms, since not everything is notified", async () => {
+      const { runtime, received, stop } = await woken();
+      await runtime.clock.advance(LINGER_MS - 1);
+      await received(2, "not yet");
+      await runtime.clock.advance(1);
+      await received(3, "the wait is over");
+      await stop();
+    });
+
+    test("it ends at once when it is told to", async () => {
+      const { stop } = await woken();
+      await stop();
+    });
+  });
+
   for (const [what, tell] of [
     ["stop", (one: Worker) => void one.stop("signal")],
     ["pause", (one: Worker) => one.pause()],
@@ -677,36 +739,6 @@ describe("Worker", () => {
     const processed = once(one, "message_processed");
     await messenger.dispatch(Task, { n: 1 });
     await processed;
-    await one.stop();
-    await running;
-  });
-
-  test("tells an executor that has nothing to do that a message is about to come, when a wake-up said so", async () => {
-    let expected = 0;
-    const held = Promise.withResolvers<void>();
-    const { transport, messenger, worker } = await setUp(() => held.promise);
-    let wake: (queues: readonly string[]) => void = () => assert.fail("nobody listens");
-    transport.onWake = async (listener) => {
-      wake = listener;
-      return async () => {};
-    };
-    const executor: Executor = createInProcessExecutor({ messenger, transport: "default", size: 2 });
-    executor.expect = () => {
-      expected += 1;
-    };
-    const one = worker({ executor, pollInterval: 3_600_000 });
-    const running = run(one);
-    await waitFor(() => one.progress.pollAgeMs !== null, { what: "the first receive" });
-    assert.equal(expected, 0);
-    await messenger.dispatch(Task, { n: 1 });
-    wake(["default"]);
-    await waitFor(() => one.progress.inFlight === 1, { what: "the message" });
-    assert.equal(expected, 1);
-    await messenger.dispatch(Task, { n: 2 });
-    wake(["default"]);
-    await waitFor(() => one.progress.inFlight === 2, { what: "the second message" });
-    assert.equal(expected, 1, "one runs");
-    held.resolve();
     await one.stop();
     await running;
   });

@@ -47,10 +47,6 @@ class RoutedExecutor implements Executor {
     this.#route(received).cancel?.(received);
   }
 
-  expect(): void {
-    this.#o.threads.expect?.();
-  }
-
   flush(): void {
     this.#o.threads.flush?.();
   }

@@ -52,7 +52,6 @@ export async function serve(start: ThreadStart): Promise<void> {
     else if (message.kind === "abort") loop.abort(message.group, message.reason);
     else if (message.kind === "tidy") collectAll();
     else if (message.kind === "cancel") loop.cancel(message.slot);
-    else if (message.kind === "rouse") return;
     else stopped.resolve(message);
   });
   outbox.ready(threadId);

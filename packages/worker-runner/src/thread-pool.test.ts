@@ -141,16 +141,6 @@ describe("thread pool", () => {
     await pool.close();
   });
 
-  test("rouses a thread for a message that may not come", async () => {
-    await using kit = await createPoolKit({ threads: 2 });
-    kit.pool.expect?.();
-    assert.deepEqual(await kit.run(m.Noop), HANDLED);
-    kit.pool.expect?.();
-    await new Promise((resolve) => setImmediate(resolve));
-    assert.deepEqual(await Promise.all([kit.run(m.Noop), kit.run(m.Noop)]), [HANDLED, HANDLED]);
-    assert.deepEqual([kit.pool.getThreads().ready, kit.pool.getThreads().restarts], [2, 0]);
-  });
-
   test("sends a message to its thread when it is told to, without waiting for the end of the turn", async () => {
     await using kit = await createPoolKit();
     const heard = new BroadcastChannel("worker-runner-tests");

@@ -149,12 +149,6 @@ class ThreadPoolExecutor implements ThreadPool {
     });
   }
 
-  expect(): void {
-    const [seat] = this.#seats;
-    // The claim goes out first.
-    setImmediate(() => seat?.inFlight === 0 && seat.send({ kind: "rouse" }));
-  }
-
   flush(): void {
     for (const seat of this.#seats) seat.flush();
   }

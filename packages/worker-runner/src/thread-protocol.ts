@@ -30,8 +30,6 @@ export type ToThread =
   /** End the attempt in this slot. */
   | { readonly kind: "cancel"; readonly slot: number }
   | { readonly kind: "ping"; readonly ping: number }
-  /** A message is about to come. Nothing is to be done for it: the thread, and the core that it runs on, are awake then. */
-  | { readonly kind: "rouse" }
   | { readonly kind: "sent"; readonly answers: readonly SendAnswer[] }
   | { readonly kind: "logged"; readonly count: number }
   /** Nothing is to do: collect the garbage. */
