@@ -118,30 +118,37 @@ export function claimStatement(schema: string, needs: ClaimNeeds): Statement {
 }
 
 /**
- * Claims up to $2 messages of one queue for worker $1 under number $3, as rows of their own, and nothing else: half of the
- * plan of `claimStatement`, for a message that somebody waits for. Rows of the result, in order of delivery: the record,
- * and the rest as one text, since each column costs the driver as much as a small message.
+ * Claims up to $2 messages of one queue for worker $1 under number $3, as rows of their own, and nothing else: less than
+ * half of the plan of `claimStatement`, for a message that somebody waits for. Rows of the result, in no order (see `ofFew`):
+ * the record, and the rest as one text, since each column costs the driver as much as a small message.
+ *
+ * A claim that brings no acknowledgement does not wait for the disk: what a crash of the server undoes is delivered again,
+ * as it is after most outages.
+ *
+ * @param o.isAsync - The session does not wait for the disk anyway.
  */
-export function fewStatement(schema: string, queue: QueueInfo): Statement {
+export function fewStatement(schema: string, queue: QueueInfo, o: { readonly isAsync: boolean }): Statement {
   const table = `${schema}.${queue.table}`;
+  const picked = ready(table, pg.escapeLiteral(queue.name), "ctid AS tid", "$2");
+  const rest = `id, retry_count, priority, (singleton_key IS NOT NULL)::int, (extract(epoch FROM greatest(created_on, 'epoch')) * 1000000)::bigint, coalesce(${controlEpoch(schema)}::text, '')`;
+  // Behind all that is wanted, and with one row at least: without any there is nothing to commit.
+  const settings = o.isAsync ? "" : `, ${setCommit("off")}`;
   return statement(
-    "claim_few",
-    `WITH settings AS MATERIALIZED (SELECT ${setCommit(ALONE)}, ${controlEpoch(schema)} AS pauses),
-     p AS MATERIALIZED (${ready(table, pg.escapeLiteral(queue.name), "ctid AS tid", "$2")}),
-     c AS (${activation(table, "ctid = ANY (ARRAY (SELECT tid FROM p))")})
-     SELECT data::text, concat_ws(',', id, retry_count, priority, (singleton_key IS NOT NULL)::int, (SELECT pauses FROM settings))
-     FROM c ORDER BY priority DESC, created_on, id`,
+    o.isAsync ? "claim_few" : "claim_few_alone",
+    activation(table, `ctid = ANY (ARRAY (${picked}))`, `data::text, concat_ws(',', ${rest}${settings})`),
   );
 }
 
-/** A row of that result as one of `claimStatement`, with the epoch of control for its `number`. */
-export function ofFew([body, rest]: Row): [number, number | null, ...unknown[]] {
-  const [id, fence, priority, kept, epoch] = (rest as string).split(",");
-  return [0, epoch === undefined ? null : Number(epoch), id, fence, priority, kept === "1", body];
+/** The rows of that result as those of `claimStatement`, in order of delivery, each with the epoch of control for its `number`. */
+export function ofFew(rows: readonly Row[]): [number, number | null, ...unknown[]][] {
+  const all = rows.map(([body, rest]) => {
+    const [id, fence, priority, kept, createdOn, epoch] = (rest as string).split(",") as [string, string, string, string, string, string];
+    const row: [number, number | null, ...unknown[]] = [0, epoch === "" ? null : Number(epoch), id, fence, priority, kept === "1", body];
+    return { row, id, priority: Number(priority), createdOn: Number(createdOn) };
+  });
+  if (all.length > 1) all.sort((a, b) => b.priority - a.priority || a.createdOn - b.createdOn || (a.id < b.id ? -1 : 1));
+  return all.map(({ row }) => row);
 }
-
-/** Durability of a claim that brings no acknowledgement: what a crash of the server undoes is delivered again, as it is after most outages. */
-const ALONE: Durability = "off";
 
 /** Positions, from 1, of those queues of $1 that have a ready message, in order. One text for all: of many queues, planning costs most. */
 export function readyStatement(schema: string): Statement {
@@ -235,11 +242,11 @@ const taking = (table: string, picked: string): string =>
 const NEXT_FENCE = "CASE WHEN started_on IS NULL THEN retry_count ELSE retry_count + 1 END";
 
 /** Makes rows active, for worker $1 by claim $3. */
-const activation = (table: string, picked: string): string =>
+const activation = (table: string, picked: string, returned = "id, retry_count, priority, singleton_key, data, created_on"): string =>
   `UPDATE ${table} SET state = 'active', started_on = now(), heartbeat_on = now(), retry_count = ${NEXT_FENCE},
          output = jsonb_build_object('claimedBy', $1::text, 'claim', $3::bigint)
        WHERE ${picked}
-       RETURNING id, retry_count, priority, singleton_key, data, created_on`;
+       RETURNING ${returned}`;
 
 /** A claim that needs a place and has none looks for nothing. Not by way of its limit, which the planner must know. */
 const REFUSED = "(SELECT refused FROM settings)";

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { type Logger, type Runtime, type Timer, TransportError } from "@symphony/core";
 import pg from "pg";
 import { isStartupRefused, isTransient, toTransportError } from "./driver-errors.ts";
+import { Listener } from "./listener.ts";
 import type { PgBossOptions } from "./options.ts";
 import { cut, doubt, preferPlanned, released, transact } from "./pool-clients.ts";
 
@@ -70,6 +71,13 @@ const VANISHED_SETTINGS: readonly string[] = [
   "tcp_user_timeout=25000",
 ];
 
+/**
+ * Of the connection that listens: for claims without an acknowledgement, which do not wait for the disk (see
+ * `fewStatement`). Nothing is heard while one waits for a lock, as of somebody who changes the table, so it makes way: another
+ * connection can wait.
+ */
+const LISTENER_SETTINGS: readonly string[] = [...PLANNER_SETTINGS, "synchronous_commit=off", "lock_timeout=100"];
+
 /** Tries of a statement that PostgreSQL rolled back because of others (deadlock, serialization). */
 const TRANSIENT_TRIES = 4;
 
@@ -101,6 +109,7 @@ export class Database {
   #beats: pg.Pool | undefined;
   #transactions: pg.Pool | undefined;
   #lookups: pg.Pool | undefined;
+  readonly listener = new Listener();
   readonly #clients = new Set<pg.PoolClient>();
   readonly #actions = new AsyncLocalStorage<Action>();
   #closing: Promise<void> | undefined;
@@ -147,6 +156,23 @@ export class Database {
   get lookups(): pg.Pool {
     this.#lookups ??= this.#pool(1, this.sessionConfig());
     return this.#lookups;
+  }
+
+  /** A connection that is to listen; not connected yet. */
+  listeningClient(): pg.Client {
+    return this.client({ ...this.sessionConfig(LISTENER_SETTINGS), pipeline: true });
+  }
+
+  /** Runs a claim on the connection that listens, while that is free. */
+  async claimWhereHeard(sql: Statement, values: unknown[], doing: string): Promise<Row[]> {
+    this.#assertOpen(doing);
+    try {
+      return await this.listener.claim(this.query({ sql, values }));
+    } catch (error) {
+      // The others have been idle for as long as this one.
+      doubt(this.main, error);
+      throw toTransportError(error, doing);
+    }
   }
 
   /** Runs a statement of ours and resolves with its rows as arrays. */
@@ -286,9 +312,10 @@ export class Database {
     };
   }
 
-  /** Ends a connection of `client`. Never fails, and never waits long for the other end. */
+  /** Ends a connection of `client`. Never fails, and never waits long for the other end, unless it has to answer a claim. */
   async end(client: pg.Client): Promise<void> {
-    await this.#within(END_MS, client.end(), () => cut(client));
+    const waitMs = this.listener.isBusy(client) ? this.#input.options.statementTimeoutMs : END_MS;
+    await this.#within(waitMs, client.end(), () => cut(client));
   }
 
   /** Ends every connection. What is under way gets the time that a statement may take. Idempotent. */

@@ -4,6 +4,7 @@ import { fromBundle, headOf } from "./bundle.ts";
 import type { Bundles } from "./bundles.ts";
 import { BUSY, type ClaimNeeds, claimStatement, FIRST_BUNDLE, fewStatement, ofFew, SETTINGS, UNFIT } from "./claim-statement.ts";
 import type { Database, Row, Statement } from "./connection.ts";
+import { isSilence } from "./driver-errors.ts";
 import {
   type Burial,
   type Claimed,
@@ -85,6 +86,7 @@ export class FastLane implements Lane {
     for (const queue of queues) this.#quiet.delete(queue);
     if (newcomers === undefined) return this.#claimFromAll(queues, request);
     const few = await this.#claimFew(newcomers, request);
+    if (few === undefined) return this.#claimFromAll(queues, request);
     const { length } = few.received;
     if (length < FEW || length === request.max) return few;
     // What has come is in flight, and must not be forgotten for the sake of the rest.
@@ -99,14 +101,23 @@ export class FastLane implements Lane {
     return claimed;
   }
 
-  /** A message that was sent while there was nothing else, by a statement that finds it sooner. */
-  async #claimFew(queue: QueueInfo, { workerId, max }: ClaimRequest): Promise<Claimed> {
-    const sql = this.#statement(`few ${queue.name}`, () => fewStatement(this.#options.schema, queue));
-    return this.#lost.watch(workerId, [queue], async (claim) => {
-      const rows = (await this.#database.run(sql, [workerId, Math.min(FEW, max), claim], "receiving messages")).map(ofFew);
+  /**
+   * A message that was sent while there was nothing else, by a statement that finds it sooner, on the connection that
+   * heard of it, if that is free. Undefined: that failed, and another connection may do.
+   */
+  async #claimFew(queue: QueueInfo, { workerId, max }: ClaimRequest): Promise<Claimed | undefined> {
+    const { isFree } = this.#database.listener;
+    const sql = this.#statement(`few ${isFree} ${queue.name}`, () => fewStatement(this.#options.schema, queue, { isAsync: isFree }));
+    const claiming = this.#lost.watch(workerId, [queue], async (claim) => {
+      const values = [workerId, Math.min(FEW, max), claim];
+      const found = isFree
+        ? await this.#database.claimWhereHeard(sql, values, "receiving messages")
+        : await this.#database.run(sql, values, "receiving messages");
+      const rows = ofFew(found);
       const received = rows.map((row) => toReceived(row, queue.name, this.#serializer, claim));
       return { received, settled: NONE, ...(rows[0] === undefined ? {} : { controlEpoch: rows[0][1] }) };
     });
+    return isFree ? claiming.catch(unlessSilent) : claiming;
   }
 
   async #claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
@@ -339,6 +350,12 @@ function inOrder(queues: readonly QueueInfo[], received: readonly Received[]): R
   const places = new Map(queues.map(({ name }, place) => [name, place]));
   const place = ({ queue }: Received): number => places.get(queue) ?? 0;
   return received.toSorted((a, b) => place(a) - place(b) || b.priority - a.priority);
+}
+
+/** To wait for another connection, after one that has not answered in time, would take too long. */
+function unlessSilent(error: unknown): undefined {
+  if (isSilence((error as { readonly cause?: unknown }).cause)) throw error;
+  return undefined;
 }
 
 /** The only queue that notifications were about, where nothing else is asked for, and nobody keeps turns. */

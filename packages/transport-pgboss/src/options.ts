@@ -17,14 +17,14 @@ const MOST_SECONDS = 60 * 366 * DAY_SECONDS;
 const optionsSchema = object({
   /** PostgreSQL schema of all tables. Lower case, since pg-boss writes it unquoted. */
   schema: string({ pattern: /^[a-z_][a-z0-9_]{0,39}$/, default: "symphony" }),
-  /** Connections for sending, receiving and settling. Beats, LISTEN and transactions of handlers have their own, opened when needed. */
+  /** Connections for sending, receiving and settling. Beats, LISTEN and transactions of handlers have their own, opened when needed; what was notified may be claimed on the one that listens. */
   poolSize: integer({ min: 1, max: 100, default: 3 }),
   autoSetup,
   /** Wake idle workers with NOTIFY. Without it they find messages by polling. */
   notify: boolean({ default: true }),
   /**
    * Durability of claims and acknowledgements. With "off" a crash of the server can undo acknowledgements that a living
-   * worker has forgotten: their messages stay in flight until it ends. What is accepted is always durable, and `claim_few` never is.
+   * worker has forgotten: their messages stay in flight until it ends. What is accepted is always durable, and a claim by `fewStatement` never is.
    */
   synchronousCommit: oneOf(["off", "local", "on"], { default: "on" }),
   /** "portable" uses nothing but pg-boss's public API; "auto" the fast statements where they are known to fit. */

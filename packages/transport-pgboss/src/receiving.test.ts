@@ -55,7 +55,8 @@ test("reads as many pages as there are messages to work on, whatever else is the
   const plans = {
     claim: await plan(t, claimStatement(schema.name, claim), `'w', 10, 1, 0, ${none}, ${noReceipts}`),
     "bounded claim": await plan(t, claimStatement(schema.name, { ...claim, bounded: true }), `'w', 10, 1, 100000, ${none}, ${noReceipts}`),
-    "claim of a few": await plan(t, fewStatement(schema.name, queue), "'w', 10, 1"),
+    "claim of a few": await plan(t, fewStatement(schema.name, queue, { isAsync: false }), "'w', 10, 1"),
+    "claim of a few where one listens": await plan(t, fewStatement(schema.name, queue, { isAsync: true }), "'w', 10, 1"),
     "acknowledge and claim": await plan(t, claimStatement(schema.name, claim), `'w', 10, 1, 0, ${none}, ${receipts}, ${receipts}`),
     "give back": await plan(t, giveBack(schema.name, queue, "on"), rows),
     "dead-letter": await plan(t, deadLetter(schema.name, queue, dead), rows),

@@ -17,7 +17,7 @@ const LONGEST_BACKOFF_MS = 30_000;
 const PROBE_MS = 1_000;
 
 /**
- * Listens on one connection of its own for everybody in this process.
+ * Listens on one connection of its own for everybody in this process; what was heard may be claimed on it (see `Listener`).
  *
  * What is notified while the connection is away is not delivered: after each reconnection every listener is told that
  * any queue may have something. Behind a pooler that gives each statement another connection nothing can be heard;
@@ -97,12 +97,13 @@ export class WakeUp {
   async #end(): Promise<void> {
     const client = this.#client;
     this.#client = undefined;
+    this.#database.listener.use(undefined);
     if (client !== undefined) await this.#database.end(client);
   }
 
   async #connect(): Promise<void> {
     if (this.#closed || this.#deaf) return;
-    const client = this.#database.client(this.#database.sessionConfig());
+    const client = this.#database.listeningClient();
     // Does nothing until the connection is ours: what fails before that is thrown below.
     client.on("error", (error) => this.#lost(error, client));
     client.on("end", () => this.#lost(new Error("the listening connection ended"), client));
@@ -125,6 +126,8 @@ export class WakeUp {
       await this.#end();
       return;
     }
+    // Behind a pooler it is no session of ours.
+    if (!this.#database.facts.pooled) this.#database.listener.use(client);
     const again = this.#failures > 0;
     this.#failures = 0;
     this.#schedule(HEARTBEAT_MS, () => void this.#beat(client));
