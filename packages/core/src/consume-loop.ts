@@ -279,9 +279,11 @@ export class ConsumeLoop {
     if (isBusy && isBeside && got === 0) return 0;
     this.#tracing?.received(messages, startedAt, now);
     this.#report.emit("running", { isIdle: got === 0 });
-    if (got > 0) this.#accept(messages, got === room);
-    // What is only counted comes after the start of the handlers.
-    count();
+    if (got > 0) {
+      this.#accept(messages, got === room);
+      // What is only counted comes after the start of the handlers.
+      count();
+    }
     this.#report.counters.polled();
     this.#prefetch.observe({ atMs: now, receiveMs: now - startedAt, finished: this.#report.counters.processed, wasIdle });
     this.#hunger.observe({ asked: room, got, held });

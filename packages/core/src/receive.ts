@@ -32,7 +32,7 @@ export interface ReceiveAnswer {
   /** Monotonic. */
   readonly startedAt: number;
   readonly endedAt: number;
-  /** Adds it to the metrics, once: for when the handlers of the messages have been started. */
+  /** Adds messages and duration to the metrics: to be called once when the handlers have been started; without messages that is done. */
   readonly count: () => void;
 }
 
@@ -57,10 +57,7 @@ export async function receive(
     const options = { workerId, ...chosen, ...hint, isBeside, onBusy, acknowledge, onSettled: ride.settled };
     const messages = await transport.receive(room, options);
     const endedAt = runtime.clock.monotonic();
-    let isCounted = false;
     const count = (): void => {
-      if (isCounted) return;
-      isCounted = true;
       metrics.operation(OPERATIONS.receive, endedAt - startedAt, { queue: only });
       metrics.consumed(messages);
     };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Received, stamps } from "@symphony/core";
+import { type Envelope, type Received, stamps } from "@symphony/core";
 import { createSignals, waitFor } from "@symphony/core/testing";
 import type { PgBossTransport } from "./index.ts";
 import { TestSchema, testDatabase } from "./testing/database.ts";
@@ -25,14 +25,18 @@ async function listening(name: string, more: { readonly poolSize?: number } = {}
     schema.query<Session>("SELECT pid, query FROM pg_stat_activity WHERE application_name = $1", [name]);
   const [listener] = (await sessions()).filter(({ query }) => query.startsWith("LISTEN"));
   assert.ok(listener !== undefined, "one of its sessions listens");
+  /** Sends when there is nothing, and waits until that was notified. */
+  const heard = async (...sent: readonly Envelope[]): Promise<void> => {
+    assert.deepEqual(await receive(transport, "alpha"), [], "the queue is known to be empty");
+    await send(sender, ...sent);
+    await signals.next("woken");
+  };
   /** Receives what is sent, as a worker that had nothing before and was woken for it. */
   const notified = async (...sent: Parameters<typeof message>[]): Promise<readonly Received[]> => {
-    assert.deepEqual(await receive(transport, "alpha"), [], "the queue is known to be empty");
-    await send(sender, ...sent.map((each) => message(...each)));
-    await signals.next("woken");
+    await heard(...sent.map((each) => message(...each)));
     return take(transport);
   };
-  return { transport, signals, stop, sessions, pid: listener.pid, notified };
+  return { transport, signals, stop, sessions, pid: listener.pid, heard, notified };
 }
 
 const take = (transport: PgBossTransport): Promise<readonly Received[]> =>
@@ -64,10 +68,8 @@ test("several that were notified are received in order of delivery", async () =>
 });
 
 test("more than a few are received at once all the same", async () => {
-  const { transport, signals, stop } = await listening("listening-many");
-  assert.deepEqual(await receive(transport, "alpha"), []);
-  await send(sender, ...messages("alpha", 50));
-  await signals.next("woken");
+  const { transport, heard, stop } = await listening("listening-many");
+  await heard(...messages("alpha", 50));
   assert.equal((await take(transport)).length, 50);
   await stop();
 });
@@ -92,10 +94,8 @@ test("a transport that listens no more, or has lost the connection, claims on an
 });
 
 test("a claim that has to wait for a lock leaves the connection, which goes on to listen", async () => {
-  const { transport, signals, stop } = await listening("listening-locked");
-  assert.deepEqual(await receive(transport, "alpha"), []);
-  await send(sender, message("alpha"));
-  await signals.next("woken");
+  const { transport, signals, heard, stop } = await listening("listening-locked");
+  await heard(message("alpha"));
   const admin = await schema.admin.connect();
   const { table } = await schema.queueOf("alpha");
   await admin.query(`BEGIN; LOCK TABLE ${schema.name}.${table} IN ACCESS EXCLUSIVE MODE`);
@@ -112,10 +112,8 @@ test("a claim that has to wait for a lock leaves the connection, which goes on t
 });
 
 test("workers of one process that are woken at once do not wait for each other's claim", async () => {
-  const { transport, signals, stop } = await listening("listening-both");
-  assert.deepEqual(await receive(transport, "alpha"), []);
-  await send(sender, ...messages("alpha", 3));
-  await signals.next("woken");
+  const { transport, heard, stop } = await listening("listening-both");
+  await heard(...messages("alpha", 3));
   const both = await Promise.all([take(transport), take(transport), take(transport)]);
   const ids = both.flat().map(({ receipt }) => receipt.id);
   assert.equal(new Set(ids).size, 3);
