@@ -160,7 +160,7 @@ export function readyStatement(schema: string): Statement {
 /** Whether any of these queues has a ready message; and the epoch of control. */
 export function anyReadyStatement(schema: string, queues: readonly QueueInfo[]): Statement {
   const arms = queues.map((queue) => `EXISTS (${ready(`${schema}.${queue.table}`, pg.escapeLiteral(queue.name), "1", "1", { lock: "" })})`);
-  return statement("any_ready", `SELECT ${arms.join("\n OR ")}, ${controlEpoch(schema)}`);
+  return { ...statement("any_ready", `SELECT ${arms.join("\n OR ")}, ${controlEpoch(schema)}`), isLarge: queues.length > 1 };
 }
 
 /** Says the types of parameters that a variant of the statement does not use: PostgreSQL wants every one to have one. */

@@ -20,7 +20,7 @@ import type { LostClaims } from "./lost-claims.ts";
 import type { PgBossOptions } from "./options.ts";
 import { type End, type Head, QueueHeads } from "./queue-heads.ts";
 import type { QueueInfo } from "./queues.ts";
-import { ReadyQueues } from "./ready-queues.ts";
+import { type Found, ReadyQueues } from "./ready-queues.ts";
 import { deliveryOf, toReceived } from "./row-codec.ts";
 import { deadLetter, giveBack } from "./statements.ts";
 
@@ -35,6 +35,11 @@ interface Claiming extends ClaimRequest, Pick<ClaimNeeds, "bundles"> {
   readonly isOneOfMany: boolean;
   /** From the beginning of each queue, whatever is known. */
   readonly isWhole?: boolean;
+}
+
+/** Queues as they are claimed from together, those that have something. */
+interface Groups extends Pick<Found, "isOld"> {
+  readonly groups: readonly (readonly QueueInfo[])[];
 }
 
 /** What the database says to a claim. */
@@ -121,8 +126,19 @@ export class FastLane implements Lane {
   }
 
   async #claim(queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
+    if (queues.length <= QUEUES_PER_CLAIM || request.acknowledge.length === 0 || this.ready.isKnown(queues))
+      return this.#claimFrom(await this.#groupsOf(queues), queues, request);
+    // An acknowledgement does not wait for the question, which of two hundred queues may take a tenth of a second.
+    const asking = this.#groupsOf(queues).catch((failure: unknown) => ({ failure }));
+    const settled = await this.acknowledge(request.acknowledge);
+    const found = await asking;
+    if ("failure" in found) return { received: [], settled, failure: found.failure };
+    const claiming = this.#claimFrom(found, queues, { ...request, acknowledge: [] });
+    return { ...(await claiming.catch((failure: unknown) => ({ received: [], failure }))), settled };
+  }
+
+  async #claimFrom({ groups, isOld }: Groups, queues: readonly QueueInfo[], request: ClaimRequest): Promise<Claimed> {
     const received: Received[] = [];
-    const { groups, isOld } = await this.#groupsOf(queues);
     const first = new Set(groups[0] ?? []);
     const elsewhere = splitByPlace(request.acknowledge.filter((each) => !first.has(each.queue)));
     if (groups.length === 0) return { received, settled: await this.acknowledge(request.acknowledge) };
@@ -301,7 +317,7 @@ export class FastLane implements Lane {
    * finds, where as many claims would be as many round trips. A queue is always in the same group, so that there are only
    * as many claim statements as groups.
    */
-  async #groupsOf(queues: readonly QueueInfo[]): Promise<{ readonly groups: readonly QueueInfo[][]; readonly isOld: boolean }> {
+  async #groupsOf(queues: readonly QueueInfo[]): Promise<Groups> {
     const groups = inGroups(queues, QUEUES_PER_CLAIM);
     if (groups.length < 2) return { groups, isOld: false };
     const found = await this.ready.among(queues);

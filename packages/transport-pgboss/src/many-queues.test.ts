@@ -1,14 +1,25 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { stamps, systemClock, systemRuntime } from "@symphony/core";
 import { waitFor } from "@symphony/core/testing";
 import pg from "pg";
 import { preferPlanned } from "./pool-clients.ts";
 import { TestSchema, testDatabase } from "./testing/database.ts";
-import { message, messages, one, send, WORKER } from "./testing/messages.ts";
+import { beat, message, messages, one, send, WORKER } from "./testing/messages.ts";
 
 const url = await testDatabase();
 const schema = new TestSchema(url);
+
+/** Keeps everybody from reading the table of a queue, and tells whether somebody waits for that. */
+async function locked(t: TestContext, queue: string): Promise<{ waits: () => Promise<boolean>; unlock: () => Promise<unknown> }> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  t.after(() => client.end());
+  const table = `${schema.name}.${(await schema.queueOf(queue)).table}`;
+  await client.query(`BEGIN; LOCK TABLE ${table}`);
+  const waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = $1::regclass";
+  return { waits: async () => (await schema.query(waiting, [table])).length > 0, unlock: () => client.query("COMMIT") };
+}
 
 test("takes from many queues in the given order, whichever of them have messages", async () => {
   const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
@@ -103,21 +114,67 @@ test("goes on where it knows of more while the other ones of many queues are ask
   await send(many, ...messages("many-3", 3));
   const next = async (): Promise<string | undefined> => (await many.receive(1, { workerId: WORKER, queues }))[0]?.queue;
   assert.equal(await next(), "many-3");
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  t.after(() => client.end());
-  await client.query("BEGIN");
-  const locked = `${schema.name}.${(await schema.queueOf("many-15")).table}`;
-  await client.query(`LOCK TABLE ${locked}`);
+  const { waits, unlock } = await locked(t, "many-15");
   passedMs += 1_000;
-  const waits = async (): Promise<boolean> =>
-    (await schema.query("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = $1::regclass", [locked])).length > 0;
   const meanwhile = [await next()];
   await waitFor(waits, { what: "the question to wait for the lock" });
   await waitFor(async () => !(await waits()), { what: "the question to be given up" });
   meanwhile.push(await next());
-  await client.query("COMMIT");
+  await unlock();
   assert.deepEqual(meanwhile, ["many-3", "many-3"]);
+  await schema.clear();
+});
+
+test("acknowledges what was handled while it is still asked which of many queues have something", async (t) => {
+  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
+  const many = await schema.open({ queues, statementTimeoutMs: 2_000 });
+  await send(many, message("many-3"));
+  const options = { workerId: WORKER, queues };
+  const acknowledge = (await many.receive(5, options)).map(({ receipt }) => receipt);
+  const { waits, unlock } = await locked(t, "many-15");
+  const settled: string[] = [];
+  const receiving = many.receive(5, { ...options, acknowledge, onSettled: (all) => settled.push(...all.map(({ status }) => status)) });
+  const refused = assert.rejects(receiving, { code: "TRANSPORT_UNAVAILABLE" });
+  const isHeld = async (): Promise<boolean> => (await schema.query("SELECT 1 FROM $schema.messenger_bundle")).length > 0;
+  await waitFor(async () => !(await isHeld()), { what: "the message to be acknowledged" });
+  assert.equal(await waits(), true, "nobody has answered the question yet");
+  await refused;
+  assert.deepEqual(settled, ["settled"], "also when there is no answer");
+  await unlock();
+  await send(many, message("many-4"));
+  assert.equal((await many.receive(5, options)).length, 1);
+  await schema.clear();
+});
+
+test("changes the rows of all queues for the sake of dead workers only when there are any", async () => {
+  const queues = Array.from({ length: 20 }, (_, n) => `many-${n}`);
+  const many = await schema.open({ queues });
+  await schema.query("CREATE TABLE $schema.reaped (at timestamptz DEFAULT now())");
+  await schema.query(
+    "CREATE FUNCTION $schema.reaped() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO $schema.reaped DEFAULT VALUES; RETURN NULL; END'",
+  );
+  await schema.query("CREATE TRIGGER reaped AFTER UPDATE ON $schema.job FOR EACH STATEMENT EXECUTE FUNCTION $schema.reaped()");
+  const count = async (): Promise<number> => (await schema.query("SELECT 1 FROM $schema.reaped")).length;
+  await send(many, message("many-3"));
+  await beat(many);
+  assert.equal((await many.receive(5, { workerId: WORKER, queues })).length, 1);
+  assert.deepEqual(await many.reap(60_000), { workers: [], messages: 0 });
+  assert.equal(await count(), 0);
+  await schema.query("UPDATE $schema.messenger_worker SET last_beat_at = now() - interval '2 minutes'");
+  assert.deepEqual(await many.reap(60_000), { workers: [WORKER], messages: 1 });
+  assert.equal(await count(), 1);
+  // Of nobody in the list: a row, and a bundle.
+  const key = stamps.idempotencyKey({ key: "row" });
+  for (const row of [[key], []]) {
+    await schema.clear();
+    await send(many, message("many-5", {}, ...row));
+    assert.equal((await many.receive(5, { workerId: "unknown", queues })).length, 1);
+    assert.deepEqual(await many.reap(60_000), { workers: [], messages: 0 }, "claimed just now");
+    await schema.query("UPDATE $schema.job SET started_on = now() - interval '2 minutes' WHERE state = 'active'");
+    await schema.query("UPDATE $schema.messenger_bundle SET claimed_at = now() - interval '2 minutes'");
+    assert.deepEqual(await many.reap(60_000), { workers: [], messages: 1 });
+  }
+  await schema.query("DROP TABLE $schema.reaped CASCADE; DROP FUNCTION $schema.reaped() CASCADE");
   await schema.clear();
 });
 

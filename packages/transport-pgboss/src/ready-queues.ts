@@ -51,20 +51,29 @@ export class ReadyQueues {
     return this.#runtime.clock.monotonic();
   }
 
+  /** `among` answers without waiting for the database. */
+  isKnown(queues: readonly QueueInfo[]): boolean {
+    return (this.#about(queues)?.ready.size ?? 0) > 0;
+  }
+
   async among(queues: readonly QueueInfo[]): Promise<Found> {
-    const known = this.#known;
-    const isAbout =
-      known !== undefined && known.asked.size === queues.length && queues.every((each) => known.asked.get(each.name) === each);
-    if (isAbout && known.ready.size > 0) {
+    const known = this.#about(queues);
+    if (known !== undefined && known.ready.size > 0) {
       if (known.answer === undefined && this.now - known.at >= this.#believedMs) {
         // Beside the claims, which go on with what is known, also when there is no answer: then it is asked again.
         this.#ask(queues, known.ready).answer?.catch(() => undefined);
       }
       return { queues: new Set(known.ready.keys()), isOld: true };
     }
-    const asked = isAbout && known.answer !== undefined ? known : this.#ask(queues);
+    const asked = known?.answer === undefined ? this.#ask(queues) : known;
     await asked.answer;
     return { queues: new Set(asked.ready.keys()), isOld: !asked.isWhole };
+  }
+
+  /** What is known, if it is about these. */
+  #about(queues: readonly QueueInfo[]): Knowledge | undefined {
+    const known = this.#known;
+    return known?.asked.size === queues.length && queues.every((each) => known.asked.get(each.name) === each) ? known : undefined;
   }
 
   /** @param still - Believed to have something, as no claim has found the contrary: the next one will, which costs less than to ask. */

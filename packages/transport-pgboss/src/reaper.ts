@@ -3,7 +3,7 @@ import type { Database, Statement } from "./connection.ts";
 import type { Control } from "./controlled.ts";
 import type { Notifier } from "./notifier.ts";
 import type { QueueDirectory, QueueInfo } from "./queues.ts";
-import { forgetKeys, listWorkers, pulse, reap, register, renew, requestStop, retire, untidy } from "./worker-statements.ts";
+import { forgetKeys, listWorkers, pulse, reap, reapable, register, renew, requestStop, retire, untidy } from "./worker-statements.ts";
 
 /** Keys are kept for hours: looking for those whose time is over once a minute and process is often enough. */
 const TIDY_EVERY_MS = 60_000;
@@ -84,7 +84,9 @@ export class Reaper {
   }
 
   async reap(olderThanMs: number): Promise<{ workers: readonly string[]; messages: number }> {
-    const rows = await this.#database.run(reap(this.#schema, await this.#queues.deadLetters()), [olderThanMs], "reaping");
+    const dead = await this.#queues.deadLetters();
+    const [asked] = await this.#database.run(reapable(this.#schema, dead), [olderThanMs], "looking for dead workers");
+    const rows = asked?.[0] === true ? await this.#database.run(reap(this.#schema, dead), [olderThanMs], "reaping") : [];
     const workers = rows.flatMap((row) => (row[0] === null ? [] : [row[0] as string]));
     const taken = rows.flatMap((row) => (row[1] === null ? [] : [row[1] as string]));
     this.#notifier.notify(new Set(taken));

@@ -7,7 +7,7 @@ import { PLANNER_SETTINGS, type Statement } from "./connection.ts";
 import { deadLetter, giveBack } from "./statements.ts";
 import { TestSchema, testDatabase } from "./testing/database.ts";
 import { beat, bury, message, messages, receive, send, WORKER } from "./testing/messages.ts";
-import { adopt, forgetKeys, reap, untidy } from "./worker-statements.ts";
+import { adopt, forgetKeys, reap, reapable, untidy } from "./worker-statements.ts";
 
 const url = await testDatabase();
 const schema = new TestSchema(url);
@@ -65,6 +65,7 @@ test("reads as many pages as there are messages to work on, whatever else is the
     "look for any": await plan(t, anyReadyStatement(schema.name, [queue]), ""),
     "look for what to tidy up": await plan(t, untidy(schema.name, [queue]), ""),
     "forget keys": await plan(t, forgetKeys(schema.name, queue), ""),
+    "look for dead workers": await plan(t, reapable(schema.name, dead), "15000"),
     reap: await plan(t, reap(schema.name, dead), "15000"),
   };
   for (const pages of Object.values(plans)) await pages();
