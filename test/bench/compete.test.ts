@@ -34,6 +34,20 @@ test("no round begins that would end after its time, but the first one", async (
   assert.deepEqual(log, ["a"]);
 });
 
+test("what is filled once for all rounds does not use up their time", async () => {
+  const log: string[] = [];
+  const entryThatFills = entry(
+    "a",
+    (round) => {
+      if (round === 0) context.spent.fillingMs += 60_000;
+      return 1;
+    },
+    log,
+  );
+  await compete(context, [entryThatFills], { pairs: 3, budgetMs: 30_000 });
+  assert.deepEqual(log, ["a", "a", "a"]);
+});
+
 test("who fails is left out from there on, and its earlier rounds still count in pairs", async () => {
   const failing = (round: number): number => {
     if (round === 2) throw new Error("lost 3 messages");

@@ -36,12 +36,13 @@ export async function compete(
     samples: [] as (Sample | undefined)[],
     failure: undefined as string | undefined,
   }));
-  const from = performance.now();
-  // The last round's: the first one also fills what is copied for all the others.
+  // What is filled once, in the first round, to be copied for all, is no part of a round.
+  const now = (): number => performance.now() - context.spent.fillingMs;
+  const from = now();
   let roundMs = 0;
   for (let round = 0; round < (context.pairs ?? (context.quick ? 1 : pairs)); round++) {
-    const roundFrom = performance.now();
-    if (round > 0 && roundFrom + roundMs > Math.min(from + budgetMs, context.endsAt)) break;
+    const roundFrom = now();
+    if (round > 0 && (roundFrom + roundMs > from + budgetMs || performance.now() + roundMs > context.endsAt)) break;
     // Every other round backwards: nobody always runs on a machine that the same neighbour has just warmed up.
     for (const standing of round % 2 === 0 ? standings : standings.toReversed()) {
       if (standing.failure !== undefined) continue;
@@ -53,7 +54,7 @@ export async function compete(
         context.say(`  ${standing.title} (${standing.label}) is out: ${standing.failure}`);
       }
     }
-    roundMs = performance.now() - roundFrom;
+    roundMs = now() - roundFrom;
   }
   return standings.map(({ run: _, failure, ...standing }) => ({ ...standing, ...(failure === undefined ? {} : { failure }) }));
 }

@@ -16,6 +16,9 @@ interface RawRow {
   readonly data: { readonly payload: BenchPayload };
 }
 
+const DEADLOCK = "40P01";
+const MOST_TRIES = 5;
+
 /** Ids rise with time, so the primary key is the order of the queue, and the only index. */
 const TABLE = `CREATE TABLE IF NOT EXISTS raw_message (id uuid PRIMARY KEY, state smallint NOT NULL DEFAULT 0, worker text,
   created_on timestamptz NOT NULL DEFAULT now(), data jsonb NOT NULL)`;
@@ -62,6 +65,20 @@ const rowOf = (payload: BenchPayload) => ({ id: systemRuntime.newId(), data: { t
 export const raw: Contestant = { ...shape, title: "raw SQL, claim and delete in one statement", prepare: (input) => consume(input, true) };
 export const rawTake: Contestant = { ...shape, title: "raw SQL, at most once", prepare: (input) => consume(input, false) };
 
+/**
+ * A claim locks a row that somebody else has claimed in the same moment, before it sees that, and so two of them may wait for
+ * each other's: nothing was done then.
+ */
+async function undisturbed<Result>(run: () => Promise<Result>): Promise<Result> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await run();
+    } catch (error) {
+      if ((error as { code?: string }).code !== DEADLOCK || tries === MOST_TRIES) throw error;
+    }
+  }
+}
+
 async function consume({ target, settings, ledger, work }: Parameters<Contestant["prepare"]>[0], holds: boolean) {
   const { batch, connections } = settings as unknown as RawSettings;
   const handle = handlerOf(work, ledger);
@@ -74,7 +91,7 @@ async function consume({ target, settings, ledger, work }: Parameters<Contestant
   const loop = async (client: pg.Client): Promise<void> => {
     for (let held: readonly string[] = []; ; ) {
       const query = holds ? { name: "next", text: NEXT, values: [batch, held, "bench"] } : { name: "take", text: TAKE, values: [batch] };
-      const { rows } = await client.query<RawRow>(query);
+      const { rows } = await undisturbed(() => client.query<RawRow>(query));
       for (const row of rows) await handle(row.data.payload);
       if (rows.length === 0 && held.length === 0) return;
       held = holds ? rows.map(({ place }) => place) : [];

@@ -19,6 +19,8 @@ export interface Context {
   readonly prof: string | undefined;
   /** Databases that were filled once, to be copied: by what they hold. */
   readonly templates: Map<string, string>;
+  /** Milliseconds for which databases were filled. */
+  readonly spent: { fillingMs: number };
   say(line: string): void;
 }
 
@@ -33,5 +35,6 @@ export const contextOf = (server: Server): Context => ({
   only: undefined,
   prof: undefined,
   templates: new Map(),
+  spent: { fillingMs: 0 },
   say: () => undefined,
 });

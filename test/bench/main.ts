@@ -18,7 +18,7 @@ const USAGE = `npm run bench -- [options]
   --workload a,b   ${WORKLOADS.map(({ name }) => name).join(", ")}; or all (drain)
   --quick          short looks: few messages, one pair
   --count N        messages per run, where a workload has a number of them
-  --minutes N      comparisons get fewer pairs so that all is over after about so many minutes (20)
+  --minutes N      comparisons get fewer pairs so that all is over after about so many minutes (25)
   --pairs N        pairs per comparison, if time allows
   --only a,b       contestants beside ours (${CONTESTANTS.filter((name) => name !== "ours").join(", ")})
   --no-threads     leaves out our thread mode
@@ -34,7 +34,7 @@ const { values: given } = parseArgs({
     workload: { type: "string", default: "drain" },
     quick: { type: "boolean", default: false },
     count: { type: "string" },
-    minutes: { type: "string", default: "20" },
+    minutes: { type: "string", default: "25" },
     pairs: { type: "string" },
     only: { type: "string" },
     "no-threads": { type: "boolean", default: false },
@@ -64,7 +64,14 @@ async function measureAll(): Promise<BenchResult> {
   const workloads = chosen();
   const server = await sharedServer();
   const redis = await startRedis();
-  const context: Context = { server, redis, ...limits(), templates: new Map(), say: (line) => console.error(line) };
+  const context: Context = {
+    server,
+    redis,
+    ...limits(),
+    templates: new Map(),
+    spent: { fillingMs: 0 },
+    say: (line) => console.error(line),
+  };
   if ("unavailable" in redis) context.say(`without BullMQ on Redis: ${redis.unavailable}`);
   const at = new Date().toISOString();
   const machine = await describeMachine(server.connectionString, redis);

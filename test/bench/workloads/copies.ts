@@ -1,18 +1,23 @@
 import pg from "pg";
 import type { Target } from "../contestant.ts";
 import { open } from "../contestant-ours.ts";
+import { queueName } from "../ours-names.ts";
 import { payloadOf } from "../payload.ts";
 
 export interface CopyOptions {
   readonly count: number;
   readonly delayMs: number;
+  /** Spread evenly over so many, which `count` is a multiple of. Default 1. */
+  readonly queues?: number;
 }
 
-/** Stores messages numbered from 0: one is dispatched, and the database makes rows like it, in the order that sending makes. */
-export async function copies({ connectionString }: Target, { count, delayMs }: CopyOptions): Promise<void> {
-  const { messenger, Bench } = await open({ dsn: connectionString, execution: "inline", queues: 1 });
+/** Stores messages numbered from 0: one is dispatched to each queue, and the database makes rows like it, in the order that sending makes. */
+export async function copies({ connectionString }: Target, { count, delayMs, queues = 1 }: CopyOptions): Promise<void> {
+  const { messenger, Bench } = await open({ dsn: connectionString, execution: "inline", queues });
   await messenger.setUp();
-  const { messageId } = await messenger.dispatch(Bench, payloadOf(0) as never, { delayMs });
+  const firsts: string[] = [];
+  for (let k = 0; k < queues; k++)
+    firsts.push((await messenger.dispatch(Bench, payloadOf(k) as never, { delayMs, queue: queueName(k) })).messageId);
   await messenger.close();
   const client = new pg.Client({ connectionString });
   await client.connect();
@@ -22,12 +27,12 @@ export async function copies({ connectionString }: Target, { count, delayMs }: C
     const values = columns.map((column) => {
       if (column === "id") return newId;
       if (column === "created_on") return "created_on + n * interval '1 microsecond'";
-      if (column === "data") return "jsonb_set(data, '{payload,number}', to_jsonb(n))";
+      if (column === "data") return "jsonb_set(data, '{payload,number}', to_jsonb((data #>> '{payload,number}')::int + n * $3::int))";
       return `"${column}"`;
     });
     await client.query(
-      `INSERT INTO symphony.job (${list}) SELECT ${values.join(", ")} FROM symphony.job, generate_series(1, $2::int) AS n WHERE id = $1`,
-      [messageId, count - 1],
+      `INSERT INTO symphony.job (${list}) SELECT ${values.join(", ")} FROM symphony.job, generate_series(1, $2::int) AS n WHERE id = ANY ($1::uuid[])`,
+      [firsts, count / queues - 1, queues],
     );
   } finally {
     await client.end();

@@ -63,9 +63,10 @@ const SPREAD = 300_000;
 
 async function queues(context: Context): Promise<readonly Section[]> {
   const count = context.count ?? (context.quick ? 10_000 : SPREAD);
-  const entries = (context.quick ? [1, 20] : [1, 20, 200]).map((n) =>
-    entryOf(context, String(n), `${n} queue${n === 1 ? "" : "s"}`, { count, queues: n }),
-  );
+  const entries = (context.quick ? [1, 20] : [1, 20, 200]).map((n) => {
+    const filling: Filling = { name: `${count} in ${n}`, make: (target) => copies(target, { count, delayMs: 0, queues: n }) };
+    return entryOf(context, String(n), `${n} queue${n === 1 ? "" : "s"}`, { count, queues: n, filling });
+  });
   return flat(context, {
     id: "queues",
     title: "Queues",

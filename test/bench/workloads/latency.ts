@@ -135,7 +135,7 @@ async function run(context: Context): Promise<readonly Section[]> {
       run: () => live(context, { ...order, phase, most: count + 100, calm: true }),
     });
   }
-  const standings = await compete(context, entries, { pairs: 3, budgetMs: 150_000 });
+  const standings = await compete(context, entries, { pairs: 5, budgetMs: 240_000 });
   const lower = (figure: string) => ({ figure, sense: "<=" }) as const;
   const goals = ["threads", "ours"].flatMap((key) => {
     const how = key === "ours" ? "inline" : "threads";
@@ -149,4 +149,4 @@ async function run(context: Context): Promise<readonly Section[]> {
   return [{ id: "latency", title: "Pick-up latency at idle", about, figure: "p50", figures, standings, goals }];
 }
 
-export const latency: Workload = { name: "latency", title: "pick-up latency at idle", seconds: 160, run };
+export const latency: Workload = { name: "latency", title: "pick-up latency at idle", seconds: 250, run };
