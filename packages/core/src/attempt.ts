@@ -43,6 +43,8 @@ export class Attempt implements Holder, Listed {
   /** Dispatches that wait for the handlers to succeed. */
   held: HeldDispatch[] | undefined;
   isOver = false;
+  /** Called with its outcome, unless that is there before anybody waits for it. */
+  report: ((outcome: Outcome) => void) | undefined;
   /** Monotonic milliseconds; infinite before the start and after the abort. */
   deadline = Number.POSITIVE_INFINITY;
   #controller: AbortController | undefined;
@@ -51,19 +53,13 @@ export class Attempt implements Holder, Listed {
   readonly #host: AttemptHost;
   readonly #timeoutMs: number;
   readonly #running: Roster<Attempt>;
-  readonly #report: (outcome: Outcome) => void;
 
   /** @param o.running - Those that run, this one among them until it ends. */
-  constructor(
-    received: Received,
-    host: AttemptHost,
-    o: { readonly timeoutMs: number; readonly running: Roster<Attempt>; readonly report: (outcome: Outcome) => void },
-  ) {
+  constructor(received: Received, host: AttemptHost, o: { readonly timeoutMs: number; readonly running: Roster<Attempt> }) {
     this.received = received;
     this.#host = host;
     this.#timeoutMs = o.timeoutMs;
     this.#running = o.running;
-    this.#report = o.report;
     this.#running.add(this);
   }
 
@@ -117,7 +113,7 @@ export class Attempt implements Holder, Listed {
   end(outcome: Outcome): boolean {
     if (!this.#running.delete(this)) return false;
     this.#timer?.cancel();
-    this.#report(outcome);
+    this.report?.(outcome);
     return true;
   }
 

@@ -1,7 +1,7 @@
 import type { DispatchItem, DispatchOptions, DispatchReceipt, DispatchResult, HandleOptions } from "./dispatch-options.ts";
 import type { Envelope } from "./envelope.ts";
 import type { MessageType } from "./message.ts";
-import { compose, type Middleware, type Next } from "./middleware/chain.ts";
+import { asPromise, compose, type Middleware, type Onward, type Step } from "./middleware/chain.ts";
 
 /** A way in for messages: those of one bus pass through the middleware of that bus, here and where they are handled. */
 export interface Bus {
@@ -35,13 +35,13 @@ export class MessageBus {
   readonly name: string;
   /** A message that nobody handles counts as handled. */
   readonly allowNoHandlers: boolean;
-  readonly #run: Next;
+  readonly #run: Onward;
 
   /** @param options.steps - The library's own, after all middleware. */
   constructor(
     name: string,
     middleware: readonly Middleware[],
-    options: { readonly allowNoHandlers?: boolean; readonly steps?: readonly Middleware[] } = {},
+    options: { readonly allowNoHandlers?: boolean; readonly steps?: readonly Step[] } = {},
   ) {
     this.name = name;
     this.allowNoHandlers = options.allowNoHandlers ?? false;
@@ -50,6 +50,11 @@ export class MessageBus {
 
   /** Resolves with the envelope and the stamps that it got on its way. Rejects with what a step threw. */
   dispatch(envelope: Envelope): Promise<Envelope> {
+    return asPromise(this.#run(envelope));
+  }
+
+  /** As `dispatch`, without a promise where nothing had to be waited for. Never throws. */
+  run(envelope: Envelope): Envelope | Promise<Envelope> {
     return this.#run(envelope);
   }
 }

@@ -2,7 +2,7 @@ import { MessageBus } from "./bus.ts";
 import type { BusConfig, ParsedConfig } from "./config.ts";
 import type { Envelope } from "./envelope.ts";
 import { MessengerError } from "./errors.ts";
-import type { Middleware } from "./middleware/chain.ts";
+import type { Step } from "./middleware/chain.ts";
 import { busName } from "./stamps.ts";
 
 /** The buses of a configuration. */
@@ -12,7 +12,7 @@ export class Buses {
   readonly #buses = new Map<string, MessageBus>();
 
   /** @param steps - The steps of the library for one bus, after all own middleware. */
-  constructor(config: ParsedConfig, steps: (bus: Required<BusConfig>) => readonly Middleware[]) {
+  constructor(config: ParsedConfig, steps: (bus: Required<BusConfig>) => readonly Step[]) {
     for (const [name, bus] of Object.entries(config.buses)) {
       const middleware = [...config.middleware, ...bus.middleware];
       this.#buses.set(name, new MessageBus(name, middleware, { allowNoHandlers: bus.allowNoHandlers, steps: steps(bus) }));

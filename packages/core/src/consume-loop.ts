@@ -317,26 +317,27 @@ export class ConsumeLoop {
 
   #fillSlots(): void {
     if (this.#starting) return;
-    const { isolate } = this.#o.fleet;
-    let suspects: Received[] | undefined;
-    for (let started = 0; this.#running && this.#waiting.length > 0 && this.#inFlight.size < this.#slots; started++) {
-      if (started === this.#executor.startTogether) {
-        this.#starting = true;
-        afterMicrotasks(this.#startMore);
-        break;
+    // Also for what ends at once: its slot is given to the next one here, and not from within.
+    this.#starting = true;
+    let goesOn = false;
+    const suspects: Received[] = [];
+    try {
+      for (let started = 0; this.#running && this.#waiting.length > 0 && this.#inFlight.size < this.#slots; started++) {
+        goesOn = started === this.#executor.startTogether;
+        if (goesOn) break;
+        const { received, batch } = this.#waiting.take() as Waiting;
+        if (this.#o.fleet.isolate !== undefined && isSuspect(received)) {
+          suspects.push(received);
+          this.#leaveBatch(batch, false);
+        } else this.#begin(received, batch);
       }
-      const { received, batch } = this.#waiting.take() as Waiting;
-      if (isolate !== undefined && isSuspect(received)) {
-        suspects ??= [];
-        suspects.push(received);
-        this.#leaveBatch(batch, false);
-        continue;
-      }
-      this.#begin(received, batch);
+    } finally {
+      this.#starting = goesOn;
     }
-    if (suspects !== undefined) isolate?.(suspects);
+    if (suspects.length > 0) this.#o.fleet.isolate?.(suspects);
+    if (goesOn) afterMicrotasks(this.#startMore);
     // There may be room now, or less to wait for, and nothing else that would say so.
-    if (!this.#starting) this.#gate.open();
+    else this.#gate.open();
   }
 
   /** The way of one message begins. */
@@ -345,11 +346,14 @@ export class ConsumeLoop {
     this.#inFlight.add(begun);
     if (this.#report.isHeard("message_received")) this.#report.emit("message_received", { received });
     begun.span = this.#tracing?.process(received);
+    const ending = this.#execute(begun);
+    if ("kind" in ending) this.#finish(begun, ending);
     // Two callbacks, and no asynchronous function: its frame would be among the largest things that a message leaves behind.
-    this.#execute(begun).then(
-      (outcome) => this.#finish(begun, outcome),
-      (error: unknown) => this.#finish(begun, failedBy(error)),
-    );
+    else
+      ending.then(
+        (outcome) => this.#finish(begun, outcome),
+        (error: unknown) => this.#finish(begun, failedBy(error)),
+      );
   }
 
   /** … and ends. */
@@ -378,12 +382,12 @@ export class ConsumeLoop {
     this.#gate.open();
   }
 
-  #execute({ received, span }: Begun): Promise<Outcome> {
+  #execute({ received, span }: Begun): Outcome | Promise<Outcome> {
     const { signal } = this.#abort;
     try {
       return span === undefined ? this.#executor.execute(received, signal) : span.run(() => this.#executor.execute(received, signal));
     } catch (error) {
-      return Promise.reject(error);
+      return failedBy(error);
     }
   }
 

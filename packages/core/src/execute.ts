@@ -42,12 +42,12 @@ export type AbortReason = "shutdown" | "lease_lost" | "cancelled";
 /** Runs handlers: in this process, or in a pool of threads. */
 export interface Executor {
   /**
-   * Runs one attempt and reports it. Never rejects.
+   * Runs one attempt and reports it; without a promise when it has come to its end already. Never rejects.
    *
    * @param signal - Aborts when the result will not count any more (lease lost, shutdown deadline). The executor ends
    *   the attempt within its grace time and reports `interrupted`.
    */
-  execute(received: Received, signal: AbortSignal): Promise<Outcome>;
+  execute(received: Received, signal: AbortSignal): Outcome | Promise<Outcome>;
   /** Ends this one attempt as an aborted signal would, with the reason `cancelled`. Nothing happens when it is not running. */
   cancel?(received: Received): void;
   /** What was given to it goes out now, and waits for nothing else of this turn that could go with it. */

@@ -67,12 +67,10 @@ class InProcessExecutor implements Executor {
   readonly #closing = new AbortController();
   readonly #entry = new AttemptEntry();
   /** Runs in the context of the attempt. */
-  readonly #handle = (attempt: Attempt, prepared: Prepared): Promise<Envelope | Outcome> => {
+  readonly #handle = (attempt: Attempt, prepared: Prepared): Envelope | Promise<Envelope | Outcome> => {
     const { receipt, queue } = attempt.received;
     const envelope = prepared.envelope.with(receivedStamp({ transport: this.#transport, queue, receipt }), execution({ attempt }));
-    return inTransaction(prepared)
-      ? this.#runTransactional(attempt, envelope)
-      : this.#messenger.buses.handling(envelope).dispatch(envelope);
+    return inTransaction(prepared) ? this.#runTransactional(attempt, envelope) : this.#messenger.buses.handling(envelope).run(envelope);
   };
 
   constructor(options: InProcessExecutorOptions) {
@@ -97,15 +95,15 @@ class InProcessExecutor implements Executor {
     };
   }
 
-  execute(received: Received, signal: AbortSignal): Promise<Outcome> {
+  execute(received: Received, signal: AbortSignal): Outcome | Promise<Outcome> {
     const { envelope, decodeError } = received;
     if (envelope === undefined) {
       const error = toErrorRecord(decodeError ?? new MessengerError("RECORD_UNDECODABLE", "the record was not decoded"));
-      return Promise.resolve({ kind: decodeError?.code === "RECORD_TOO_NEW" ? "tooNew" : "undecodable", error });
+      return { kind: decodeError?.code === "RECORD_TOO_NEW" ? "tooNew" : "undecodable", error };
     }
     const prepared = this.#prepare(envelope);
-    if ("kind" in prepared) return Promise.resolve(prepared);
-    if (signal.aborted) return Promise.resolve({ kind: "interrupted", reason: interruption(signal) });
+    if ("kind" in prepared) return prepared;
+    if (signal.aborted) return { kind: "interrupted", reason: interruption(signal) };
     return this.#attempt(received, prepared, signal);
   }
 
@@ -171,16 +169,22 @@ class InProcessExecutor implements Executor {
     return current;
   }
 
-  #attempt(received: Received, prepared: Prepared, signal: AbortSignal): Promise<Outcome> {
+  #attempt(received: Received, prepared: Prepared, signal: AbortSignal): Outcome | Promise<Outcome> {
     const { handlers, type } = prepared;
     const timeoutMs = timeoutOf(handlers, type, this.#messenger.config.defaults.timeoutMs);
     const running = this.#followers(signal);
+    const attempt = new Attempt(received, this.#host, { timeoutMs, running });
+    this.#attempts += 1;
+    attempt.start();
+    const ending = this.#entry.run(attempt, this.#handle, prepared);
+    if (ending instanceof Envelope) {
+      this.#end(attempt, HANDLED);
+      return HANDLED;
+    }
     return new Promise<Outcome>((report) => {
-      const attempt = new Attempt(received, this.#host, { timeoutMs, running, report });
-      this.#attempts += 1;
-      attempt.start();
+      attempt.report = report;
       // Two callbacks, and no asynchronous function: its frame would be the largest thing that a message leaves behind.
-      this.#entry.run(attempt, this.#handle, prepared).then(
+      ending.then(
         (result) => this.#end(attempt, result instanceof Envelope ? HANDLED : result),
         (error: unknown) => this.#end(attempt, classify(error, attempt.cause)),
       );

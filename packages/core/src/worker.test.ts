@@ -180,6 +180,46 @@ describe("Worker", () => {
     assert.ok(most <= 32, `${most} at a time`);
   });
 
+  test("handles what ends at once like everything else: each once, within the limit, with retries, and with room for other events", async () => {
+    const seen: number[] = [];
+    const events: string[] = [];
+    const { messenger, transport, worker } = await setUp(
+      ({ n }) => {
+        seen.push(n);
+        if (n === 100 && seen.indexOf(100) === seen.length - 1) throw new Error("once");
+      },
+      { retry: { delayMs: 0, jitter: 0 } },
+    );
+    await dispatchMany(messenger, 2_000);
+    const one = worker({ batchSize: 500, maxConcurrency: 1, messageLimit: 1_501 });
+    one.on("message_received", () => events.push("received"));
+    one.on("message_processed", ({ decision }) => events.push(decision.kind));
+    one.on("error", () => undefined);
+    const turns: number[] = [];
+    const watch = (): void => {
+      turns.push(seen.length);
+      if (seen.length < 1_501) setImmediate(watch);
+    };
+    setImmediate(watch);
+    assert.equal(await run(one), "message_limit");
+    assert.equal(seen.length, 1_501);
+    assert.equal(new Set(seen).size, seen.length - seen.filter((n) => n === 100).length + 1);
+    assert.equal(
+      events.filter((_, i) => i % 2 === 0).every((each) => each === "received"),
+      true,
+      "one after the other in one slot",
+    );
+    assert.equal(events.filter((each) => each === "retry").length, 1);
+    const stats = await one.getStats();
+    assert.deepEqual([stats.totalProcessed, stats.totalFailed], [1_501, 1]);
+    assert.ok(
+      turns.some((count) => count > 0 && count < 1_501),
+      "other events in between",
+    );
+    await run(worker({ batchSize: 500, maxConcurrency: 100, stopWhenEmpty: true }));
+    assert.deepEqual([new Set(seen).size, seen.length, await transport.getQueueDepth()], [2_000, 2_001, 0]);
+  });
+
   test("starts handlers in all of its slots before anything else happens, when they wait", async () => {
     const release = Promise.withResolvers<void>();
     let running = 0;

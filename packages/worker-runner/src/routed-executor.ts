@@ -39,7 +39,7 @@ class RoutedExecutor implements Executor {
     this.size = options.size;
   }
 
-  execute(received: Received, signal: AbortSignal): Promise<Outcome> {
+  execute(received: Received, signal: AbortSignal): Outcome | Promise<Outcome> {
     return this.#route(received).execute(received, signal);
   }
 

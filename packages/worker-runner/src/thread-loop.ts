@@ -23,6 +23,12 @@ const TURN_MS = 5;
 /** Signals that are kept while no message follows them: making one costs as much as handling a small message. */
 const KEPT_GROUPS = 16;
 
+/** The messages of one abort signal of the main thread. */
+interface Group {
+  readonly controller: AbortController;
+  followers: number;
+}
+
 /** A message in this thread: where the watchdog finds it. */
 export class ThreadReceived extends LazyDelivery {
   readonly slot: number;
@@ -42,7 +48,7 @@ export class ThreadLoop {
   /** By slot. A map would keep what it has forgotten: see `Roster` in core. */
   readonly #running: (ThreadReceived | undefined)[] = [];
   /** One controller per abort signal of the main thread; a worker has one for all its messages. */
-  readonly #groups = new Map<number, { readonly controller: AbortController; followers: number }>();
+  readonly #groups = new Map<number, Group>();
   #queue: PackedMessage[] = [];
   #next = 0;
   #draining = false;
@@ -115,22 +121,22 @@ export class ThreadLoop {
     const group = this.#join(message.group);
     this.#running[slot] = received;
     // An executor reports everything as an outcome; it does not reject.
-    const execute = (): Promise<Outcome> => this.#executor.execute(received, group.controller.signal);
-    void continueTrace(message.trace, received, execute).then((outcome) => {
-      this.#running[slot] = undefined;
-      group.followers -= 1;
-      if (group.followers === 0 && this.#groups.size > KEPT_GROUPS) this.#groups.delete(message.group);
-      this.#end(slot, outcome);
-    });
+    const execute = (): Outcome | Promise<Outcome> => this.#executor.execute(received, group.controller.signal);
+    const ending = continueTrace(message.trace, received, execute);
     this.#board.leave(before);
+    if ("kind" in ending) this.#end(message, group, ending);
+    else void ending.then((outcome) => this.#end(message, group, outcome));
   }
 
-  #end(slot: number, outcome: Outcome): void {
+  #end({ slot, group: id }: PackedMessage, group: Group, outcome: Outcome): void {
+    this.#running[slot] = undefined;
+    group.followers -= 1;
+    if (group.followers === 0 && this.#groups.size > KEPT_GROUPS) this.#groups.delete(id);
     this.#board.end(slot, outcome.kind !== "handled" ? "ended" : outcome.settled === true ? "settled" : "handled");
     this.#outbox.outcome(slot, outcome);
   }
 
-  #join(id: number): { readonly controller: AbortController; followers: number } {
+  #join(id: number): Group {
     let group = this.#groups.get(id);
     if (group === undefined) {
       group = { controller: new AbortController(), followers: 0 };

@@ -23,6 +23,7 @@ import { interruption, type SeatEvents, ThreadSeat, type Ticketed } from "./thre
 export type { ThreadPoolOptions } from "./thread-options.ts";
 
 export interface ThreadPool extends Executor {
+  execute(received: Received, signal: AbortSignal): Promise<Outcome>;
   /**
    * Resolves when the first thread has loaded the configuration. The others load it from then on: they would share the
    * cores with it, and it would be ready as late as they are. What is given to the pool before they are there waits for

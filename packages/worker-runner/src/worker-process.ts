@@ -222,7 +222,7 @@ export class WorkerProcess {
   }
 
   /** One delivery, past the worker and its slots: for the isolation lane. */
-  execute(transport: string, received: Received, signal: AbortSignal): Promise<Outcome> {
+  execute(transport: string, received: Received, signal: AbortSignal): Outcome | Promise<Outcome> {
     const line = this.#lines.get(transport);
     if (line === undefined) throw new RangeError(`"${transport}" is not consumed here`);
     return line.executor.execute(received, signal);

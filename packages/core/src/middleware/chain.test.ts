@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Envelope } from "../envelope.ts";
 import { metadata } from "../stamps.ts";
-import { compose, type Middleware } from "./chain.ts";
+import { asPromise, compose, type Middleware, type Step } from "./chain.ts";
 
 const envelope = Envelope.wrap({ type: "t", payload: 1 });
 
@@ -30,7 +30,8 @@ describe("a chain of middleware", () => {
   test("ends where a middleware does not go on", async () => {
     const log: string[] = [];
     const stop: Middleware = async (each) => each;
-    assert.equal(await compose([named("a", log), stop, named("b", log)])(envelope).then((each) => each.all(metadata).length), 1);
+    const result = await compose([named("a", log), stop, named("b", log)])(envelope);
+    assert.equal(result.all(metadata).length, 1);
     assert.deepEqual(log, ["a in", "a out"]);
   });
 
@@ -48,7 +49,7 @@ describe("a chain of middleware", () => {
     const fail: Middleware = async () => {
       throw boom;
     };
-    await assert.rejects(compose([watch, watch, fail])(envelope), (error) => error === boom);
+    await assert.rejects(asPromise(compose([watch, watch, fail])(envelope)), (error) => error === boom);
     assert.deepEqual(seen, [boom, boom]);
   });
 
@@ -57,11 +58,11 @@ describe("a chain of middleware", () => {
       throw new Error("not even a promise");
     }) as unknown as Middleware;
     const run = compose([broken]);
-    let promise: Promise<Envelope> | undefined;
+    let result: Envelope | Promise<Envelope> | undefined;
     assert.doesNotThrow(() => {
-      promise = run(envelope);
+      result = run(envelope);
     });
-    await assert.rejects(promise as Promise<Envelope>, /not even a promise/);
+    await assert.rejects(result as Promise<Envelope>, /not even a promise/);
   });
 
   test("refuses a second next, and does not run the rest twice", async () => {
@@ -74,8 +75,17 @@ describe("a chain of middleware", () => {
       ran += 1;
       return next(each);
     };
-    await assert.rejects(compose([greedy, last])(envelope), { code: "MIDDLEWARE_MISUSED" });
+    await assert.rejects(asPromise(compose([greedy, last])(envelope)), { code: "MIDDLEWARE_MISUSED" });
     assert.equal(ran, 1);
+  });
+
+  test("gives a middleware a promise, and those who call it nothing to wait for, when its steps wait for nothing", async () => {
+    const step: Step = (each, next) => next(each.with(metadata({ by: "step" })));
+    const result = compose([], [step, step])(envelope);
+    assert.ok(result instanceof Envelope);
+    assert.equal(result.all(metadata).length, 2);
+    const follow: Middleware = (each, next) => next(each).then((after) => after.with(metadata({ by: "middleware" })));
+    assert.equal((await compose([follow], [step])(envelope)).all(metadata).length, 2);
   });
 
   test("may run again and again, also at the same time", async () => {

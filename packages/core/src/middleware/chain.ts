@@ -1,4 +1,4 @@
-import type { Envelope } from "../envelope.ts";
+import { Envelope } from "../envelope.ts";
 import { MessengerError } from "../errors.ts";
 
 export type Next = (envelope: Envelope) => Promise<Envelope>;
@@ -9,21 +9,30 @@ export type Next = (envelope: Envelope) => Promise<Envelope>;
  */
 export type Middleware = (envelope: Envelope, next: Next) => Promise<Envelope>;
 
+/** What is to come; what waits for nothing is there when it returns, and costs no promise. Never throws. */
+export type Onward = (envelope: Envelope) => Envelope | Promise<Envelope>;
+
+/** A step of the library's own: like a middleware. */
+export type Step = (envelope: Envelope, next: Onward) => Envelope | Promise<Envelope>;
+
 /**
  * Composes middleware into one function; the last step gets a `next` that returns the envelope.
  *
  * @param steps - The library's own, after all others; they are trusted to call `next` once.
  * @throws {MessengerError} `MIDDLEWARE_MISUSED` when a middleware calls `next` twice: the rest of the chain would run twice.
  */
-export function compose(middleware: readonly Middleware[], steps: readonly Middleware[] = []): Next {
-  const inner = steps.reduceRight<Next>((next, step) => guarded(step, () => next), END);
-  return middleware.reduceRight<Next>((next, step) => guarded(step, () => once(next)), inner);
+export function compose(middleware: readonly Middleware[], steps: readonly Step[] = []): Onward {
+  const inner = steps.reduceRight<Onward>((next, step) => guarded(step, () => next), END);
+  return middleware.reduceRight<Onward>((next, step) => guarded(step, () => once(next)), inner);
 }
 
 /** The end of every chain. */
-export const END: Next = (envelope) => Promise.resolve(envelope);
+export const END: Onward = (envelope) => envelope;
 
-function guarded(step: Middleware, next: () => Next): Next {
+function guarded<Following extends Onward>(
+  step: (envelope: Envelope, next: Following) => Envelope | Promise<Envelope>,
+  next: () => Following,
+): Onward {
   return (envelope) => {
     try {
       return step(envelope, next());
@@ -34,11 +43,14 @@ function guarded(step: Middleware, next: () => Next): Next {
   };
 }
 
-function once(next: Next): Next {
+function once(next: Onward): Next {
   let called = false;
   return (envelope) => {
     if (called) return Promise.reject(new MessengerError("MIDDLEWARE_MISUSED", "a middleware called next() twice"));
     called = true;
-    return next(envelope);
+    return asPromise(next(envelope));
   };
 }
+
+export const asPromise = (envelope: Envelope | Promise<Envelope>): Promise<Envelope> =>
+  envelope instanceof Envelope ? Promise.resolve(envelope) : envelope;

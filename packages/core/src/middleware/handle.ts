@@ -1,10 +1,10 @@
 import { currentAttempt, execution } from "../attempt.ts";
-import type { Envelope } from "../envelope.ts";
+import { Envelope } from "../envelope.ts";
 import { MessengerError } from "../errors.ts";
 import type { HandlerContext, HandlerDescriptor, HandlerRegistry } from "../handlers.ts";
 import { type HeldDispatch, type Holder, inPlaceRun, sendHeld } from "../held-dispatches.ts";
 import { handled, received, redelivery } from "../stamps.ts";
-import { END, type Middleware } from "./chain.ts";
+import { END, type Step } from "./chain.ts";
 
 /** A chain of causes may be a circle. */
 const DEEPEST_CAUSE = 16;
@@ -52,11 +52,11 @@ export function handle(
   createContext: ContextFactory,
   busOf: (envelope: Envelope) => string,
   allowNoHandlers: boolean,
-): Middleware {
-  const run = (envelope: Envelope): Promise<Envelope> => {
+): Step {
+  const run = (envelope: Envelope): Envelope | Promise<Envelope> => {
     const all = handlers.for(envelope.message.type, { bus: busOf(envelope), transport: envelope.last(received)?.transport });
     if (all.length === 0) {
-      if (allowNoHandlers) return Promise.resolve(envelope);
+      if (allowNoHandlers) return envelope;
       throw new MessengerError("HANDLER_NOT_FOUND", `no handler for message "${envelope.message.type}"`, {
         details: { type: envelope.message.type },
       });
@@ -75,14 +75,30 @@ export function handle(
     const holder: Holder = { held: undefined, isOver: false };
     return inPlaceRun.run(holder, () => runAll(envelope, all, createContext, holder));
   };
-  return (envelope, next) => (next === END ? run(envelope) : run(envelope).then(next));
+  return (envelope, next) => {
+    const result = run(envelope);
+    if (next === END) return result;
+    return result instanceof Envelope ? next(result) : result.then(next);
+  };
 }
 
-/** As `runAll` with one handler, without the frame of an asynchronous function, which is large. Rejects, never throws. */
-function runOne(envelope: Envelope, handler: HandlerDescriptor, createContext: ContextFactory, holder: Holder): Promise<Envelope> {
+/**
+ * As `runAll` with one handler, without the frame of an asynchronous function, which is large; and without any promise when
+ * the handler has come to its end. Rejects, never throws.
+ */
+function runOne(
+  envelope: Envelope,
+  handler: HandlerDescriptor,
+  createContext: ContextFactory,
+  holder: Holder,
+): Envelope | Promise<Envelope> {
   let value: unknown;
   try {
     value = handler.handle(envelope.message.payload, createContext(envelope, handler));
+    if (!isThenable(value) && (holder.held === undefined || holder.held.length === 0)) {
+      holder.isOver = true;
+      return envelope.with(handled({ handler: handler.name, result: value }));
+    }
   } catch (error) {
     value = Promise.reject(error);
   }
@@ -103,6 +119,10 @@ function runOne(envelope: Envelope, handler: HandlerDescriptor, createContext: C
     },
   );
 }
+
+const isThenable = (value: unknown): boolean =>
+  ((typeof value === "object" && value !== null) || typeof value === "function") &&
+  typeof (value as { readonly then?: unknown }).then === "function";
 
 function failedIn(envelope: Envelope, { name }: HandlerDescriptor, errors: readonly unknown[]): HandlerFailedError {
   const done = envelope.all(handled).map((stamp) => stamp.handler);

@@ -6,7 +6,7 @@ import type { Router } from "../routing.ts";
 import { queueName, received, sent, transaction, transportNames } from "../stamps.ts";
 import type { MessageMetrics } from "../telemetry/message-metrics.ts";
 import type { Sender, SendResult } from "../transport.ts";
-import type { Middleware } from "./chain.ts";
+import type { Step } from "./chain.ts";
 
 /** Counts and times what is sent. */
 export interface SendObserver {
@@ -20,7 +20,7 @@ export interface SendObserver {
  * @param unrouted - Takes the messages that no route leads anywhere; without it such a message is refused.
  * @throws {MessengerError} `ROUTE_NOT_FOUND`, `TRANSPORT_NOT_FOUND`, or what the transport refused the message with.
  */
-export function route(router: Router, sender: (name: string) => Sender, observe: SendObserver, unrouted?: Sender): Middleware {
+export function route(router: Router, sender: (name: string) => Sender, observe: SendObserver, unrouted?: Sender): Step {
   const send = (envelope: Envelope): Promise<Envelope> => {
     const chosen = envelope.last(transportNames)?.names;
     if (unrouted !== undefined && chosen === undefined && router.find(envelope.message.type) === undefined)

@@ -3,7 +3,7 @@ import type { Envelope } from "../envelope.ts";
 import { ValidationError, type ValidationIssue } from "../errors.ts";
 import type { MessageRegistry } from "../message.ts";
 import { received } from "../stamps.ts";
-import type { Middleware } from "./chain.ts";
+import type { Onward, Step } from "./chain.ts";
 
 /**
  * Checks the payload against the schema of its type: at dispatch, so that nothing bad is stored, and before handling,
@@ -11,7 +11,7 @@ import type { Middleware } from "./chain.ts";
  *
  * What is sent is the input, not the output: a transforming schema would not accept its own output again.
  */
-export function validate(registry: MessageRegistry): Middleware {
+export function validate(registry: MessageRegistry): Step {
   return (envelope, next) => {
     const schema = registry.get(envelope.message.type)?.schema;
     if (schema === undefined) return next(envelope);
@@ -22,11 +22,7 @@ export function validate(registry: MessageRegistry): Middleware {
 }
 
 /** @throws {ValidationError} */
-function proceed(
-  envelope: Envelope,
-  result: StandardSchemaV1.Result<unknown>,
-  next: (envelope: Envelope) => Promise<Envelope>,
-): Promise<Envelope> {
+function proceed(envelope: Envelope, result: StandardSchemaV1.Result<unknown>, next: Onward): Envelope | Promise<Envelope> {
   if (result.issues !== undefined) throw new ValidationError(envelope.message.type, result.issues.map(toIssue));
   return next(envelope.last(received) === undefined ? envelope : envelope.withPayload(result.value));
 }

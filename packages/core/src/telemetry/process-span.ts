@@ -56,7 +56,7 @@ export interface ProcessSpan {
   readonly traceparent: string | undefined;
   /** Fields for log lines about this attempt. */
   readonly logFields: Readonly<Record<string, string>>;
-  run<T>(work: () => Promise<T>): Promise<T>;
+  run<T>(work: () => T): T;
   /** `decision` is absent when the outcome does not count any more. */
   end(outcome: Outcome, decision: Decision | undefined): void;
   /** The decision is with the transport, or was refused: `lost`. Times are monotonic. */
@@ -92,7 +92,7 @@ export class AttemptSpan implements ProcessSpan {
     return spanLogFields(this.#span);
   }
 
-  run<T>(work: () => Promise<T>): Promise<T> {
+  run<T>(work: () => T): T {
     return context.with(this.#context, work);
   }
 

@@ -54,7 +54,7 @@ export class UnsampledAttempt implements ProcessSpan {
   get logFields(): Readonly<Record<string, string>> {
     return spanLogFields(trace.getSpan(unsampledContext(this.#received)));
   }
-  run<T>(work: () => Promise<T>): Promise<T> {
+  run<T>(work: () => T): T {
     return sampling?.isOutside() === true ? work() : context.with(unsampledContext(this.#received), work);
   }
   end(): void {

@@ -122,7 +122,7 @@ export class Lane {
     this.#metrics.consumed([received]);
     const startedAt = clock.monotonic();
     const span = messenger.tracing?.process(received);
-    const execute = (): Promise<Outcome> => owner.execute(name, received, signal);
+    const execute = (): Outcome | Promise<Outcome> => owner.execute(name, received, signal);
     const outcome = await (span === undefined ? execute() : span.run(execute));
     if (signal.aborted && signal.reason instanceof MessengerError && signal.reason.code === "LEASE_LOST")
       return span?.end(outcome, undefined);
