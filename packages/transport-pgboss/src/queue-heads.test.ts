@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { type Received, stamps, systemClock, systemRuntime } from "@symphony/core";
 import { createManualRuntime } from "@symphony/core/testing";
+import pg from "pg";
 import type { PgBossTransport } from "./index.ts";
 import { type Beginning, type End, type Head, QueueHeads } from "./queue-heads.ts";
 import type { QueueInfo } from "./queues.ts";
 import { TestSchema, testDatabase } from "./testing/database.ts";
 import { message, messages, send, WORKER } from "./testing/messages.ts";
 
-const schema = new TestSchema(await testDatabase());
+const url = await testDatabase();
+const schema = new TestSchema(url);
 
 const queue = (name: string): QueueInfo => ({
   ...{ name, table: name, policy: "standard", partitioned: true, keyed: false },
@@ -49,15 +51,48 @@ test("a claim begins where the last one ended, from the beginning once in a whil
   assert.equal(heads.next([b], false).isWhole, true, "the end was met");
 });
 
-test("a queue from which little was taken is always looked at from its beginning", () => {
+test("a queue from which little was taken, or that had no more, is looked at from its beginning", () => {
   const heads = new QueueHeads(createManualRuntime().clock);
   for (let n = 0; n < 10; n++) {
     const beginning = heads.next([a], false);
     assert.equal(beginning.isWhole, true);
-    heads.ended([a], beginning, [upTo(at(n), 99)], 99);
+    heads.ended([a], beginning, [upTo(at(n), 99)], n % 2 === 0 ? 99 : 100);
   }
-  heads.ended([a], heads.next([a], false), [upTo(at(10), 100)], 100);
-  assert.equal(heads.next([a], false).isWhole, false);
+  for (const us of [10, 11]) {
+    assert.equal(heads.next([a], false).isWhole, true);
+    heads.ended([a], heads.next([a], false), [upTo(at(us), 99)], 99);
+  }
+  assert.deepEqual(heads.next([a], false).head, at(11), "by several claims");
+});
+
+test("of several queues, one that gives full claims is gone on with after two thousand messages", () => {
+  const heads = new QueueHeads(createManualRuntime().clock);
+  for (const us of [1, 2]) {
+    const beginning = heads.next([a, b], false);
+    assert.equal(beginning.isWhole, true);
+    heads.ended([a, b], beginning, [NOTHING, upTo(at(us), 1_000)], 1_000);
+  }
+  const beginning = heads.next([a, b], false);
+  assert.deepEqual([beginning.queues, beginning.head], [2, at(2)]);
+});
+
+test("a claim that began at the head in vain is not repeated so soon", async () => {
+  const { clock } = createManualRuntime();
+  const heads = new QueueHeads(clock);
+  const end = (beginning: Beginning, count: number) => heads.ended([a], beginning, [upTo(at(count), count)], 100);
+  for (const tookMs of [0, 1_000]) {
+    end(heads.next([a], false), 100);
+    const vain = heads.next([a], false);
+    assert.equal(vain.isWhole, false);
+    await clock.advance(tookMs);
+    end(vain, 0);
+    end(heads.next([a], false), 100);
+    await clock.advance(tookMs === 0 ? 249 : 3_999);
+    assert.equal(heads.next([a], false).isWhole, true);
+    end(heads.next([a], true), 100);
+    await clock.advance(1);
+    assert.equal(heads.next([a], false).isWhole, false);
+  }
 });
 
 test("of claims at the same time the furthest counts, but a look from the beginning counts more", async () => {
@@ -108,10 +143,10 @@ async function frozen(...queues: readonly string[]) {
 }
 
 /** A test with such a transport; its messages go with it. */
-const stored = (claim: string, body: () => Promise<void>): void => {
+const stored = (claim: string, body: (t: TestContext) => Promise<void>): void => {
   test(claim, async (t) => {
     t.after(() => schema.query("DELETE FROM $schema.job; DELETE FROM $schema.messenger_bundle"));
-    await body();
+    await body(t);
   });
 };
 
@@ -154,6 +189,36 @@ stored("what comes to lie before that is worked off at once when it has been fou
   assert.deepEqual(new Set([...(await next()), ...(await next()), ...(await next())]), new Set(ids.slice(0, 600)));
   assert.deepEqual(await next(), ids.slice(1_000, 1_200));
 });
+
+stored(
+  "what somebody had locked in vain is found where the last claim has ended, and behind an older transaction a claim later",
+  async (t) => {
+    const { transport, receive, pass } = await frozen("alpha");
+    await sendGroups(transport, "alpha", 200, 200, 200, 200);
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    t.after(() => client.end());
+    const table = `${schema.name}.${(await schema.queueOf("alpha")).table}`;
+    const lock = async (then: string) => client.query(`BEGIN; SELECT 1 FROM ${table} FOR UPDATE; ${then}`);
+    const count = async (max: number): Promise<number> => (await receive(max)).length;
+    assert.equal(await count(200), 200);
+    await lock("");
+    assert.equal(await count(200), 0);
+    await client.query("COMMIT");
+    pass(250);
+    assert.equal(await count(100), 100);
+    await lock("ROLLBACK");
+    assert.equal(await count(100), 100);
+    const older = new pg.Client({ connectionString: url });
+    await older.connect();
+    t.after(() => older.end());
+    await older.query("BEGIN; SELECT pg_current_xact_id()");
+    await lock("ROLLBACK");
+    assert.equal(await count(100), 100);
+    assert.equal(await count(200), 300 - 100);
+    assert.equal(await count(200), 100);
+  },
+);
 
 stored("order of queues and priorities is kept, wherever the last claim has ended", async () => {
   const { transport, receive } = await frozen("alpha");

@@ -27,9 +27,9 @@ export interface End {
   readonly head: Head | undefined;
 }
 
-/** Messages claimed since a queue was looked at from its beginning; fewer cost nothing that could be felt. */
+/** Messages claimed from a queue that has given all that was asked for since; fewer cost nothing that could be felt. */
 const IN_THE_WAY = 100;
-/** Of several queues: a head leaves out those behind it, and what it then finds too little of costs a second claim. */
+/** With several queues: a head leaves out those behind it, and what it then finds too little of costs a second claim. */
 const IN_THE_WAY_OF_SEVERAL = 2_000;
 /**
  * Milliseconds after which a claim looks at a queue from its beginning again, and claims go on from where that one ends.
@@ -37,15 +37,21 @@ const IN_THE_WAY_OF_SEVERAL = 2_000;
  * behind the others, in a queue that gives full claims all the time.
  */
 const LOOK_BACK_MS = 250;
-/** … or for so many times as long as the last such claim took, where an old transaction has left much to step over; */
+/**
+ * … or for so many times as long as the last such claim took, where an old transaction has left much to step over; as long as
+ * that, claims begin at the beginning after one at the head has found too little, so that it costs a part of the time alone
+ * if it had much to step over in vain;
+ */
 const LOOK_BACK_FACTOR = 4;
 /** but in milliseconds no longer than this. */
 const LOOK_BACK_MOST_MS = 5_000;
 
 interface Known {
   head: Head | undefined;
-  /** Messages taken since the last look at the whole, with those that it took. */
+  /** Messages taken since the last claim that found fewer than it could take. */
   taken: number;
+  /** No claim begins at the head before this time: the last one that did was in vain. */
+  restsUntil: number;
   /** When a claim begins at the beginning again. */
   dueAt: number;
   looks: number;
@@ -70,7 +76,7 @@ export class QueueHeads {
     const known = queues.map((queue) => this.#of(queue));
     const looks = known.map((each) => each.looks);
     const many = queues.length === 1 ? IN_THE_WAY : IN_THE_WAY_OF_SEVERAL;
-    const first = known.findIndex(({ head, taken }) => head !== undefined && taken >= many);
+    const first = known.findIndex(({ head, taken, restsUntil }) => head !== undefined && taken >= many && startedAt >= restsUntil);
     if (!isWhole && first >= 0 && known.every(({ dueAt }) => startedAt < dueAt))
       return { queues: first + 1, head: known[first]?.head, isWhole: false, startedAt, looks };
     for (const each of known) each.dueAt = startedAt + LOOK_BACK_MS;
@@ -94,13 +100,16 @@ export class QueueHeads {
     for (const [k, queue] of queues.entries()) {
       const known = this.#of(queue);
       const { count, head } = ends[k] as End;
-      known.taken = isWhole ? count : known.taken + count;
+      // Of a queue that a whole look has found empty, nothing is in the way any more.
+      known.taken = isFull && (count > 0 || !isWhole) ? known.taken + count : 0;
+      const longest = Math.min(LOOK_BACK_MOST_MS, (now - startedAt) * LOOK_BACK_FACTOR);
       if (!isFull) {
         known.head = undefined;
         known.dueAt = now;
+        if (!isWhole) known.restsUntil = now + Math.max(LOOK_BACK_MS, longest);
       } else if (isWhole) {
         known.looks += 1;
-        known.dueAt = Math.max(known.dueAt, now + Math.min(LOOK_BACK_MOST_MS, (now - startedAt) * LOOK_BACK_FACTOR));
+        known.dueAt = Math.max(known.dueAt, now + longest);
         // Also when that is further back than before, or not known: more may lie there than one claim takes.
         known.head = head;
       } else if (head !== undefined && looks[k] === known.looks && isBeyond(head, known.head)) known.head = head;
@@ -110,7 +119,7 @@ export class QueueHeads {
   #of(queue: QueueInfo): Known {
     let known = this.#known.get(queue);
     if (known === undefined) {
-      known = { head: undefined, taken: 0, dueAt: Number.NEGATIVE_INFINITY, looks: 0 };
+      known = { head: undefined, taken: 0, restsUntil: Number.NEGATIVE_INFINITY, dueAt: Number.NEGATIVE_INFINITY, looks: 0 };
       this.#known.set(queue, known);
     }
     return known;

@@ -4,6 +4,9 @@ import { DEFAULT_PRIORITY } from "./row-codec.ts";
 const ABOVE_ALL = 2 ** 31;
 const BELOW_ALL = -ABOVE_ALL - 1;
 
+/** In transactions begun since: those that are older have ended. */
+const OLDEST_RUNNING = "(SELECT age(pg_snapshot_xmin(pg_current_snapshot())::xid))";
+
 /** A priority, and a time among its rows; SQL, null without a head. */
 interface HeadColumns {
   readonly priority: string;
@@ -26,6 +29,10 @@ export const headOfQueue = (k: number): HeadColumns => ({
  * With a head: from there on, and nothing of a lower priority, for there may be something before it that comes first. To
  * look for the highest priority is to step over all claimed rows of it, so it is looked for only `above` an expected one;
  * when that is reached, `above` is null. Both looks are one subquery: of many queues, planning costs most.
+ *
+ * From a head on, a row that has the mark of a transaction which may still run is not even tried: mostly it is one that
+ * the claim beside has locked, and to be refused a lock costs more than to get one. Some of these could be had (the
+ * transaction was undone, while an older one still runs); a look from the beginning finds them.
  */
 export function ready(
   table: string,
@@ -48,7 +55,10 @@ export function ready(
            FROM p CROSS JOIN LATERAL (SELECT ${next(` AND n.priority > coalesce(p.above, ${BELOW_ALL})`)} AS found OFFSET 0) f
            WHERE p.priority IS NOT NULL AND p.priority IS DISTINCT FROM ${head.priority})`;
   const since =
-    head === undefined ? "" : ` AND created_on >= CASE WHEN p.priority = ${head.priority} THEN ${head.time} ELSE '-infinity' END`;
+    head === undefined
+      ? ""
+      : ` AND created_on >= CASE WHEN p.priority = ${head.priority} THEN ${head.time} ELSE '-infinity' END
+             AND (${head.priority} IS NULL OR t.xmax = '0'::xid OR age(t.xmax) > ${OLDEST_RUNNING})`;
   return `WITH RECURSIVE ${walk}
          SELECT r.* FROM p CROSS JOIN LATERAL (
            SELECT ${columns} FROM ${table} t
