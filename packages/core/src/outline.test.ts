@@ -19,20 +19,10 @@ import {
   suspect,
 } from "./stamps.ts";
 import { isSuspect } from "./suspects.ts";
+import { asStored } from "./testing/stored-record.ts";
 
 const json = createJsonSerializer();
 const ID = "01a22f45-3023-7000-86e5-52c61d6cb9d3";
-
-/** A record as PostgreSQL gives it back from `jsonb`: keys by length, then by letters, and spaces. */
-function asStored(body: string): string {
-  const spaced = (value: unknown): string => {
-    if (Array.isArray(value)) return `[${value.map(spaced).join(", ")}]`;
-    if (typeof value !== "object" || value === null) return JSON.stringify(value);
-    const keys = Object.keys(value).sort((a, b) => a.length - b.length || (a < b ? -1 : 1));
-    return `{${keys.map((key) => `${JSON.stringify(key)}: ${spaced((value as Record<string, unknown>)[key])}`).join(", ")}}`;
-  };
-  return spaced(JSON.parse(body));
-}
 
 const record = (payload: unknown, ...more: Stamp[]): string =>
   json.encode(Envelope.wrap({ type: "mail.welcome", payload }, [messageId({ id: ID }), ...more]));

@@ -18,6 +18,7 @@ import {
   suspect,
   typeVersion,
 } from "./stamps.ts";
+import { usualRecord } from "./usual-record.ts";
 import { WIRE_VERSION, type WireRecord } from "./wire-record.ts";
 import { hasField, WireStamps } from "./wire-stamps.ts";
 
@@ -32,7 +33,7 @@ export interface Serializer {
 }
 
 export function createJsonSerializer(limits: PayloadLimits = DEFAULT_PAYLOAD_LIMITS): Serializer {
-  const decode = (body: string): Envelope => toEnvelope(parseRecord(body));
+  const decode = (body: string): Envelope => toEnvelope(usualRecord(body) ?? parseRecord(body));
   return {
     encode: (envelope) => encode(envelope, limits),
     decode,

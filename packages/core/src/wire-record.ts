@@ -18,7 +18,7 @@ export interface WireRecord {
   readonly meta?: Readonly<Record<string, unknown>>;
   /** First ancestor; the message itself when it has no parent. */
   readonly root: string;
-  readonly parent?: string;
+  readonly parent?: string | undefined;
   readonly depth: number;
   /** When it was dispatched, milliseconds since 1970. */
   readonly at: number;
@@ -26,7 +26,7 @@ export interface WireRecord {
   readonly was?: readonly string[];
   /** Not to be started after this time, milliseconds since 1970. */
   readonly exp?: number;
-  readonly bus?: string;
+  readonly bus?: string | undefined;
   readonly key?: string;
   /** Partition key. */
   readonly part?: string;
