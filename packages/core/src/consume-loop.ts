@@ -23,7 +23,7 @@ import type { Received } from "./transport.ts";
 import { type Begun, type Waiting, WaitingList } from "./waiting-list.ts";
 import type { ParsedWorkerOptions } from "./worker-options.ts";
 import type { WorkerReport } from "./worker-report.ts";
-import { afterMicrotasks, Batch, Gate, WakeUps } from "./worker-state.ts";
+import { afterMicrotasks, Batch, Gate, START_TOGETHER, WakeUps } from "./worker-state.ts";
 
 export interface ConsumeLoopInput {
   readonly options: ParsedWorkerOptions;
@@ -97,18 +97,10 @@ export class ConsumeLoop {
       onWritten: (durationMs, error) => this.#report.metrics.operation(OPERATIONS.settle, durationMs, { error }),
       clock: this.#clock,
     });
-    this.#storePause = new StorePause({
-      runtime: this.#o.runtime,
-      gate: this.#gate,
-      isRunning: () => this.#running,
-      onError: (error) => this.#report.error(error),
-    });
-    this.#rejections = new RejectionWriter({
-      settler: this.settler,
-      runtime: this.#o.runtime,
-      onError: (error) => this.#report.error(error),
-      onDue: () => this.#gate.open(),
-    });
+    const { runtime } = input.options;
+    const onError = (error: unknown): void => this.#report.error(error);
+    this.#storePause = new StorePause({ runtime, onError, gate: this.#gate, isRunning: () => this.#running });
+    this.#rejections = new RejectionWriter({ runtime, onError, settler: this.settler, onDue: () => this.#gate.open() });
   }
 
   /** Messages whose handlers run. */
@@ -233,8 +225,7 @@ export class ConsumeLoop {
     if (this.#paused || !this.#running) return 0;
     const claimed = this.held + this.#asked;
     const most = this.#slots + this.#prefetch.size + (this.#hunger.isHungry ? this.#o.batchSize : 0);
-    const room = Math.min(most - claimed, this.#o.batchSize);
-    return Math.min(room, this.#input.limits.allowance(this.#report.counters.processed + claimed));
+    return Math.min(most - claimed, this.#o.batchSize, this.#input.limits.allowance(this.#report.counters.processed + claimed));
   }
 
   async #receiveSome(): Promise<void> {
@@ -274,8 +265,7 @@ export class ConsumeLoop {
     const receiving = receive(this.#o, this.settler, this.#report.metrics, call).finally(() => (this.#asked -= room));
     const { messages, isBusy, startedAt, endedAt: now, count } = await receiving;
     if (isBusy) this.#hunger.refused();
-    const { held } = this;
-    const { length: got } = messages;
+    const [held, finished, got] = [this.held, this.#report.counters.processed, messages.length];
     if (isBusy && isBeside && got === 0) return 0;
     this.#tracing?.received(messages, startedAt, now);
     this.#report.emit("running", { isIdle: got === 0 });
@@ -285,7 +275,7 @@ export class ConsumeLoop {
       count();
     }
     this.#report.counters.polled();
-    this.#prefetch.observe({ atMs: now, receiveMs: now - startedAt, finished: this.#report.counters.processed, wasIdle });
+    this.#prefetch.observe({ atMs: now, receiveMs: now - startedAt, finished, wasIdle });
     this.#hunger.observe({ asked: room, got, held });
     if (got === room) this.#o.fleet.onFull?.();
     else if (wasIdle && notified.length > 0 && got > 0 && this.#beside === undefined) this.#linger.calm(got);
@@ -319,41 +309,46 @@ export class ConsumeLoop {
     if (this.#starting) return;
     // Also for what ends at once: its slot is given to the next one here, and not from within.
     this.#starting = true;
-    let goesOn = false;
+    let [goesOn, ended] = [false, 0];
     const suspects: Received[] = [];
-    try {
-      for (let started = 0; this.#running && this.#waiting.length > 0 && this.#inFlight.size < this.#slots; started++) {
-        goesOn = started === this.#executor.startTogether;
-        if (goesOn) break;
-        const { received, batch } = this.#waiting.take() as Waiting;
-        if (this.#o.fleet.isolate !== undefined && isSuspect(received)) {
-          suspects.push(received);
-          this.#leaveBatch(batch, false);
-        } else this.#begin(received, batch);
-      }
-    } finally {
-      this.#starting = goesOn;
+    for (let started = 0; this.#running && this.#waiting.length > 0 && this.#inFlight.size < this.#slots; started++) {
+      goesOn = started === this.#executor.startTogether || ended === START_TOGETHER;
+      if (goesOn) break;
+      const { received, batch } = this.#waiting.take() as Waiting;
+      if (this.#o.fleet.isolate !== undefined && isSuspect(received)) {
+        suspects.push(received);
+        this.#leaveBatch(batch, false);
+      } else if (this.#begin(received, batch)) ended += 1;
     }
-    if (suspects.length > 0) this.#o.fleet.isolate?.(suspects);
+    this.#starting = goesOn;
     if (goesOn) afterMicrotasks(this.#startMore);
     // There may be room now, or less to wait for, and nothing else that would say so.
     else this.#gate.open();
+    if (suspects.length > 0) this.#o.fleet.isolate?.(suspects);
   }
 
-  /** The way of one message begins. */
-  #begin(received: Received, batch: Batch): void {
+  /** The way of one message begins. True: it has ended as well. Never throws. */
+  #begin(received: Received, batch: Batch): boolean {
     const begun: Begun = { received, batch, startedAt: this.#clock.monotonic(), span: undefined, place: -1 };
-    this.#inFlight.add(begun);
-    if (this.#report.isHeard("message_received")) this.#report.emit("message_received", { received });
-    begun.span = this.#tracing?.process(received);
-    const ending = this.#execute(begun);
-    if ("kind" in ending) this.#finish(begun, ending);
-    // Two callbacks, and no asynchronous function: its frame would be among the largest things that a message leaves behind.
-    else
-      ending.then(
-        (outcome) => this.#finish(begun, outcome),
-        (error: unknown) => this.#finish(begun, failedBy(error)),
-      );
+    try {
+      this.#inFlight.add(begun);
+      if (this.#report.isHeard("message_received")) this.#report.emit("message_received", { received });
+      begun.span = this.#tracing?.process(received);
+      const ending = this.#execute(begun);
+      if ("then" in ending) {
+        // Two callbacks, and no asynchronous function: its frame would be among the largest things that a message leaves behind.
+        ending.then(
+          (outcome) => this.#finish(begun, outcome),
+          (error: unknown) => this.#finish(begun, failedBy(error)),
+        );
+        return false;
+      }
+      this.#finish(begun, ending);
+    } catch (error) {
+      // As behind a promise: nobody knows what has become of the message, and the process ends for it to come back.
+      void Promise.reject(error);
+    }
+    return true;
   }
 
   /** … and ends. */
@@ -383,9 +378,9 @@ export class ConsumeLoop {
   }
 
   #execute({ received, span }: Begun): Outcome | Promise<Outcome> {
-    const { signal } = this.#abort;
+    const execute = () => this.#executor.execute(received, this.#abort.signal);
     try {
-      return span === undefined ? this.#executor.execute(received, signal) : span.run(() => this.#executor.execute(received, signal));
+      return span === undefined ? execute() : span.run(execute);
     } catch (error) {
       return failedBy(error);
     }
@@ -393,11 +388,14 @@ export class ConsumeLoop {
 
   #decide(received: Received, outcome: Outcome, span?: ProcessSpan): Decision {
     if (outcome.kind === "handled") return acknowledged(outcome);
-    const { random } = this.#o.runtime;
-    const trace = span?.traceparent;
-    return decide(
-      outcome,
-      toDecisionInput(received, { strategyFor: this.#input.strategyFor, workerId: this.#workerId, now: this.#clock.now(), random, trace }),
-    );
+    const { strategyFor } = this.#input;
+    const rest = {
+      strategyFor,
+      workerId: this.#workerId,
+      now: this.#clock.now(),
+      random: this.#o.runtime.random,
+      trace: span?.traceparent,
+    };
+    return decide(outcome, toDecisionInput(received, rest));
   }
 }

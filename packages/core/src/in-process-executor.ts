@@ -15,6 +15,7 @@ import { GatedExecutor, type ResetError } from "./resets.ts";
 import { Roster } from "./roster.ts";
 import { expiry, NO_TRIES, received as receivedStamp, redelivery, typeVersion } from "./stamps.ts";
 import { isTransactional, type Received } from "./transport.ts";
+import { START_TOGETHER } from "./worker-state.ts";
 
 export interface InProcessExecutorOptions {
   readonly messenger: Messenger;
@@ -33,8 +34,6 @@ export interface InProcessExecutorOptions {
 
 const DEFAULT_GRACE_MS = 1_000;
 const KEPT_SIGNALS = 16;
-/** Measured with handlers that do nothing: 16 to 128 do equally well. */
-const START_TOGETHER = 32;
 
 /**
  * Runs handlers in this process, or in this thread: the bus under a timeout and a signal.

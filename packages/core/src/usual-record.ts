@@ -13,6 +13,14 @@ const HEAD = new RegExp(
   "y",
 );
 
+/**
+ * What was matched is a part of the text to V8, which would be kept as long as the name of its type, and a text may be one of
+ * a thousand that came as one. Mostly they are all of one type.
+ */
+const copied = (text: string): string => JSON.parse(`"${text}"`) as string;
+let lastType = "";
+let lastBus: string | undefined;
+
 type Head = Pick<WireRecord, "id" | "root" | "parent" | "depth" | "at">;
 
 /** What every attempt asks for is read at once, the rest of the head when somebody wants to know it. */
@@ -27,9 +35,11 @@ class UsualRecord implements WireRecord {
   #head: Head | undefined;
 
   constructor(text: string, [, tv, bus, type]: RegExpExecArray, payload: unknown) {
-    this.type = type as string;
+    if (type !== lastType) lastType = copied(type as string);
+    if (bus !== lastBus) lastBus = bus === undefined ? undefined : copied(bus);
+    this.type = lastType;
     this.tv = Number(tv);
-    this.bus = bus;
+    this.bus = lastBus;
     this.payload = payload;
     this.#text = text;
   }

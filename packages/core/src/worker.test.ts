@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { MessengerConfig } from "./config.ts";
 import { MessageCancelledError, RecoverableError, TransportError, UnrecoverableError } from "./errors.ts";
 import type { StopReason, WorkerEvents } from "./events.ts";
-import type { Executor } from "./execute.ts";
+import type { Executor, Outcome } from "./execute.ts";
 import { defineHandler, type HandlerContext, type HandlerFunction } from "./handlers.ts";
 import { createInProcessExecutor } from "./in-process-executor.ts";
 import { LINGER_MS } from "./linger.ts";
@@ -803,6 +803,21 @@ describe("Worker", () => {
     };
     await run(worker({ executor, stopWhenEmpty: true, batchSize: 4 }));
     assert.deepEqual(seen.slice(0, 5), ["receive", "execute", "execute", "flush", "receive"]);
+  });
+
+  test("lets the executor send what goes elsewhere while it goes on with many that end as soon as they begin", async () => {
+    const { transport, messenger, worker } = await setUp(async () => {});
+    await dispatchMany(messenger, 200);
+    let handledBefore = -1;
+    let handled = 0;
+    const execute = (): Outcome => {
+      if (handled++ === 0) process.nextTick(() => (handledBefore = handled));
+      return { kind: "handled" };
+    };
+    await run(
+      worker({ executor: { size: 300, execute, close: async () => undefined }, maxConcurrency: 300, stopWhenEmpty: true, batchSize: 250 }),
+    );
+    assert.deepEqual([handledBefore, handled, await transport.getQueueDepth()], [32, 200, 0]);
   });
 
   test("tells a receive which queues wake-ups have named, unless one did not say, or it ends when there is nothing", async () => {

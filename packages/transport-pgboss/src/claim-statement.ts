@@ -203,7 +203,7 @@ function claim(k: number, schema: string, queue: QueueInfo, { bundles, bounded }
   const table = `${schema}.${queue.table}`;
   const name = pg.escapeLiteral(queue.name);
   const picked = (condition: string): string => `ctid = ANY (ARRAY (SELECT tid FROM p${k}${condition}))`;
-  const rows = pick(k, table, name, bundles ? FITS_BUNDLE : undefined, bounded);
+  const rows = pick(k, table, name, bundles ? FITS_BUNDLE : undefined, { bounded, passesMarked: true });
   if (!bundles) return [...rows, `c${k} AS (${activation(table, picked(""))})`];
   return [
     ...rows,
@@ -217,7 +217,7 @@ function claim(k: number, schema: string, queue: QueueInfo, { bundles, bounded }
 
 /** Claims from all of them as bundles: `p` and `d` of each queue as above, one `g`, `o` and `i`. */
 function together(schema: string, queues: readonly QueueInfo[]): string[] {
-  const parts = queues.flatMap(({ name, table }, k) => pick(k, `${schema}.${table}`, pg.escapeLiteral(name), FITS_BUNDLE, false));
+  const parts = queues.flatMap(({ name, table }, k) => pick(k, `${schema}.${table}`, pg.escapeLiteral(name), FITS_BUNDLE, TOGETHER));
   const all = (of: string, columns: string): string =>
     queues.map((_, k) => `SELECT ${k} AS k, ${columns} FROM ${of}${k}`).join(" UNION ALL ");
   const taken = queues.map(
@@ -261,10 +261,21 @@ function place(schema: string, queues: readonly QueueInfo[]): string {
   return `(${take(even)} OR ${take(even | 1n)})`;
 }
 
+interface Picking {
+  /** By a number of bytes as well. */
+  readonly bounded: boolean;
+  /** See `ready`. */
+  readonly passesMarked: boolean;
+}
+
+/** Of many queues, to plan it costs more than it saves. */
+const TOGETHER: Picking = { bounded: false, passesMarked: false };
+
 /** The rows to claim from queue k, in `p`: where they are, and whether they are `small`, where that is asked. */
-function pick(k: number, table: string, name: string, small: string | undefined, bounded: boolean): string[] {
+function pick(k: number, table: string, name: string, small: string | undefined, { bounded, passesMarked }: Picking): string[] {
   const [asked, passed] = small === undefined ? ["", ""] : [`, ${small} AS small`, ", small"];
-  const scan = (limit: string): string => ready(table, name, `ctid AS tid${asked}`, limit, { head: headOfQueue(k), unless: REFUSED });
+  const scan = (limit: string): string =>
+    ready(table, name, `ctid AS tid${asked}`, limit, { head: headOfQueue(k, passesMarked), unless: REFUSED });
   if (!bounded) {
     if (k === 0) return [`p0 AS MATERIALIZED (${scan("$2")})`];
     // Each reckons from the one before it: to plan a sum over all of those takes longer than to claim.

@@ -74,6 +74,10 @@ test("of several queues, one that gives full claims is gone on with after two th
   }
   const beginning = heads.next([a, b], false);
   assert.deepEqual([beginning.queues, beginning.head], [2, at(2)]);
+  // All of it from the first one: nobody has looked at the second.
+  heads.ended([a, b], heads.next([a, b], true), [upTo(at(3), 1_000), NOTHING], 1_000);
+  heads.ended([a, b], heads.next([a, b], true), [NOTHING, upTo(at(4), 1_000)], 1_000);
+  assert.deepEqual(heads.next([a, b], false).head, at(4));
 });
 
 test("a claim that began at the head in vain is not repeated so soon", async () => {
@@ -190,35 +194,32 @@ stored("what comes to lie before that is worked off at once when it has been fou
   assert.deepEqual(await next(), ids.slice(1_000, 1_200));
 });
 
-stored(
-  "what somebody had locked in vain is found where the last claim has ended, and behind an older transaction a claim later",
-  async (t) => {
-    const { transport, receive, pass } = await frozen("alpha");
-    await sendGroups(transport, "alpha", 200, 200, 200, 200);
-    const client = new pg.Client({ connectionString: url });
-    await client.connect();
-    t.after(() => client.end());
-    const table = `${schema.name}.${(await schema.queueOf("alpha")).table}`;
-    const lock = async (then: string) => client.query(`BEGIN; SELECT 1 FROM ${table} FOR UPDATE; ${then}`);
-    const count = async (max: number): Promise<number> => (await receive(max)).length;
-    assert.equal(await count(200), 200);
-    await lock("");
-    assert.equal(await count(200), 0);
-    await client.query("COMMIT");
-    pass(250);
-    assert.equal(await count(100), 100);
-    await lock("ROLLBACK");
-    assert.equal(await count(100), 100);
-    const older = new pg.Client({ connectionString: url });
-    await older.connect();
-    t.after(() => older.end());
-    await older.query("BEGIN; SELECT pg_current_xact_id()");
-    await lock("ROLLBACK");
-    assert.equal(await count(100), 100);
-    assert.equal(await count(200), 300 - 100);
-    assert.equal(await count(200), 100);
-  },
-);
+stored("what somebody has locked is passed over while he does, and found where the last claim has ended when it was in vain", async (t) => {
+  const { transport, receive, pass } = await frozen("alpha");
+  await sendGroups(transport, "alpha", 200, 200, 200, 200);
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  t.after(() => client.end());
+  const table = `${schema.name}.${(await schema.queueOf("alpha")).table}`;
+  const lock = async (then: string) => client.query(`BEGIN; SELECT 1 FROM ${table} FOR UPDATE; ${then}`);
+  const count = async (max: number): Promise<number> => (await receive(max)).length;
+  assert.equal(await count(200), 200);
+  await lock("");
+  assert.equal(await count(200), 0);
+  await client.query("COMMIT");
+  pass(250);
+  assert.equal(await count(100), 100);
+  await lock("ROLLBACK");
+  assert.equal(await count(100), 100);
+  const older = new pg.Client({ connectionString: url });
+  await older.connect();
+  t.after(() => older.end());
+  await older.query("BEGIN; SELECT pg_current_xact_id()");
+  await lock("ROLLBACK");
+  assert.equal(await count(100), 100);
+  assert.equal(await count(200), 300 - 100);
+  assert.equal(await count(200), 100);
+});
 
 stored("order of queues and priorities is kept, wherever the last claim has ended", async () => {
   const { transport, receive } = await frozen("alpha");

@@ -96,12 +96,15 @@ export class QueueHeads {
   /** A claim of up to `max` messages has answered. */
   ended(queues: readonly QueueInfo[], { isWhole, startedAt, looks }: Beginning, ends: readonly End[], max: number): void {
     const now = this.#clock.monotonic();
+    /** Those behind it were not looked at, if it is full. */
+    const last = ends.findLastIndex(({ count }) => count > 0);
     const isFull = ends.reduce((sum, { count }) => sum + count, 0) >= max;
     for (const [k, queue] of queues.entries()) {
       const known = this.#of(queue);
       const { count, head } = ends[k] as End;
-      // Of a queue that a whole look has found empty, nothing is in the way any more.
-      known.taken = isFull && (count > 0 || !isWhole) ? known.taken + count : 0;
+      // One that a whole look has found empty: nothing is in the way there any more.
+      const isEmpty = isWhole && count === 0 && k < last;
+      known.taken = isFull && !isEmpty ? known.taken + count : 0;
       const longest = Math.min(LOOK_BACK_MOST_MS, (now - startedAt) * LOOK_BACK_FACTOR);
       if (!isFull) {
         known.head = undefined;

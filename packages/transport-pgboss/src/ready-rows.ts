@@ -4,19 +4,22 @@ import { DEFAULT_PRIORITY } from "./row-codec.ts";
 const ABOVE_ALL = 2 ** 31;
 const BELOW_ALL = -ABOVE_ALL - 1;
 
-/** In transactions begun since: those that are older have ended. */
-const OLDEST_RUNNING = "(SELECT age(pg_snapshot_xmin(pg_current_snapshot())::xid))";
+/** Transactions that run while the statement does. */
+const RUNNING = "ARRAY (SELECT x::xid FROM pg_snapshot_xip(pg_current_snapshot()) AS x)";
 
 /** A priority, and a time among its rows; SQL, null without a head. */
 interface HeadColumns {
   readonly priority: string;
   readonly time: string;
+  /** Rows with the mark of a running transaction are not even tried. */
+  readonly passesMarked: boolean;
 }
 
 /** Of queue k of a claim: see `claimStatement`. It has none unless it is the last one to claim from. */
-export const headOfQueue = (k: number): HeadColumns => ({
+export const headOfQueue = (k: number, passesMarked: boolean): HeadColumns => ({
   priority: `(CASE WHEN $9 = ${k + 1} THEN $10::int END)`,
   time: "('epoch'::timestamptz + $11::float8 * interval '1 us')",
+  passesMarked,
 });
 
 /**
@@ -30,9 +33,9 @@ export const headOfQueue = (k: number): HeadColumns => ({
  * look for the highest priority is to step over all claimed rows of it, so it is looked for only `above` an expected one;
  * when that is reached, `above` is null. Both looks are one subquery: of many queues, planning costs most.
  *
- * From a head on, a row that has the mark of a transaction which may still run is not even tried: mostly it is one that
- * the claim beside has locked, and to be refused a lock costs more than to get one. Some of these could be had (the
- * transaction was undone, while an older one still runs); a look from the beginning finds them.
+ * From a head on, a row that has the mark of a running transaction may be left without a try: mostly it is one that the
+ * claim beside has locked, and to be refused a lock costs more than to get one. If that is undone meanwhile, a look from
+ * the beginning finds the row.
  */
 export function ready(
   table: string,
@@ -55,14 +58,15 @@ export function ready(
            FROM p CROSS JOIN LATERAL (SELECT ${next(` AND n.priority > coalesce(p.above, ${BELOW_ALL})`)} AS found OFFSET 0) f
            WHERE p.priority IS NOT NULL AND p.priority IS DISTINCT FROM ${head.priority})`;
   const since =
-    head === undefined
-      ? ""
-      : ` AND created_on >= CASE WHEN p.priority = ${head.priority} THEN ${head.time} ELSE '-infinity' END
-             AND (${head.priority} IS NULL OR t.xmax = '0'::xid OR age(t.xmax) > ${OLDEST_RUNNING})`;
+    head === undefined ? "" : ` AND created_on >= CASE WHEN p.priority = ${head.priority} THEN ${head.time} ELSE '-infinity' END`;
+  const marked =
+    head?.passesMarked === true
+      ? ` AND (p.priority IS DISTINCT FROM ${head.priority} OR t.xmax = '0'::xid OR t.xmax <> ALL (${RUNNING}))`
+      : "";
   return `WITH RECURSIVE ${walk}
          SELECT r.* FROM p CROSS JOIN LATERAL (
            SELECT ${columns} FROM ${table} t
-           WHERE ${waiting} AND t.priority = p.priority${since} AND created_on <= now() AND start_after <= now()
+           WHERE ${waiting} AND t.priority = p.priority${since}${marked} AND created_on <= now() AND start_after <= now()
            ORDER BY created_on LIMIT ${limit} ${lock}) r
          WHERE p.priority IS NOT NULL${unless === undefined ? "" : ` AND NOT ${unless}`} LIMIT ${limit}`;
 }
