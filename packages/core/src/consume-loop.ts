@@ -389,13 +389,8 @@ export class ConsumeLoop {
   #decide(received: Received, outcome: Outcome, span?: ProcessSpan): Decision {
     if (outcome.kind === "handled") return acknowledged(outcome);
     const { strategyFor } = this.#input;
-    const rest = {
-      strategyFor,
-      workerId: this.#workerId,
-      now: this.#clock.now(),
-      random: this.#o.runtime.random,
-      trace: span?.traceparent,
-    };
+    const { random } = this.#o.runtime;
+    const rest = { strategyFor, workerId: this.#workerId, now: this.#clock.now(), random, trace: span?.traceparent };
     return decide(outcome, toDecisionInput(received, rest));
   }
 }
