@@ -10,7 +10,7 @@ import { type Filling, Stage } from "./stage.ts";
 import { NOOP, type Work } from "./work.ts";
 
 export interface Measurement {
-  /** From the first handled message until nothing was unsettled in the store. */
+  /** From the first handled message, or the end of the warm-up, until nothing was unsettled in the store. */
   readonly perSecond: number;
   /** Between the order to start and the first handled message. */
   readonly firstMs: number;
@@ -36,8 +36,10 @@ export interface DrainOrder {
   readonly work?: Work;
   /** How the queue is filled. Default: `count` messages. */
   readonly filling?: Filling;
-  /** Measure until so many were handled, and stop there. */
+  /** Measure until so many were handled, the warm-up not counted, and stop there. */
   readonly first?: number;
+  /** Messages of `count` that are handled before what is measured: by then the code is compiled. Default 0. */
+  readonly warmUp?: number;
   /** Called before the consumers start, with their database; what it returns is called at the end. */
   readonly beside?: (stage: Stage) => Promise<() => Promise<void>>;
   readonly child?: ChildOptions;
@@ -62,46 +64,58 @@ export async function drain(context: Context, order: DrainOrder): Promise<Measur
   };
   const stage = await Stage.open(context, contestant, filling);
   const consumers: ConsumerProcess[] = [];
-  let end: (() => Promise<void>) | undefined;
+  let endBeside: (() => Promise<void>) | undefined;
   try {
-    end = await order.beside?.(stage);
+    endBeside = await order.beside?.(stage);
     const { target } = stage;
     for (let i = 0; i < processes; i++)
       consumers.push(new ConsumerProcess({ contestant: name, target, settings, count, work, queues, ...withProfile(order) }, order.child));
     await Promise.all(consumers.map((each) => each.ready()));
     const redisMs = redisCpuMs(context);
     for (const each of consumers) each.tell("start");
-    const { doneAt, done } = await settled(stage, consumers, order);
+    const warm = await warmedUp(consumers, order);
+    const end = await settled(stage, consumers, order);
     const serverMs = contestant.store === "redis" ? redisCpuMs(context) - redisMs : await serverCpuMs(stage.database);
     for (const each of consumers) each.tell("settled");
     await sleep(REPETITION_MS);
     const verdicts = await Promise.all(consumers.map((each) => each.verdict()));
     await judge(name, verdicts, stage, order);
-    return summarise(verdicts, doneAt, done, serverMs);
+    return summarise(verdicts, warm, end, serverMs);
   } finally {
     for (const each of consumers) each.kill();
-    await end?.();
+    await endBeside?.();
     await stage.close();
   }
 }
 
 const withProfile = ({ profile }: DrainOrder) => (profile === undefined ? {} : { profile });
 
-/** Looks into the store only when all were handled: looking costs the one that is measured. */
-async function settled(
-  stage: Stage,
-  consumers: readonly ConsumerProcess[],
-  { count, first }: DrainOrder,
-): Promise<{ readonly doneAt: number; readonly done: number }> {
-  const wanted = first ?? count;
+/** How many were handled at a time. */
+interface Mark {
+  readonly handled: number;
+  readonly at: number;
+}
+
+/** Some more than `wanted` by then: consumers say it every few milliseconds. */
+async function reached(consumers: readonly ConsumerProcess[], wanted: number): Promise<Mark> {
   const handled = (): number => consumers.reduce((sum, each) => sum + each.handled, 0);
   await Promise.race(consumers.map((each) => each.until(() => handled() >= wanted, `all of ${wanted} messages`)));
-  // Some more than that by then: consumers say it every few milliseconds.
-  if (first !== undefined) return { doneAt: Math.max(...consumers.map((each) => each.progressAt)), done: handled() };
+  return { handled: handled(), at: Math.max(...consumers.map((each) => each.progressAt)) };
+}
+
+/** The end of the warm-up; undefined without one: then the first message counts. */
+async function warmedUp(consumers: readonly ConsumerProcess[], { warmUp = 0 }: DrainOrder): Promise<Mark | undefined> {
+  return warmUp === 0 ? undefined : reached(consumers, warmUp);
+}
+
+/** Looks into the store only when all were handled: looking costs the one that is measured. */
+async function settled(stage: Stage, consumers: readonly ConsumerProcess[], { count, first, warmUp = 0 }: DrainOrder): Promise<Mark> {
+  const end = await reached(consumers, first === undefined ? count : warmUp + first);
+  if (first !== undefined) return end;
   for (;;) {
     // What a look sees is what there was when it began; how long it then takes is the bench's own business.
-    const doneAt = now();
-    if (!(await stage.look.any())) return { doneAt, done: count };
+    const at = now();
+    if (!(await stage.look.any())) return { handled: count, at };
     await sleep(LOOK_EVERY_MS);
   }
 }
@@ -119,14 +133,14 @@ async function judge(name: string, verdicts: readonly ConsumeVerdict[], stage: S
   if (lost !== 0 || repeated > 0) throw new RejectedError(`${name}: of ${handled + lost} messages ${lost} were lost, ${repeated} repeated`);
 }
 
-function summarise(verdicts: readonly ConsumeVerdict[], doneAt: number, done: number, serverMs: number | undefined): Measurement {
+function summarise(verdicts: readonly ConsumeVerdict[], warm: Mark | undefined, end: Mark, serverMs: number | undefined): Measurement {
   const firstAt = Math.min(...verdicts.map((verdict) => verdict.firstAt || Number.POSITIVE_INFINITY));
   const startedAt = Math.min(...verdicts.map((verdict) => verdict.startedAt));
-  const handled = Math.max(done, 1);
+  const from = warm ?? { handled: 0, at: firstAt };
   return {
-    perSecond: (handled / (doneAt - firstAt)) * 1_000,
+    perSecond: (Math.max(end.handled - from.handled, 1) / (end.at - from.at)) * 1_000,
     firstMs: firstAt - startedAt,
-    settledMs: doneAt - firstAt,
+    settledMs: end.at - from.at,
     cpuMs: verdicts.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
     serverCpuMs: serverMs,
     residentMb: Math.max(...verdicts.map(({ residentMb }) => residentMb)),
