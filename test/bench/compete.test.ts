@@ -28,6 +28,14 @@ test("every other round runs backwards", async () => {
   assert.deepEqual(log, ["a", "b", "b", "a", "a", "b"]);
 });
 
+test("who takes part in fewer rounds leaves the others to go on", async () => {
+  const log: string[] = [];
+  const [a, b] = await compete(context, [entry("a", () => 1, log), { ...entry("b", () => 2, log), rounds: 2 }], always);
+  assert.deepEqual(log, ["a", "b", "b", "a", "a", "a"]);
+  assert.deepEqual([a?.samples.length, b?.samples.length], [4, 2]);
+  assert.equal(ratioBetween(b, a, "perSecond")?.median, 2);
+});
+
 test("no round begins that would end after its time, but the first one", async () => {
   const log: string[] = [];
   await compete(context, [entry("a", () => 1, log)], { pairs: 5, budgetMs: -1 });

@@ -9,13 +9,15 @@ export interface Entry {
   readonly title: string;
   /** Its settings, for people. */
   readonly label: string;
+  /** Rounds that it takes part in, at most. Default: all. */
+  readonly rounds?: number;
   run(): Promise<Sample>;
 }
 
 /** Figures of one run, by name. */
 export type Sample = Readonly<Record<string, number>>;
 
-export interface Standing extends Omit<Entry, "run"> {
+export interface Standing extends Omit<Entry, "run" | "rounds"> {
   readonly samples: readonly (Sample | undefined)[];
   /** Why it has no more samples. */
   readonly failure?: string;
@@ -23,16 +25,17 @@ export interface Standing extends Omit<Entry, "run"> {
 
 /**
  * Runs all entries in turn, as often as there are pairs, and stops before the time is over; each has run at least once by
- * then. One that fails is left out from there on.
+ * then. One that fails is left out from there on, as is one that takes part in fewer rounds: time goes to those that are compared.
  */
 export async function compete(
   context: Context,
   entries: readonly Entry[],
   { pairs, budgetMs }: { readonly pairs: number; readonly budgetMs: number },
 ): Promise<Standing[]> {
-  const standings = entries.map(({ run, ...entry }) => ({
+  const standings = entries.map(({ run, rounds = Number.POSITIVE_INFINITY, ...entry }) => ({
     ...entry,
     run,
+    rounds,
     samples: [] as (Sample | undefined)[],
     failure: undefined as string | undefined,
   }));
@@ -45,7 +48,7 @@ export async function compete(
     if (round > 0 && (roundFrom + roundMs > from + budgetMs || performance.now() + roundMs > context.endsAt)) break;
     // Every other round backwards: nobody always runs on a machine that the same neighbour has just warmed up.
     for (const standing of round % 2 === 0 ? standings : standings.toReversed()) {
-      if (standing.failure !== undefined) continue;
+      if (standing.failure !== undefined || round >= standing.rounds) continue;
       try {
         standing.samples[round] = await standing.run();
         context.say(`  ${standing.title} (${standing.label}): ${describe(standing.samples[round])}`);
@@ -56,7 +59,10 @@ export async function compete(
     }
     roundMs = now() - roundFrom;
   }
-  return standings.map(({ run: _, failure, ...standing }) => ({ ...standing, ...(failure === undefined ? {} : { failure }) }));
+  return standings.map(({ run: _run, rounds: _rounds, failure, ...standing }) => ({
+    ...standing,
+    ...(failure === undefined ? {} : { failure }),
+  }));
 }
 
 const describe = (sample: Sample | undefined): string =>
