@@ -137,6 +137,7 @@ function summarise(verdicts: readonly ConsumeVerdict[], warm: Mark | undefined, 
   const firstAt = Math.min(...verdicts.map((verdict) => verdict.firstAt || Number.POSITIVE_INFINITY));
   const startedAt = Math.min(...verdicts.map((verdict) => verdict.startedAt));
   const from = warm ?? { handled: 0, at: firstAt };
+  if (end.at <= from.at) throw new RejectedError("all that was to be measured came at once with the end of the warm-up");
   return {
     perSecond: (Math.max(end.handled - from.handled, 1) / (end.at - from.at)) * 1_000,
     firstMs: firstAt - startedAt,

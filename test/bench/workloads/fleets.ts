@@ -211,7 +211,8 @@ async function memory(context: Context): Promise<readonly Section[]> {
     const within = ({ from, to }: typeof EARLY): number =>
       median(seen.filter((each) => each.handled >= from * sent && each.handled <= to * sent).map((each) => each.residentMb));
     const [early, late] = [within(EARLY), within(LATE)];
-    const [keptEarly, keptLate] = [keptMb[0] ?? Number.NaN, keptMb.at(-1) ?? Number.NaN];
+    // What was cut short has no last one, and is not said to have kept what it had before.
+    const [keptEarly, keptLate] = [keptMb[0] ?? Number.NaN, keptMb[PAUSES.length] ?? Number.NaN];
     const growth = { growth: late / early, keptGrowth: keptLate / keptEarly };
     const sample = {
       handled: sent,

@@ -121,6 +121,7 @@ const IDLE: readonly (Omit<LiveOrder, "phase" | "most"> & { key?: string; label:
   { name: "bullmqPostgres", settings: { concurrency: 100, durable: true }, label: "concurrency 100" },
 ];
 
+/** Those that goals are about: tails depend on the machine most of all, so they get the most rounds. */
 const PAIRED: ReadonlySet<string> = new Set(["threads", "ours", "graphile", "pgboss"]);
 
 async function run(context: Context): Promise<readonly Section[]> {
@@ -134,7 +135,6 @@ async function run(context: Context): Promise<readonly Section[]> {
       key: order.name,
       title,
       label: order.label,
-      // Their tails depend on the machine most of all: those that goals are about get more rounds.
       ...(PAIRED.has(order.name) ? {} : { rounds: 2 }),
       run: () => live(context, { ...order, phase, most: count + 100, calm: true }),
     });
