@@ -11,6 +11,11 @@ import { elapse, type Fleet } from "../support/test-bed.ts";
 /** Milliseconds; longer than a lease's detection of half-open connections, so that a period's damage shows in it. */
 const PERIOD_MS = 4_000;
 const PERIODS = 4;
+/**
+ * Milliseconds until the server notices that somebody has gone without a word: less than the half minute that we ask it for. Until
+ * then a transaction of theirs holds its message.
+ */
+const NOTICED_AFTER_MS = 10_000;
 /** Messages that must have got through while the faults came. */
 const SOME = 20;
 /** … and in all, however slow the disk: then the producer goes on for longer. */
@@ -55,7 +60,7 @@ test("under kills, cuts, half-open connections and restarts together nothing is 
       name: "half-open",
       inject: () => {
         const over = bed.fault("half-open", { overlap: true });
-        proxy.blackHole();
+        proxy.blackHole({ noticedAfterMs: NOTICED_AFTER_MS });
         // The damage lasts until the clients find out.
         return Promise.resolve(async () => {
           await elapse(PERIOD_MS);

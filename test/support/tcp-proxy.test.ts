@@ -93,6 +93,19 @@ test("leaves old connections half-open while new ones are healthy", async () => 
   fresh.destroy();
 });
 
+test("lets the server notice after a time, where it was told to, that a client behind a hole has gone", async () => {
+  const [noticed, unnoticed] = [await open(), await open()];
+  assert.equal(await answer(noticed, "a"), "a");
+  assert.equal(await answer(unnoticed, "b"), "b");
+  proxy.blackHole({ noticedAfterMs: 100 });
+  const before = proxy.connections;
+  noticed.destroy();
+  await waitFor(() => proxy.connections === before - 1, { what: "one connection less" });
+  proxy.cut();
+  await waitFor(() => proxy.connections === 0, { what: "the others' end" });
+  unnoticed.destroy();
+});
+
 test("swallows one direction only: the server hears, the client does not", async () => {
   const socket = await open();
   proxy.blackHole({ directions: ["toClient"] });

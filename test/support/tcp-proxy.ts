@@ -19,8 +19,12 @@ export interface TcpProxy {
   delay(ms: number, jitterMs?: number): void;
   /** Resets what is open. */
   cut(): void;
-  /** Swallows what is sent from now on, silently; the sockets stay open. `later`: new connections as well, until `heal`. */
-  blackHole(o?: { readonly directions?: readonly Direction[]; readonly later?: boolean }): void;
+  /**
+   * Swallows what is sent from now on, silently; the sockets stay open. `later`: new connections as well, until `heal`.
+   * `noticedAfterMs`: that long after a client of the present ones has gone, the server finds out, as its probes do where a
+   * network lies between; through a proxy on the same machine it never would. Default: never.
+   */
+  blackHole(o?: { readonly directions?: readonly Direction[]; readonly later?: boolean; readonly noticedAfterMs?: number }): void;
   /** Accepts no connections, as a server that is down: they are reset. */
   refuse(refused: boolean): void;
   /**
@@ -46,6 +50,7 @@ interface Link {
   readonly swallowed: Set<Direction>;
   /** The end of what the client has sent, for markers that two chunks share. */
   tail: string;
+  noticedAfterMs?: number;
 }
 
 interface Trap {
@@ -103,8 +108,19 @@ class FaultyNetwork implements TcpProxy {
     for (const link of this.#links) reset(link);
   }
 
-  blackHole({ directions = ["toServer", "toClient"], later = false }: { directions?: readonly Direction[]; later?: boolean } = {}): void {
-    for (const link of this.#links) for (const direction of directions) link.swallowed.add(direction);
+  blackHole({
+    directions = ["toServer", "toClient"],
+    later = false,
+    noticedAfterMs,
+  }: {
+    directions?: readonly Direction[];
+    later?: boolean;
+    noticedAfterMs?: number;
+  } = {}): void {
+    for (const link of this.#links) {
+      for (const direction of directions) link.swallowed.add(direction);
+      if (noticedAfterMs !== undefined) link.noticedAfterMs = noticedAfterMs;
+    }
     if (later) this.#holeForLater = directions;
   }
 
@@ -143,6 +159,9 @@ class FaultyNetwork implements TcpProxy {
     this.#forward(link, "toClient");
     // Until both sides are closed: behind a black hole the server never hears that its client has gone.
     for (const socket of [client, server]) socket.on("close", () => client.destroyed && server.destroyed && this.#links.delete(link));
+    client.on("close", () => {
+      if (link.noticedAfterMs !== undefined) setTimeout(() => reset(link), link.noticedAfterMs).unref();
+    });
   }
 
   #forward(link: Link, direction: Direction): void {
