@@ -17,6 +17,15 @@ describe("KillEvidence", () => {
     assert.equal(evidence.pointsAtMessages(sigkill), false);
   });
 
+  test("points at those of two processes that the kernel killed before the first end was heard of, and of no third one", () => {
+    let kills = 4;
+    const evidence = new KillEvidence(() => kills);
+    kills = 6;
+    assert.equal(evidence.pointsAtMessages(sigkill), true);
+    assert.equal(evidence.pointsAtMessages(sigkill), true);
+    assert.equal(evidence.pointsAtMessages(sigkill), false);
+  });
+
   test("points at them for every other end, for a silent process, and where the kernel does not count", () => {
     const evidence = new KillEvidence(() => 0);
     assert.equal(evidence.pointsAtMessages({ signal: "SIGABRT", silent: false }), true);

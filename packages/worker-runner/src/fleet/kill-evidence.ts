@@ -7,6 +7,8 @@ import type { ChildEnd } from "./child-process.ts";
  */
 export class KillEvidence {
   #oomKills: number | undefined;
+  /** The kernel's kills that no end of a process stands for yet: it may have killed two before we hear of the first. */
+  #unmatched = 0;
   readonly #count: () => number | undefined;
 
   constructor(count: () => number | undefined = countOomKills) {
@@ -19,6 +21,10 @@ export class KillEvidence {
     if (end.signal !== "SIGKILL" || end.silent) return true;
     const before = this.#oomKills;
     this.#oomKills = this.#count();
-    return before === undefined || this.#oomKills !== before;
+    if (before === undefined || this.#oomKills === undefined) return true;
+    this.#unmatched += Math.max(0, this.#oomKills - before);
+    if (this.#unmatched === 0) return false;
+    this.#unmatched -= 1;
+    return true;
   }
 }
